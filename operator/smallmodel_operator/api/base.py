@@ -1,0 +1,80 @@
+"""The base of every API type, and the scalar types that Kubernetes writes as strings."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+_QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+_QUANTITY_FACTORS: Final = {
+    "": 1.0,
+    "m": 0.001,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
+}
+
+Duration = Annotated[
+    str,
+    Field(pattern=_DURATION_PATTERN, max_length=20, description='A duration such as "5m".'),
+]
+Quantity = Annotated[
+    str,
+    Field(pattern=_QUANTITY_PATTERN, max_length=20, description='A quantity such as "2Gi".'),
+]
+
+
+class ApiModel(BaseModel):
+    """A frozen value whose fields are camelCase in YAML and snake_case in Python."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+def seconds(duration: Duration) -> float:
+    """Return the seconds in a duration such as `"1h30m"`.
+
+    Raises:
+        ValueError: The text is not a duration.
+    """
+    if not re.match(_DURATION_PATTERN, duration):
+        raise ValueError(f"{duration!r} is not a duration; write for example 30s, 5m or 1h30m")
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h)", duration)
+    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+
+
+def amount(quantity: Quantity) -> float:
+    """Return the number that a Kubernetes quantity stands for: bytes, or CPU cores.
+
+    Raises:
+        ValueError: The text is not a quantity.
+    """
+    match = re.match(r"^([0-9.]+)([A-Za-z]*)$", quantity)
+    if not match or not re.match(_QUANTITY_PATTERN, quantity):
+        raise ValueError(f"{quantity!r} is not a quantity; write for example 500m, 2 or 4Gi")
+    return float(match.group(1)) * _QUANTITY_FACTORS[match.group(2)]
+
+
+def human_bytes(count: float) -> str:
+    """Return bytes as people read them: `117 MiB`, `4.6 GiB`."""
+    for unit, factor in (("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10)):
+        if count >= factor:
+            number = count / factor
+            return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
+    return f"{count:.0f} B"

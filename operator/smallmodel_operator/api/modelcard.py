@@ -1,0 +1,172 @@
+"""The ModelCard: what a model is, who made it, and under which licence."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from smallmodel_operator.api.base import ApiModel
+from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.names import API_VERSION
+from smallmodel_operator.api.smallmodel import CardName, Engine, SecretRef, Sha256, VariantName
+
+Text = Annotated[str, Field(max_length=1024)]
+Url = Annotated[str, Field(pattern=r"^https://\S+$", max_length=512)]
+
+
+class Task(StrEnum):
+    """What a model is for; it chooses the engine's mode and the endpoints that answer."""
+
+    CHAT = "Chat"
+    COMPLETION = "Completion"
+    EMBEDDING = "Embedding"
+
+
+class Format(StrEnum):
+    """How a variant's weights are stored."""
+
+    GGUF = "GGUF"
+    SAFETENSORS = "Safetensors"
+
+
+class Evidence(StrEnum):
+    """How much of a card or variant was tried by this project."""
+
+    SERVED = "Served"
+    """A test serves it with its real weights."""
+    CONVERTED = "Converted"
+    """Its real weights were converted to this format and loaded, but no test serves it."""
+    DECLARED = "Declared"
+    """Taken from the publisher's description, and not tried."""
+
+
+class License(ApiModel):
+    """The terms under which the weights may be used."""
+
+    id: Annotated[str, Field(max_length=64)]
+    """An SPDX id, or a name of our own for terms that have none."""
+    name: Text
+    url: Url
+    restricted: bool = False
+    """True: use is limited, and a SmallModel must accept the licence by its id."""
+    gated: bool = False
+    """True: the publisher gives the weights only to accounts that asked for access."""
+
+
+class Architecture(ApiModel):
+    """What memory is computed from."""
+
+    name: Annotated[str, Field(max_length=64)]
+    """The class that the Hugging Face configuration names, for example LlamaForCausalLM."""
+    parameters: Annotated[int, Field(ge=1)]
+    """All parameters, experts included."""
+    layers: Annotated[int, Field(ge=1)]
+    heads: Annotated[int, Field(ge=1)]
+    """Attention heads; the largest where layers differ."""
+    kv_heads: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    """Key and value heads: one number for all layers, or one for each."""
+    head_dim: Annotated[int, Field(ge=1)]
+    hidden: Annotated[int, Field(ge=1)]
+    """Width of the residual stream."""
+    vocabulary: Annotated[int, Field(ge=1)]
+    experts: Annotated[int, Field(ge=0)] = 0
+    """Experts per layer; 0 for a dense model."""
+
+    @model_validator(mode="after")
+    def _kv_heads_for_each_layer(self) -> "Architecture":
+        if len(self.kv_heads) not in (1, self.layers):
+            raise ValueError(
+                f"kvHeads has {len(self.kv_heads)} numbers; give one, or one for each of the "
+                f"{self.layers} layers"
+            )
+        return self
+
+
+class Provenance(ApiModel):
+    """Where the claims on this card come from."""
+
+    card: Url
+    """The publisher's own description."""
+    paper: Url | None = None
+
+
+class EngineRefusal(ApiModel):
+    """An engine that cannot run this model, and why."""
+
+    engine: Engine
+    reason: Text
+
+
+class Closed(ApiModel):
+    """Why there are no weights, and what to take instead."""
+
+    reason: Text
+    alternatives: Annotated[tuple[CardName, ...], Field(min_length=1, max_length=8)]
+    """Cards of open models of about the same size."""
+
+
+class Variant(ApiModel):
+    """One set of weight files."""
+
+    name: VariantName
+    format: Format
+    engine: Engine
+    """The engine that runs this format."""
+    uri: Annotated[str, Field(pattern=r"^[a-z0-9]+://\S+$", max_length=1024)]
+    revision: Annotated[str, Field(max_length=128)] | None = None
+    bits_per_weight: Annotated[float, Field(ge=1, le=32)]
+    """Mean bits for one parameter, scales included."""
+    bytes: Annotated[int, Field(ge=1)] | None = None
+    """Size of the files, where it is really known."""
+    sha256: Sha256 | None = None
+    """Digest of the file, where it is really known."""
+    evidence: Evidence = Evidence.DECLARED
+
+
+class ModelCardSpec(ApiModel):
+    """A description that sizing, licensing and people rely on."""
+
+    display_name: Text
+    publisher: Text
+    family: Annotated[str, Field(max_length=63)]
+    task: Task
+    languages: Annotated[tuple[Annotated[str, Field(max_length=16)], ...], Field(max_length=64)]
+    """ISO 639 codes, or `code` for programming languages."""
+    license: License
+    context_length: Annotated[int, Field(ge=1)]
+    """Tokens that the model was trained for."""
+    architecture: Architecture | None = None
+    """Unknown only for closed models."""
+    intended_use: Text
+    limits: Text
+    """What it is known to do badly, or must not be used for."""
+    provenance: Provenance
+    evidence: Evidence = Evidence.DECLARED
+    """The best of what was tried with any variant."""
+    secret_ref: SecretRef | None = None
+    """The Secret with the token for gated weights; default `huggingface`."""
+    engine_refusals: Annotated[tuple[EngineRefusal, ...], Field(max_length=4)] = ()
+    allow_unsafe_args: bool = False
+    """True: engine arguments that import code or read paths may be used with Dedicated."""
+    closed: Closed | None = None
+    variants: Annotated[tuple[Variant, ...], Field(max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _open_models_have_weights(self) -> "ModelCardSpec":
+        if self.closed is None and (not self.variants or self.architecture is None):
+            raise ValueError("an open model needs an architecture and at least one variant")
+        if self.closed is not None and self.variants:
+            raise ValueError("a closed model has no variants")
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError(f"variant names must differ, and these do not: {names}")
+        return self
+
+
+class ModelCard(ApiModel):
+    """A model of the catalogue."""
+
+    api_version: Literal["smallmodel.dev/v1alpha1"] = API_VERSION
+    kind: Literal["ModelCard"] = "ModelCard"
+    metadata: ObjectMeta
+    spec: ModelCardSpec

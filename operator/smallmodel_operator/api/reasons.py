@@ -1,0 +1,107 @@
+"""Every reason that a condition, an event or an error can carry, each explained once.
+
+`docs/reference/reasons.md` is generated from this file.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Reason(StrEnum):
+    """One CamelCase word that says why."""
+
+    INVALID_MANIFEST = "InvalidManifest"
+    DUPLICATE_NAME = "DuplicateName"
+
+    RESOLVED = "Resolved"
+    UNKNOWN_MODEL = "UnknownModel"
+    UNKNOWN_VARIANT = "UnknownVariant"
+    CLOSED_MODEL = "ClosedModel"
+    LICENSE_NOT_ACCEPTED = "LicenseNotAccepted"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a reason, not a secret
+    ENGINE_CANNOT_RUN = "EngineCannotRun"
+    CONTEXT_TOO_LONG = "ContextTooLong"
+    ENGINE_ARG_REFUSED = "EngineArgRefused"
+    SOURCE_NOT_SUPPORTED = "SourceNotSupported"
+    ARCHITECTURE_UNKNOWN = "ArchitectureUnknown"
+
+    PLACED = "Placed"
+    MEMORY_FIT = "MemoryFit"
+    ENGINE_NOT_INSTALLED = "EngineNotInstalled"
+    ACCELERATOR_MISSING = "AcceleratorMissing"
+
+    FETCHING = "Fetching"
+    SOURCE_UNREACHABLE = "SourceUnreachable"
+    DIGEST_MISMATCH = "DigestMismatch"
+    INVALID_WEIGHTS = "InvalidWeights"
+    DISK_FULL = "DiskFull"
+    WEIGHTS_MISSING = "WeightsMissing"
+
+    PROGRESSING = "Progressing"
+    DEPLOYED = "Deployed"
+    DEPLOY_FAILED = "DeployFailed"
+    START_TIMEOUT = "StartTimeout"
+    LOAD_FAILED = "LoadFailed"
+    ENGINE_DIED = "EngineDied"
+
+    VERIFIED = "Verified"
+    PROBE_FAILED = "ProbeFailed"
+    AWAKE = "Awake"
+    ASLEEP = "Asleep"
+    PARKED = "Parked"
+    WAITING = "Waiting"
+    NOTHING_TO_DO = "NothingToDo"
+
+
+EXPLANATIONS: Final[dict[Reason, str]] = {
+    Reason.INVALID_MANIFEST: "The manifest is not valid YAML or breaks the schema. The message "
+    "names the file, the line and the field.",
+    Reason.DUPLICATE_NAME: "Two manifests declare the same namespace and name. The first one read "
+    "is served; rename or delete the other.",
+    Reason.RESOLVED: "The card, the licence, the engine's options and the sizes are known.",
+    Reason.UNKNOWN_MODEL: "`spec.model` names no ModelCard. The message lists the nearest names; "
+    "`slm catalog list` prints all.",
+    Reason.UNKNOWN_VARIANT: "The card has no variant of that name. The message lists those it has.",
+    Reason.CLOSED_MODEL: "The publisher does not give out the weights. The message names open "
+    "models of the same size.",
+    Reason.LICENSE_NOT_ACCEPTED: "The card's licence restricts use. Read it, then set "
+    "`spec.acceptLicense` to exactly the licence id in the message.",
+    Reason.SECRET_MISSING: "The publisher gives the weights only to accounts that asked for "
+    "access, and no secret with a token was found under the name in the message.",
+    Reason.ENGINE_CANNOT_RUN: "The engine cannot run this architecture, format or task. The "
+    "message says which engine can.",
+    Reason.CONTEXT_TOO_LONG: "`spec.contextLength` is more than the model was trained for.",
+    Reason.ENGINE_ARG_REFUSED: "`spec.engineArgs` holds an argument outside the allow-list, or one "
+    "that needs the card's `allowUnsafeArgs` and `isolation: Dedicated`.",
+    Reason.SOURCE_NOT_SUPPORTED: "The scheme of `spec.source.uri` is not one that is read here.",
+    Reason.ARCHITECTURE_UNKNOWN: "The card does not state what memory is computed from, so the "
+    "size is unknown; unknown is never taken for zero. Set `spec.resources.memory`.",
+    Reason.PLACED: "A machine is chosen on which the model fits.",
+    Reason.MEMORY_FIT: "The model needs more memory than there is, or than is free of models in "
+    "use. The message gives need, have, and what would fit or who holds it.",
+    Reason.ENGINE_NOT_INSTALLED: "The only engine that runs this variant is not installed here.",
+    Reason.ACCELERATOR_MISSING: "The model asks for an accelerator that the machine does not have.",
+    Reason.FETCHING: "Weights are being copied into the cache; the message has the progress.",
+    Reason.SOURCE_UNREACHABLE: "The weights' source did not answer, or does not have the file.",
+    Reason.DIGEST_MISMATCH: "The fetched file is not the one whose sha256 was declared. It was "
+    "deleted and never served.",
+    Reason.INVALID_WEIGHTS: "The file is cut short or is not of the declared format.",
+    Reason.DISK_FULL: "The cache's disk has less room than the weights need.",
+    Reason.WEIGHTS_MISSING: "The verified file is no longer in the cache, or was changed there.",
+    Reason.PROGRESSING: "Work is in progress; the message says which step.",
+    Reason.DEPLOYED: "The current serving hash runs in its pool.",
+    Reason.DEPLOY_FAILED: "Ray Serve could not start the application; the message has its error.",
+    Reason.START_TIMEOUT: "No replica came up within `scaling.startTimeout`.",
+    Reason.LOAD_FAILED: "The engine refused the weights or its arguments; the message has its "
+    "error. Requests get 503 with the same text.",
+    Reason.ENGINE_DIED: "The engine's process ended; its replica is being replaced.",
+    Reason.VERIFIED: "A real completion came back from the current serving hash.",
+    Reason.PROBE_FAILED: "The verifying request did not return what its endpoint promises.",
+    Reason.AWAKE: "The weights are in memory.",
+    Reason.ASLEEP: "Idle for `scaling.idleTimeout`: the weights are out of memory, the process "
+    "stays. The next request wakes it in about a second.",
+    Reason.PARKED: "Idle for `scaling.parkAfter`: no replica. The next request starts one.",
+    Reason.WAITING: "An earlier step has to succeed first.",
+    Reason.NOTHING_TO_DO: "The object is as its spec says.",
+}
+"""What each reason means and what to do about it, in Markdown."""

@@ -1,0 +1,78 @@
+"""The application arguments: all that the operator tells what runs inside Ray.
+
+The one leaf that the serving image shares with the operator. `plan` renders these values into the
+Serve config, and `smallmodel_serving.runtime` parses them; a contract test does both.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from smallmodel_operator.api.base import ApiModel
+from smallmodel_operator.api.modelcard import Task
+from smallmodel_operator.api.smallmodel import Sha256
+
+CONTRACT: Final = 1
+"""Raised when a field changes its meaning; recorded wherever arguments were rendered."""
+
+PROBE_HEADER: Final = "x-smallmodel-probe"
+"""A request with this header does not count as use: it leaves the idle clock alone."""
+
+RETRY_AFTER_SECONDS: Final = 5
+"""What a client is told to wait after 429 or 503."""
+
+
+class LlamaCppArgs(ApiModel):
+    """Arguments of llama.cpp, rendered."""
+
+    kind: Literal["LlamaCpp"] = "LlamaCpp"
+    context_length: int
+    """Tokens of one request; the engine gets this times `slots`."""
+    slots: int
+    """Requests that are computed at the same time."""
+    threads: int | None
+    """Threads for one engine; unset: all cores when alone awake, one fewer otherwise."""
+    options: dict[str, str] = Field(default_factory=dict)
+    """Allowed engine arguments of the user, by llama.cpp's own names."""
+
+
+class VllmArgs(ApiModel):
+    """Arguments of vLLM's OpenAI server, rendered."""
+
+    kind: Literal["VLLM"] = "VLLM"
+    arguments: tuple[str, ...]
+    """As on the command line, model and host aside."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables that vLLM reads at start."""
+
+
+class ModelArgs(ApiModel):
+    """Arguments of one model's Serve application."""
+
+    contract: int = CONTRACT
+    name: str
+    """The name in `model` of a request."""
+    task: Task
+    weights: str
+    """Absolute path of the verified file or folder."""
+    sha256: Sha256 | None = None
+    engine: Annotated[LlamaCppArgs | VllmArgs, Field(discriminator="kind")]
+    memory_bytes: int
+    """Memory of one replica while awake, its process included."""
+    keep_awake: bool = False
+    """True: never asleep, and never asked to give way."""
+    idle_timeout_seconds: float
+    start_timeout_seconds: float
+
+
+class IndexedModel(ApiModel):
+    """One model as the `_index` application knows it."""
+
+    name: str
+    start_timeout_seconds: float
+
+
+class IndexConfig(ApiModel):
+    """The `user_config` of the `_index` application."""
+
+    models: tuple[IndexedModel, ...] = ()

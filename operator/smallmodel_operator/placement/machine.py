@@ -1,0 +1,28 @@
+"""What placement needs to know about a machine."""
+
+from dataclasses import dataclass
+
+from smallmodel_operator.api.smallmodel import Engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceleratorStock:
+    """Devices of one product."""
+
+    product: str
+    count: int
+    memory_bytes: int
+    """Of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine, as it was observed."""
+
+    name: str
+    cpu_cores: int
+    memory_bytes: int
+    """What models may use together: all memory, less what the serving stack itself needs."""
+    engines: frozenset[Engine]
+    """Engines that are installed."""
+    accelerators: tuple[AcceleratorStock, ...] = ()

@@ -1,0 +1,30 @@
+"""The values that placing returns."""
+
+from dataclasses import dataclass
+
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.catalog.options import Option, Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """The option that one machine serves, and how many replicas of it have room there."""
+
+    machine: str
+    option: Option
+    max_replicas: int
+    """At most the spec's; fewer where the machine's cores or memory end first."""
+    threads: int | None
+    """Threads of each engine where the user set `resources.cpu`."""
+    rejected: tuple[Refusal, ...] = ()
+    """Better options that do not fit, and why."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unplaced:
+    """Why no option can run on the machine."""
+
+    reason: Reason
+    message: str
+    rejected: tuple[Refusal, ...] = ()

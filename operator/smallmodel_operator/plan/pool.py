@@ -1,0 +1,28 @@
+"""A pool: the models of one Ray cluster, each pinned to the option that was chosen for it."""
+
+from dataclasses import dataclass
+
+from smallmodel_operator.api.serving import ModelArgs
+from smallmodel_operator.api.smallmodel import Scaling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedModel:
+    """One model of a pool, with all that the Serve config and the gateway need."""
+
+    name: str
+    args: ModelArgs
+    scaling: Scaling
+    max_replicas: int
+    """What has room; at most `scaling.max_replicas`."""
+    max_ongoing_requests: int
+    target_ongoing_requests: int
+    verified: bool = False
+    """True: it answered before, so it starts at `minReplicas` and not at one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """All models of one Ray cluster. A partial list would delete the models that it lacks."""
+
+    models: tuple[PlannedModel, ...]
