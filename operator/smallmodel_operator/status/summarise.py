@@ -36,11 +36,22 @@ Judge = Callable[[Observation], Verdict]
 def _resolved(seen: Observation) -> Verdict:
     match seen.outcome:
         case None:
-            return Verdict("Unknown", Reason.PROGRESSING, "The card is being looked up")
+            return _inspected(seen)
         case ResolveError(reason=reason, message=message):
             return Verdict("False", reason, message)
         case _:
             return Verdict("True", Reason.RESOLVED, "Card, licence, engine and sizes are known")
+
+
+def _inspected(seen: Observation) -> Verdict:
+    """Judge a model whose card is made from its weights, which have to be fetched first."""
+    match seen.fetch:
+        case FetchFailed(reason=reason, message=message):
+            return Verdict("False", reason, message)
+        case FetchProgress() | FetchWaiting():
+            return Verdict("Unknown", Reason.FETCHING, fetch_message(seen.fetch))
+        case _:
+            return Verdict("Unknown", Reason.PROGRESSING, "The card is being looked up")
 
 
 def _placed(seen: Observation) -> Verdict:
