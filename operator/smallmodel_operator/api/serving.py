@@ -59,6 +59,14 @@ class ModelArgs(ApiModel):
     engine: Annotated[LlamaCppArgs | VllmArgs, Field(discriminator="kind")]
     memory_bytes: int
     """Memory of one replica while awake, its process included."""
+
+
+class ModelTuning(ApiModel):
+    """The `user_config` of one model's deployment: what changes without a restart.
+
+    Serve passes it to `reconfigure` when a replica starts and whenever it changes.
+    """
+
     keep_awake: bool = False
     """True: never asleep, and never asked to give way."""
     idle_timeout_seconds: float

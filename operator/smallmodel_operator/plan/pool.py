@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from smallmodel_operator.api.serving import ModelArgs
+from smallmodel_operator.api.serving import ModelArgs, ModelTuning
 from smallmodel_operator.api.smallmodel import Scaling
 
 
@@ -12,6 +12,9 @@ class PlannedModel:
 
     name: str
     args: ModelArgs
+    """A change of these restarts the model's application."""
+    tuning: ModelTuning
+    """A change of these reaches running replicas."""
     scaling: Scaling
     max_replicas: int
     """What has room; at most `scaling.max_replicas`."""
