@@ -63,6 +63,18 @@ class RunFolder:
         """Envoy's configuration files and log."""
         return self.root / "envoy"
 
+
+@dataclass(frozen=True, slots=True)
+class ScratchFolder:
+    """A short-lived folder with a short path, because a Unix socket's path ends at 107 bytes."""
+
+    root: Path
+
+    @property
+    def ray(self) -> Path:
+        """Ray's sessions: sockets and logs."""
+        return self.root / "ray"
+
     @property
     def haproxy(self) -> Path:
         """HAProxy's configuration, sockets and server state."""

@@ -24,6 +24,8 @@ class RunRecord(ApiModel):
     supervisor_pid: int
     supervisor_start: float
     """The supervisor's creation time, in seconds since the epoch: pids are used again."""
+    scratch: str
+    """The run's folder of sockets and Ray logs, removed when it stops."""
     host: str
     port: int
     paths: tuple[str, ...]
