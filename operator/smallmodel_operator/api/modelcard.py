@@ -46,7 +46,8 @@ class License(ApiModel):
     id: Annotated[str, Field(max_length=64)]
     """An SPDX id, or a name of our own for terms that have none."""
     name: Text
-    url: Url
+    url: Url | None = None
+    """The licence's text. Unset only where the licence itself is unknown."""
     restricted: bool = False
     """True: use is limited, and a SmallModel must accept the licence by its id."""
     gated: bool = False
@@ -85,8 +86,8 @@ class Architecture(ApiModel):
 class Provenance(ApiModel):
     """Where the claims on this card come from."""
 
-    card: Url
-    """The publisher's own description."""
+    card: Url | None = None
+    """The publisher's own description. Unset only where there is none."""
     paper: Url | None = None
 
 
@@ -136,7 +137,7 @@ class ModelCardSpec(ApiModel):
     context_length: Annotated[int, Field(ge=1)]
     """Tokens that the model was trained for."""
     architecture: Architecture | None = None
-    """Unknown only for closed models."""
+    """Where it is unset, a SmallModel of this card must set `resources.memory`."""
     intended_use: Text
     limits: Text
     """What it is known to do badly, or must not be used for."""
@@ -153,8 +154,8 @@ class ModelCardSpec(ApiModel):
 
     @model_validator(mode="after")
     def _open_models_have_weights(self) -> "ModelCardSpec":
-        if self.closed is None and (not self.variants or self.architecture is None):
-            raise ValueError("an open model needs an architecture and at least one variant")
+        if self.closed is None and not self.variants:
+            raise ValueError("an open model needs at least one variant")
         if self.closed is not None and self.variants:
             raise ValueError("a closed model has no variants")
         names = [variant.name for variant in self.variants]
@@ -163,10 +164,16 @@ class ModelCardSpec(ApiModel):
         return self
 
 
+class CardMeta(ObjectMeta):
+    """Metadata whose name may hold dots, because model names do (`qwen2.5-0.5b`)."""
+
+    name: CardName
+
+
 class ModelCard(ApiModel):
     """A model of the catalogue."""
 
     api_version: Literal["smallmodel.dev/v1alpha1"] = API_VERSION
     kind: Literal["ModelCard"] = "ModelCard"
-    metadata: ObjectMeta
+    metadata: CardMeta
     spec: ModelCardSpec

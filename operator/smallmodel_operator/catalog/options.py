@@ -17,10 +17,14 @@ class Size:
     """Activations, compute buffers and captured graphs."""
     process: int
     """What the process needs before any model is loaded."""
+    declared: int | None = None
+    """What `resources.memory` says. It counts instead of the sum; the parts stay as computed."""
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """What has to be free: the declared memory, or else all parts together."""
+        if self.declared is not None:
+            return self.declared
         return self.weights + self.kv_cache + self.compute + self.process
 
 
@@ -33,6 +37,7 @@ class Option:
     """Never `Auto`."""
     size: Size
     kv_bytes_per_token: int
+    """0 for a model without a cache, and for an unknown architecture with declared memory."""
     context_length: int
     """Tokens of one request."""
     slots: int

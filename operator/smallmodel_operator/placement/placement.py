@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import Accelerator
 from smallmodel_operator.catalog.options import Option, Refusal
 
 
@@ -16,6 +17,8 @@ class Placement:
     """At most the spec's; fewer where the machine's cores or memory end first."""
     threads: int | None
     """Threads of each engine where the user set `resources.cpu`."""
+    accelerator: Accelerator | None = None
+    """Devices of each replica; unset: the engine runs on the CPU."""
     rejected: tuple[Refusal, ...] = ()
     """Better options that do not fit, and why."""
     message: str = ""
