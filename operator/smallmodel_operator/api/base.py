@@ -3,12 +3,12 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from smallmodel_operator.api import patterns
+
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PATTERN: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
-_QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _QUANTITY_FACTORS: Final = {
     "": 1.0,
@@ -25,11 +25,25 @@ _QUANTITY_FACTORS: Final = {
 
 Duration = Annotated[
     str,
-    Field(pattern=_DURATION_PATTERN, max_length=20, description='A duration such as "5m".'),
+    Field(pattern=patterns.DURATION, max_length=20, description='A duration such as "5m".'),
 ]
+
+
+def _whole_numbers_as_text(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
 Quantity = Annotated[
     str,
-    Field(pattern=_QUANTITY_PATTERN, max_length=20, description='A quantity such as "2Gi".'),
+    # `cpu: 2` is how people write it, and how Kubernetes reads it.
+    BeforeValidator(_whole_numbers_as_text),
+    Field(
+        pattern=patterns.QUANTITY,
+        max_length=20,
+        description='A quantity such as "2Gi".',
+        json_schema_extra={"x-kubernetes-int-or-string": True},
+    ),
 ]
 
 
@@ -53,7 +67,7 @@ def seconds(duration: Duration) -> float:
     Raises:
         ValueError: The text is not a duration.
     """
-    if not re.match(_DURATION_PATTERN, duration):
+    if not re.match(patterns.DURATION, duration):
         raise ValueError(f"{duration!r} is not a duration; write for example 30s, 5m or 1h30m")
     parts = re.findall(r"([0-9.]+)(ms|s|m|h)", duration)
     return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
@@ -66,7 +80,7 @@ def amount(quantity: Quantity) -> float:
         ValueError: The text is not a quantity.
     """
     match = re.match(r"^([0-9.]+)([A-Za-z]*)$", quantity)
-    if not match or not re.match(_QUANTITY_PATTERN, quantity):
+    if not match or not re.match(patterns.QUANTITY, quantity):
         raise ValueError(f"{quantity!r} is not a quantity; write for example 500m, 2 or 4Gi")
     return float(match.group(1)) * _QUANTITY_FACTORS[match.group(2)]
 

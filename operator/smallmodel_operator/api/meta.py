@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel
-from smallmodel_operator.api.names import NAME_PATTERN
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -18,8 +18,8 @@ class ObjectMeta(ApiModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
-    namespace: Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)] = "default"
+    name: Annotated[str, Field(pattern=patterns.NAME, max_length=63)]
+    namespace: Annotated[str, Field(pattern=patterns.NAME, max_length=63)] = "default"
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     generation: Annotated[int, Field(ge=0)] = 0
@@ -36,7 +36,7 @@ class Condition(ApiModel):
     """The generation of the spec that this condition speaks of."""
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     """When the status last changed, as RFC 3339."""
-    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)]
+    reason: Annotated[str, Field(pattern=patterns.REASON, max_length=63)]
     """Why, as one CamelCase word from the list of reasons."""
     message: Annotated[str, Field(max_length=1024)] = ""
     """The value, the rule and the next step."""

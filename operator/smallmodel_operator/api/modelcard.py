@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.names import API_VERSION
 from smallmodel_operator.api.smallmodel import CardName, Engine, SecretRef, Sha256, VariantName
 
 Text = Annotated[str, Field(max_length=1024)]
-Url = Annotated[str, Field(pattern=r"^https://\S+$", max_length=512)]
+Url = Annotated[str, Field(pattern=patterns.HTTPS_URL, max_length=512)]
 
 
 class Task(StrEnum):
@@ -113,7 +114,7 @@ class Variant(ApiModel):
     format: Format
     engine: Engine
     """The engine that runs this format."""
-    uri: Annotated[str, Field(pattern=r"^[a-z0-9]+://\S+$", max_length=1024)]
+    uri: Annotated[str, Field(pattern=patterns.URI, max_length=1024)]
     revision: Annotated[str, Field(max_length=128)] | None = None
     bits_per_weight: Annotated[float, Field(ge=1, le=32)]
     """Mean bits for one parameter, scales included."""

@@ -8,11 +8,10 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final[Literal["smallmodel.dev/v1alpha1"]] = "smallmodel.dev/v1alpha1"
 MANAGED_BY: Final = "smallmodel-operator"
 
-NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 # A RayService's name may have 47 characters, and `-` with a hash of five is appended to ours.
 SMALLMODEL_NAME_MAX: Final = 40
 INDEX_APPLICATION: Final = "_index"
-"""Serve's always healthy application; no SmallModel can have this name (NAME_PATTERN)."""
+"""Serve's always healthy application; no SmallModel can have this name (`patterns.NAME`)."""
 
 ANNOTATION_RE_RESOLVE: Final = f"{GROUP}/re-resolve"
 

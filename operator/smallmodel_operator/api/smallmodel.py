@@ -3,16 +3,17 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel, Duration, Quantity, seconds
 from smallmodel_operator.api.meta import Condition, ObjectMeta
-from smallmodel_operator.api.names import API_VERSION, NAME_PATTERN, SMALLMODEL_NAME_MAX
+from smallmodel_operator.api.names import API_VERSION, SMALLMODEL_NAME_MAX
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
-CardName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=63)]
-VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=63)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+Name = Annotated[str, Field(pattern=patterns.NAME, max_length=63)]
+CardName = Annotated[str, Field(pattern=patterns.CARD_NAME, max_length=63)]
+VariantName = Annotated[str, Field(pattern=patterns.VARIANT_NAME, max_length=63)]
+Sha256 = Annotated[str, Field(pattern=patterns.SHA256, max_length=64)]
 
 
 class Engine(StrEnum):
@@ -40,7 +41,7 @@ class SecretRef(ApiModel):
 class Source(ApiModel):
     """Weights named directly, without a ModelCard."""
 
-    uri: Annotated[str, Field(pattern=r"^[a-z0-9]+://\S+$", max_length=1024)]
+    uri: Annotated[str, Field(pattern=patterns.URI, max_length=1024)]
     """Where the weights are: https, hf, s3, gs, pypi, or file (local mode only)."""
     revision: Annotated[str, Field(max_length=128)] | None = None
     """The commit, tag or version at the source."""
@@ -179,11 +180,12 @@ class SmallModel(ApiModel):
     spec: SmallModelSpec
     status: SmallModelStatus = SmallModelStatus()
 
-    @model_validator(mode="after")
-    def _name_leaves_room(self) -> "SmallModel":
-        if len(self.metadata.name) > SMALLMODEL_NAME_MAX:
+    @field_validator("metadata")
+    @classmethod
+    def _name_leaves_room(cls, metadata: ObjectMeta) -> ObjectMeta:
+        if len(metadata.name) > SMALLMODEL_NAME_MAX:
             raise ValueError(
-                f"the name {self.metadata.name!r} has {len(self.metadata.name)} characters, and at "
-                f"most {SMALLMODEL_NAME_MAX} are allowed, because other names are derived from it"
+                f"the name {metadata.name!r} has {len(metadata.name)} characters, and at most "
+                f"{SMALLMODEL_NAME_MAX} are allowed, because other names are derived from it"
             )
-        return self
+        return metadata

