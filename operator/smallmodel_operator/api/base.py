@@ -23,10 +23,8 @@ _QUANTITY_FACTORS: Final = {
     "Ti": 2.0**40,
 }
 
-Duration = Annotated[
-    str,
-    Field(pattern=patterns.DURATION, max_length=20, description='A duration such as "5m".'),
-]
+Duration = Annotated[str, Field(pattern=patterns.DURATION, max_length=20)]
+"""A duration such as "5m"; `seconds` reads it."""
 
 
 def _whole_numbers_as_text(value: object) -> object:
@@ -36,15 +34,15 @@ def _whole_numbers_as_text(value: object) -> object:
 
 Quantity = Annotated[
     str,
-    # `cpu: 2` is how people write it, and how Kubernetes reads it.
-    BeforeValidator(_whole_numbers_as_text),
     Field(
         pattern=patterns.QUANTITY,
         max_length=20,
-        description='A quantity such as "2Gi".',
         json_schema_extra={"x-kubernetes-int-or-string": True},
     ),
+    # `cpu: 2` is how people write it, and how Kubernetes reads it.
+    BeforeValidator(_whole_numbers_as_text),
 ]
+"""A quantity such as "2Gi"; `amount` reads it."""
 
 
 class ApiModel(BaseModel):

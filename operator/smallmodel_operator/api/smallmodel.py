@@ -3,10 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel, Duration, Quantity, seconds
+from smallmodel_operator.api.cel import Rule, checked_by, keyed_by
 from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.names import API_VERSION, SMALLMODEL_NAME_MAX
 
@@ -20,15 +21,20 @@ class Engine(StrEnum):
     """Which program runs the model; `Auto` takes the one that the chosen variant is made for."""
 
     AUTO = "Auto"
+    """The one that the chosen variant is made for."""
     VLLM = "VLLM"
+    """vLLM, for weights in safetensors."""
     LLAMA_CPP = "LlamaCpp"
+    """llama.cpp, for weights in GGUF."""
 
 
 class Isolation(StrEnum):
     """Whether a model may share a Ray cluster with others of its namespace."""
 
     SHARED = "Shared"
+    """In a pool with other models of its namespace."""
     DEDICATED = "Dedicated"
+    """In a pool of its own."""
 
 
 class SecretRef(ApiModel):
@@ -53,6 +59,19 @@ class Source(ApiModel):
 
 class Scaling(ApiModel):
     """How many replicas there are, and when an idle model gives its memory back."""
+
+    model_config = ConfigDict(
+        json_schema_extra=checked_by(
+            Rule(
+                "self.minReplicas <= self.maxReplicas",
+                "minReplicas is more than maxReplicas; raise maxReplicas or lower minReplicas",
+            ),
+            Rule(
+                "duration(self.parkAfter) >= duration(self.idleTimeout)",
+                "parkAfter is shorter than idleTimeout; a model falls asleep before it parks",
+            ),
+        )
+    )
 
     min_replicas: Annotated[int, Field(ge=0, le=100)] = 0
     """Replicas that are kept and kept awake; 0 lets the model sleep and park."""
@@ -109,6 +128,16 @@ class Resources(ApiModel):
 class SmallModelSpec(ApiModel):
     """What the user asks for. Everything but `model` or `source` has a default."""
 
+    model_config = ConfigDict(
+        json_schema_extra=checked_by(
+            Rule(
+                "has(self.model) != has(self.source)",
+                "exactly one of model and source must be set; write `model: <card>` or "
+                "`source: {uri: …}`",
+            ),
+        )
+    )
+
     model: CardName | None = None
     """The name of a ModelCard."""
     source: Source | None = None
@@ -155,7 +184,9 @@ class SmallModelStatus(ApiModel):
 
     observed_generation: int = 0
     """The generation of the spec that this status speaks of."""
-    conditions: tuple[Condition, ...] = ()
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))
+    ] = ()
     """The facts, by type."""
     url: str | None = None
     """The base URL for any OpenAI client."""
@@ -173,6 +204,20 @@ class SmallModelStatus(ApiModel):
 
 class SmallModel(ApiModel):
     """A small language model to be served behind an OpenAI-compatible endpoint."""
+
+    model_config = ConfigDict(
+        json_schema_extra=checked_by(
+            Rule(
+                f"self.metadata.name.size() <= {SMALLMODEL_NAME_MAX}",
+                f"the name may have at most {SMALLMODEL_NAME_MAX} characters, because other names "
+                "are derived from it",
+            ),
+            Rule(
+                f"self.metadata.name.matches('{patterns.NAME}')",
+                f"the name must be {patterns.MEANINGS[patterns.NAME]}",
+            ),
+        )
+    )
 
     api_version: Literal["smallmodel.dev/v1alpha1"] = API_VERSION
     kind: Literal["SmallModel"] = "SmallModel"
