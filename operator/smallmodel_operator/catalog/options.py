@@ -66,7 +66,7 @@ class ResolvedModel:
     """Never empty. Ordered by preference; the first that fits a machine is taken there."""
     refusals: tuple[Refusal, ...] = ()
     engine_options: tuple[tuple[str, str], ...] = ()
-    """The user's allowed engine arguments, sorted by name."""
+    """The user's allowed engine arguments, sorted by name; without those that `slots` renders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

