@@ -61,7 +61,7 @@ verify: $(READY) generate ## Generate, format, lint, types, import rules, spelli
 
 generate: $(READY) ## Write crds/ and docs/reference/ from the code
 	$(call say,'generate')
-	@$(BIN)/python tools/generate.py
+	@$(BIN)/python -m tools.generate
 
 golden: $(READY) ## Rewrite the golden files; look at the difference before you commit it
 	$(call say,'golden files')

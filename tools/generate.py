@@ -1,0 +1,48 @@
+"""Writes what is made from code: `crds/` and the pages of `docs/reference/`.
+
+Run as `make generate`. Prints the files that changed.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import typer.main
+from typer.core import TyperGroup
+
+from smallmodel_operator.api import crd
+from smallmodel_operator.cli.main import app
+from smallmodel_operator.cli.output import yaml_text
+from smallmodel_operator.local.bundled import fetch_bundled_cards
+from tools import pages
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+def generated_files() -> Iterator[tuple[str, str]]:
+    """Yield each file's path below the repository's root, and its text."""
+    for kind in crd.KINDS:
+        yield f"crds/{kind.crd_name}.yaml", yaml_text(crd.build(kind)) + "\n"
+        yield f"docs/reference/{kind.name.lower()}.md", pages.kind_page(kind)
+    yield "docs/reference/reasons.md", pages.reasons_page()
+    yield "docs/reference/conditions.md", pages.conditions_page()
+    yield "docs/reference/catalogue.md", pages.catalogue_page(fetch_bundled_cards().cards)
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)  # noqa: S101 - what typer makes of several commands
+    yield "docs/reference/cli.md", pages.cli_page(command)
+
+
+def main() -> None:
+    """Write the files whose text changed."""
+    for name, text in generated_files():
+        path = ROOT / name
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"wrote {name}\n")
+
+
+if __name__ == "__main__":
+    main()
