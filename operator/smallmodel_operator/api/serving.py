@@ -10,6 +10,7 @@ from pydantic import Field
 
 from smallmodel_operator.api.base import ApiModel
 from smallmodel_operator.api.modelcard import Task
+from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Sha256
 
 CONTRACT: Final = 1
@@ -20,6 +21,21 @@ PROBE_HEADER: Final = "x-smallmodel-probe"
 
 RETRY_AFTER_SECONDS: Final = 5
 """What a client is told to wait after 429 or 503."""
+
+NODE_FOLDER_VARIABLE: Final = "SMALLMODEL_NODE_DIR"
+"""Environment variable: the folder in which the replicas of one node share its memory."""
+
+NODE_MEMORY_VARIABLE: Final = "SMALLMODEL_NODE_MEMORY"
+"""Environment variable: bytes that the engines of the node may use together."""
+
+ENGINE_REPORT_SUFFIX: Final = ".engine.json"
+"""Ending of the file in the node's folder that each replica keeps an `EngineReport` in."""
+
+MODEL_DEPLOYMENT: Final = "Model"
+"""The deployment of a model's application, which the Serve config overrides by name."""
+
+INDEX_DEPLOYMENT: Final = "Index"
+"""The deployment of the `_index` application."""
 
 
 class LlamaCppArgs(ApiModel):
@@ -84,3 +100,20 @@ class IndexConfig(ApiModel):
     """The `user_config` of the `_index` application."""
 
     models: tuple[IndexedModel, ...] = ()
+
+
+class EngineReport(ApiModel):
+    """What one replica says of its engine, written at each change of state and at no other time.
+
+    A file and not a request, because a request would count as use and wake a parked model.
+    """
+
+    model: str
+    pid: int
+    state: Literal["Loading", "Awake", "Asleep", "Failed"]
+    reason: Reason | None = None
+    """Set where the state is Failed."""
+    message: str = ""
+    load_seconds: float = 0.0
+    """Of the last load."""
+    threads: int | None = None

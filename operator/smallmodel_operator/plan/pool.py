@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from smallmodel_operator.api.serving import ModelArgs, ModelTuning
-from smallmodel_operator.api.smallmodel import Scaling
+from smallmodel_operator.api.smallmodel import Accelerator, Scaling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,10 @@ class PlannedModel:
     """What has room; at most `scaling.max_replicas`."""
     max_ongoing_requests: int
     target_ongoing_requests: int
+    resting_memory_bytes: int
+    """Memory of a replica whose weights are not loaded: what Ray is asked for."""
+    accelerator: Accelerator | None = None
+    """Devices of each replica."""
     verified: bool = False
     """True: it answered before, so it starts at `minReplicas` and not at one."""
 

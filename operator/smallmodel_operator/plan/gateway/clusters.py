@@ -1,0 +1,59 @@
+"""The gateway's upstreams."""
+
+from typing import Final
+
+from smallmodel_operator.plan.gateway.document import Message, duration, typed
+from smallmodel_operator.plan.gateway.values import Endpoint, GatewaySettings
+from smallmodel_operator.plan.timeouts import GATEWAY_KEEP_ALIVE
+
+SERVE_CLUSTER: Final = "serve"
+METRICS_CLUSTER: Final = "metrics"
+
+_CONNECTIONS: Final = 4096
+"""HAProxy's own limit in Ray (`RAY_SERVE_HAPROXY_MAXCONN`): beyond it a request would hang there,
+and here it gets 503 at once."""
+
+_CONNECT_TIMEOUT: Final = 2.0
+
+
+def build_clusters(settings: GatewaySettings) -> list[Message]:
+    """Return Serve's HAProxy frontend, and Ray's exporter where there is one."""
+    clusters = [_cluster(SERVE_CLUSTER, settings.serve)]
+    if settings.metrics:
+        clusters.append(_cluster(METRICS_CLUSTER, settings.metrics))
+    return clusters
+
+
+def _cluster(name: str, upstream: Endpoint) -> Message:
+    address: Message = {
+        "socket_address": {"address": upstream.address, "port_value": upstream.port}
+    }
+    limits: Message = {
+        "max_connections": _CONNECTIONS,
+        "max_pending_requests": _CONNECTIONS,
+        "max_requests": _CONNECTIONS,
+    }
+    return typed(
+        "envoy.config.cluster.v3.Cluster",
+        {
+            "name": name,
+            "type": "STRICT_DNS",
+            "connect_timeout": duration(_CONNECT_TIMEOUT),
+            "circuit_breakers": {"thresholds": [limits]},
+            "load_assignment": {
+                "cluster_name": name,
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            },
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
+                    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    {
+                        "common_http_protocol_options": {
+                            "idle_timeout": duration(GATEWAY_KEEP_ALIVE)
+                        },
+                        "explicit_http_config": {"http_protocol_options": {}},
+                    },
+                )
+            },
+        },
+    )

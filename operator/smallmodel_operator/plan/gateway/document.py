@@ -1,0 +1,52 @@
+"""Envoy's messages as values, and their one canonical text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import yaml
+
+from smallmodel_operator.api.names import short_hash
+from smallmodel_operator.plan.gateway.values import DiscoveryFile
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+"""What protobuf's JSON form is made of."""
+Message = dict[str, Json]
+"""One Envoy message. Its shape is Envoy's; `envoy --mode validate` checks it."""
+
+_TYPE_PREFIX: Final = "type.googleapis.com/"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, so that the Lua script can be read."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    )
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(message: Message) -> str:
+    """Return the message as YAML with sorted keys: the same message is the same text."""
+    return yaml.dump(message, Dumper=_Dumper, sort_keys=True, width=100)
+
+
+def typed(name: str, message: Message) -> Message:
+    """Return the message as a `google.protobuf.Any` of that type."""
+    return {"@type": _TYPE_PREFIX + name} | message
+
+
+def discovery(resources: Sequence[Message]) -> DiscoveryFile:
+    """Return the resources as Envoy reads them from a file; the version is their hash."""
+    version = short_hash(dump({"resources": resources}))
+    return DiscoveryFile(
+        text=dump({"version_info": version, "resources": resources}), version=version
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as protobuf's JSON writes a duration: `300s`, `0.25s`."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"

@@ -1,0 +1,98 @@
+"""The Lua that Envoy runs on each request and each error.
+
+Envoy's own filters parse the body and hold its size; what is left for Lua is to take the adapter
+off the model's name, and to put errors of other programs into OpenAI's form.
+"""
+
+from typing import Final
+
+from smallmodel_operator.api.base import human_bytes
+from smallmodel_operator.api.serving import RETRY_AFTER_SECONDS
+
+_SCRIPT: Final = r"""
+local KINDS = {
+  [400] = {"invalid_request_error", "bad_request"},
+  [401] = {"authentication_error", "unauthorized"},
+  [403] = {"permission_error", "forbidden"},
+  [404] = {"invalid_request_error", "not_found"},
+  [408] = {"timeout_error", "request_timeout"},
+  [413] = {"invalid_request_error", "request_too_large"},
+  [429] = {"rate_limit_error", "rate_limit_exceeded"},
+  [500] = {"server_error", "internal_error"},
+  [502] = {"server_error", "bad_gateway"},
+  [503] = {"server_error", "service_unavailable"},
+  [504] = {"server_error", "gateway_timeout"},
+}
+local TEXTS = {
+  ["Payload Too Large"] = "The request body is larger than @LIMIT@, the limit of this gateway.",
+}
+
+-- The route is chosen again, now by the model's name without its adapter.
+function envoy_on_request(handle)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local found = metadata:get("smallmodel")
+  if found == nil then
+    return
+  end
+  local model = found["model"]
+  if type(model) == "string" then
+    metadata:set("smallmodel", "name", (model:gsub("@.*$", "")))
+  end
+  handle:clearRouteCache()
+end
+
+local function quoted(text)
+  text = text:gsub('[%c"\\\127]', function(c)
+    return string.format("\\u%04x", c:byte())
+  end)
+  return '"' .. text .. '"'
+end
+
+-- What FastAPI and the like call `detail`, and else the whole text.
+local function message_of(text, status)
+  local trimmed = text:match("^%s*(.-)%s*$")
+  if trimmed == "" then
+    return "The request failed with status " .. status .. "."
+  end
+  return TEXTS[trimmed] or trimmed
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local status = headers:get(":status")
+  if status < "400" then
+    return
+  end
+  if (status == "429" or status == "503") and headers:get("retry-after") == nil then
+    headers:add("retry-after", "@RETRY@")
+  end
+  local body = handle:body(true)
+  local text = ""
+  if body ~= nil then
+    text = body:getBytes(0, body:length())
+  end
+  -- Waiting for the body ended the life of the first object.
+  headers = handle:headers()
+  local content_type = headers:get("content-type") or ""
+  if content_type:find("json", 1, true) and text:find('"error"', 1, true) then
+    return
+  end
+  local number = tonumber(status)
+  local kind = KINDS[number] or {number < 500 and "invalid_request_error" or "server_error", status}
+  local message = quoted(message_of(text, status))
+  headers:replace("content-type", "application/json")
+  headers:remove("content-encoding")
+  body:setBytes('{"error":{"message":' .. message .. ',"type":"' .. kind[1]
+    .. '","param":null,"code":"' .. kind[2] .. '"}}\n')
+end
+"""
+
+
+def build_script(body_limit: int) -> str:
+    """Return the script for a gateway with that limit, in bytes, on request bodies."""
+    return (
+        _SCRIPT.strip()
+        .replace("@LIMIT@", human_bytes(body_limit))
+        .replace("@RETRY@", str(RETRY_AFTER_SECONDS))
+        + "\n"
+    )
