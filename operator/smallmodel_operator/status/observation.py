@@ -59,5 +59,7 @@ class Observation:
     deployment: Deployment | None = None
     engine: EngineState | None = None
     """Of the busiest replica; None: no replica, or not seen."""
+    engine_message: str = ""
+    """Why it failed."""
     probe: Probe | None = None
     """The last one, of whichever serving hash."""

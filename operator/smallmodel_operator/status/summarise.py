@@ -102,7 +102,7 @@ def _available(seen: Observation) -> Verdict:
         message = deployment.message if deployment else "The application is not there"
         return Verdict("False", Reason.DEPLOY_FAILED, message)
     if seen.engine is EngineState.FAILED:
-        return Verdict("False", Reason.LOAD_FAILED, "The engine could not load the weights again")
+        return Verdict("False", Reason.LOAD_FAILED, seen.engine_message)
     if deployment.replicas == 0:
         return Verdict("True", Reason.PARKED, "No replica; the next request starts one")
     if seen.engine is EngineState.ASLEEP:

@@ -1,0 +1,156 @@
+"""An embedded Ray with Serve in HAProxy mode, inside this process."""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from smallmodel_operator.api.names import INDEX_APPLICATION
+from smallmodel_operator.local.errors import StackFailed
+
+if TYPE_CHECKING:
+    from ray.serve.schema import ApplicationStatusOverview
+
+_OBJECT_STORE_BYTES: Final = 80_000_000
+"""Serve keeps no objects there; Ray's least is 75 MB, its default 30 % of all memory."""
+
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+_MESSAGE_MAX: Final = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaySettings:
+    """How the embedded Ray is started."""
+
+    folder: Path
+    """For sockets and logs; a short path."""
+    metrics_port: int
+    cpus: int
+    dashboard_port: int | None
+    """Set: the dashboard is started on loopback, behind the token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedApplication:
+    """What Serve says of one application."""
+
+    status: str
+    """Serve's own word, such as RUNNING or DEPLOY_FAILED."""
+    healthy: bool
+    failed: bool
+    replicas: int
+    deployed_at: float
+    """When its config was last taken, in seconds since the epoch."""
+    message: str
+
+
+def set_environment(variables: Mapping[str, str]) -> None:
+    """Set what Ray and Serve read when they are imported and started.
+
+    A token of this run's own keeps others on the machine from running code through Ray's ports.
+    """
+    os.environ.update(variables)
+    os.environ.update(
+        {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(24),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_DEDUP_LOGS": "0",
+            "RAY_SERVE_LOG_TO_STDERR": "0",
+        }
+    )
+
+
+def start_ray(settings: RaySettings) -> Path:
+    """Start Ray's processes as children of this one, and return the folder with their logs.
+
+    Raises:
+        StackFailed: Ray did not start.
+    """
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            num_cpus=settings.cpus,
+            num_gpus=0,
+            include_dashboard=settings.dashboard_port is not None,
+            dashboard_host="127.0.0.1",
+            dashboard_port=settings.dashboard_port,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level="warning",
+            _temp_dir=str(settings.folder),
+            _metrics_export_port=settings.metrics_port,
+            _node_ip_address="127.0.0.1",
+        )
+    except (RuntimeError, ValueError, OSError, TimeoutError) as error:
+        raise StackFailed(
+            f"Ray did not start: {error}; its logs lie in {settings.folder}"
+        ) from error
+    return settings.folder / "session_latest" / "logs"
+
+
+def start_serve(config: str) -> None:
+    """Start Serve with the HTTP options of a Serve config."""
+    from ray import serve
+    from ray.serve.config import HTTPOptions
+
+    options = json.loads(config)
+    serve.start(
+        proxy_location=options["proxy_location"],
+        http_options=HTTPOptions(**options["http_options"]),
+    )
+
+
+def apply(config: str) -> None:
+    """Give Serve the whole desired config; applications that it lacks are deleted.
+
+    This is what the dashboard's `PUT /api/serve/applications/` does with the same text; the
+    dashboard itself is not started for it.
+    """
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(json.loads(config)))
+
+
+def observe() -> dict[str, ServedApplication]:
+    """Return what Serve says of each model's application, by model name."""
+    from ray import serve
+
+    return {
+        name: _read(overview)
+        for name, overview in serve.status().applications.items()
+        if name != INDEX_APPLICATION
+    }
+
+
+def _read(overview: "ApplicationStatusOverview") -> ServedApplication:
+    deployments = overview.deployments.values()
+    failed = {"DEPLOY_FAILED", "UNHEALTHY"} & {
+        str(overview.status),
+        *(str(deployment.status) for deployment in deployments),
+    }
+    messages = [overview.message, *(deployment.message for deployment in deployments)]
+    return ServedApplication(
+        status=str(overview.status),
+        healthy=str(overview.status) == "RUNNING",
+        failed=bool(failed),
+        replicas=sum(d.replica_states.get("RUNNING", 0) for d in deployments),
+        deployed_at=overview.last_deployed_time_s,
+        message=clean(" ".join(message for message in messages if message)),
+    )
+
+
+def clean(message: str) -> str:
+    """Return Serve's message without colours and traceback, cut to what a person reads."""
+    plain = _ANSI.sub("", message)
+    before, _, trace = plain.partition("Traceback (most recent call last)")
+    last = trace.strip().splitlines()[-1].strip() if trace.strip() else ""
+    joined = " ".join(f"{before} {last}".split())
+    return joined if len(joined) <= _MESSAGE_MAX else joined[: _MESSAGE_MAX - 1] + "…"
