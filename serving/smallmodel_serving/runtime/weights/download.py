@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import disk_usage
-from typing import BinaryIO, Final, Protocol, Self
+from typing import Any, BinaryIO, Final, Protocol, Self
 
 from pydantic import ValidationError
 
@@ -36,6 +36,17 @@ def free_bytes_at(path: Path) -> int:
     return disk_usage(path).free
 
 
+def storage_filesystem(scheme: str) -> Any:
+    """Return the fsspec file system that reads a scheme.
+
+    Raises:
+        ImportError: Its package is not installed.
+    """
+    import fsspec
+
+    return fsspec.filesystem(scheme)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What a fetch needs from outside; tests give their own."""
@@ -43,6 +54,8 @@ class Tools:
     meter: Meter = field(default_factory=Meter)
     free_bytes: Callable[[Path], int] = free_bytes_at
     sleep: Callable[[float], None] = time.sleep
+    filesystem: Callable[[str], Any] = storage_filesystem
+    """From a scheme such as `s3` to an fsspec file system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +122,8 @@ class _Partial:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        if self.size == 0:
+            self.discard()
 
     @property
     def sha256(self) -> str:
@@ -127,10 +142,10 @@ class _Partial:
             self._note.write_text(_PartialOf(validator=body.validator).model_dump_json())
 
     def restart(self) -> None:
+        self._meter.take_back(self.size)
         self._file.truncate(0)
         self._hasher = hashlib.sha256()
         self.size = 0
-        self._meter.begin(self._meter.total)
 
     def write(self, chunk: bytes) -> None:
         self._file.write(chunk)
@@ -160,6 +175,11 @@ class _Partial:
             return _PartialOf.model_validate_json(self._note.read_bytes()).validator
         except (OSError, ValidationError):
             return None
+
+
+def partial_path(path: Path) -> Path:
+    """Return where a file grows until it is whole."""
+    return path.with_name(f"{path.name}.partial")
 
 
 def check_room(path: Path, need: int, tools: Tools) -> None:
@@ -222,17 +242,15 @@ def download(remote: Remote, path: Path, expected: Expected, tools: Tools) -> st
         SourceUnreachable: The source failed; what arrived stays, for a later try.
         SecretMissing: The source wants a token.
     """
-    tools.meter.begin(expected.bytes)
-    with _Partial(path.with_name(f"{path.name}.partial"), tools.meter) as partial:
+    with _Partial(partial_path(path), tools.meter) as partial:
         resumed = partial.size > 0
-        _receive(remote, partial, expected, tools)
-        if resumed and expected.sha256 not in (None, partial.sha256):
-            # The beginning is from another run. Whether it or the source is wrong shows itself
-            # only when all bytes come from one run.
-            partial.restart()
-            partial.validator = None
-            _receive(remote, partial, expected, tools)
         try:
+            _receive(remote, partial, expected, tools)
+            if resumed and expected.sha256 not in (None, partial.sha256):
+                # The beginning is from another run. Whether it or the source is wrong shows itself
+                # only when all bytes come from one run.
+                partial.restart()
+                _receive(remote, partial, expected, tools)
             check_size(partial.size, expected, remote.shown)
             check_digest(partial.sha256, expected, remote.shown, "the download was deleted")
         except (DigestMismatch, InvalidWeights):
@@ -266,8 +284,8 @@ def _receive_once(remote: Remote, partial: _Partial, expected: Expected, tools: 
             check_size(body.total, expected, remote.shown)
         partial.begin(body)
         total = body.total if body.total is not None else expected.bytes
-        tools.meter.total = total
         if total is not None:
+            tools.meter.expect(total - partial.size)
             check_room(partial.path, total - partial.size, tools)
         try:
             for chunk in body.chunks:

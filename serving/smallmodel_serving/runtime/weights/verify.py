@@ -99,7 +99,8 @@ def open_verified(path: Path, sha256: str | None) -> None:
         raise WeightsMissing(f"{path} has no record of a verified download; {again}")
     if sha256 is not None and marker.sha256 != sha256:
         raise WeightsMissing(
-            f"{path} was verified with sha256 {marker.sha256}, and the model needs {sha256}; {again}"
+            f"{path} was verified with sha256 {marker.sha256}, and the model needs {sha256}; "
+            f"{again}"
         )
     if why := changed_file(path.parent, marker):
         raise WeightsMissing(f"{why}; {again}")

