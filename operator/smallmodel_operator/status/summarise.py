@@ -6,7 +6,7 @@ from typing import Final
 
 from smallmodel_operator.api.base import human_bytes
 from smallmodel_operator.api.conditions import ConditionType
-from smallmodel_operator.api.fetch import FetchDone, FetchFailed, FetchProgress, FetchWaiting
+from smallmodel_operator.api.fetch import FetchFailed, FetchProgress, FetchWaiting
 from smallmodel_operator.api.meta import Condition, ConditionStatus
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModelStatus
@@ -72,7 +72,7 @@ def _deployed(seen: Observation) -> Verdict:
             return Verdict("False", reason, message)
         case FetchProgress() | FetchWaiting() | None:
             return Verdict("False", Reason.FETCHING, fetch_message(seen.fetch))
-        case FetchDone():
+        case _:
             return _deployed_by_serve(seen)
 
 
@@ -156,7 +156,7 @@ def fetch_message(event: FetchProgress | FetchWaiting | None) -> str:
             return f"Fetching ({human_bytes(done)} so far)"
         case FetchWaiting():
             return "Another process fetches the same weights"
-        case None:
+        case _:
             return "Fetching starts"
 
 
