@@ -46,7 +46,7 @@ class LlamaCppArgs(ApiModel):
     """Tokens of one request; the engine gets this times `slots`."""
     slots: int
     """Requests that are computed at the same time."""
-    threads: int | None
+    threads: int | None = None
     """Threads for one engine; unset: all cores when alone awake, one fewer otherwise."""
     options: dict[str, str] = Field(default_factory=dict)
     """Allowed engine arguments of the user, by llama.cpp's own names."""

@@ -19,6 +19,7 @@ _OBJECT_STORE_BYTES: Final = 80_000_000
 """Serve keeps no objects there; Ray's least is 75 MB, its default 30 % of all memory."""
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+_ERROR_LINE: Final = re.compile(r"^[\w.]+(?:Error|Exception|Exit|Interrupt)\b.*$", re.MULTILINE)
 _MESSAGE_MAX: Final = 600
 
 
@@ -148,9 +149,12 @@ def _read(overview: "ApplicationStatusOverview") -> ServedApplication:
 
 
 def clean(message: str) -> str:
-    """Return Serve's message without colours and traceback, cut to what a person reads."""
+    """Return Serve's message without colours and tracebacks, cut to what a person reads.
+
+    Of a traceback the line that names the error is kept, since Ray appends lines of its own.
+    """
     plain = _ANSI.sub("", message)
     before, _, trace = plain.partition("Traceback (most recent call last)")
-    last = trace.strip().splitlines()[-1].strip() if trace.strip() else ""
-    joined = " ".join(f"{before} {last}".split())
+    errors = _ERROR_LINE.findall(trace)
+    joined = " ".join(f"{before} {errors[-1] if errors else ''}".split())
     return joined if len(joined) <= _MESSAGE_MAX else joined[: _MESSAGE_MAX - 1] + "…"
