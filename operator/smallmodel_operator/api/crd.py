@@ -127,6 +127,9 @@ def structural_schema(model: type[BaseModel]) -> Schema:
     """Return the schema of a whole object, by the rules of apiextensions/v1.
 
     https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
+
+    Raises:
+        TypeError: A field is a union of two types, for which Kubernetes has no schema.
     """
     raw = model.model_json_schema(by_alias=True)
     root = _structural(raw, raw.get("$defs", {}))
@@ -199,9 +202,11 @@ def _inlined(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
 
 def _or_null_collapsed(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
     """Return `X | None` as X; a field that may be null may be left out instead."""
-    choices = [choice for choice in node.get("anyOf", ()) if choice != {"type": "null"}]
-    if len(choices) != 1:
+    if "anyOf" not in node:
         return node
+    choices = [choice for choice in node["anyOf"] if choice != {"type": "null"}]
+    if len(choices) > 1:
+        raise TypeError(f"a structural schema has no union of types: {node}")
     beside = {key: value for key, value in node.items() if key != "anyOf"}
     return {**_inlined(choices[0], definitions), **beside}
 
