@@ -53,7 +53,7 @@ class Gateway:
     admin: str
     """Base URL of its admin page, on loopback."""
     current: GatewayConfig = field(repr=False)
-    """What it was last given."""
+    """What it uses."""
 
     @property
     def pid(self) -> int:
@@ -77,20 +77,22 @@ class Gateway:
         if config.bootstrap != self.current.bootstrap:
             raise ValueError("the gateway's settings changed; start another gateway")
         _write_discovery(self.folder, config)
-        self.current = config
         if not _wait(lambda: self._uses(config), within):
             raise UpdateRefused(
                 f"Envoy did not take the new routes within {within:g} s and goes on with those "
                 f"from before; {_last_words(self.folder)}"
             )
+        self.current = config
 
     def is_live(self) -> bool:
-        """Return whether Envoy listens, with the routes that it was last given.
+        """Return whether Envoy listens, with its routes.
 
         Raises:
             StackFailed: Envoy's admin page does not answer.
         """
-        return self._ask("GET", "/ready", {503}).text.strip() == "LIVE" and self._uses(self.current)
+        return self._ask("GET", "/ready", also=503).text.strip() == "LIVE" and self._uses(
+            self.current
+        )
 
     def active_requests(self) -> int:
         """Return how many requests are being answered.
@@ -133,14 +135,12 @@ class Gateway:
         wanted = {config.routes.version, config.clusters.version}
         return wanted <= set(_versions(self._ask("GET", "/config_dump").json()))
 
-    def _ask(
-        self, method: str, path: str, also: frozenset[int] | set[int] = frozenset()
-    ) -> httpx.Response:
+    def _ask(self, method: str, path: str, also: int | None = None) -> httpx.Response:
         try:
             answer = httpx.request(
                 method, self.admin + path, timeout=_ADMIN_SECONDS, trust_env=False
             )
-            return answer if answer.status_code in also else answer.raise_for_status()
+            return answer if answer.status_code == also else answer.raise_for_status()
         except httpx.HTTPError as error:
             raise StackFailed(
                 f"Envoy's admin page {self.admin}{path} does not answer ({error}); "
@@ -177,10 +177,11 @@ def start_gateway(
     process = _spawn(folder, workers)
     try:
         return _ready(process, folder, config, within)
-    except BaseException:
+    except BaseException as error:
         _end(process)
-        # Whoever was faster than Envoy at the port is named, rather than Envoy's error.
-        _refuse_taken(settings.listen)
+        if isinstance(error, StackFailed):
+            # Whoever was faster than Envoy at the port is named, rather than Envoy's words.
+            _refuse_taken(settings.listen)
         raise
 
 

@@ -19,7 +19,7 @@ _ONGOING_PER_SLOT: Final = 2
 _HASH_DIGITS: Final = 12
 
 _GPU_SHARE: Final = "0.9"
-"""Of the device, for one engine that has it alone; the rest is the CUDA context of Ray's others."""
+"""Of the memory of a device that one engine has alone; the rest is for contexts and graphs."""
 
 
 def build_model(

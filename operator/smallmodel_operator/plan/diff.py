@@ -1,9 +1,12 @@
 """The difference between two pools, as what will happen to each model and why."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from smallmodel_operator.api.serving import ModelArgs, ModelTuning
+from smallmodel_operator.api.smallmodel import Scaling
 from smallmodel_operator.plan.pool import PlannedModel, Pool
 
 
@@ -28,10 +31,8 @@ class Action:
     """One line for a person."""
 
 
-_REPLACING: Final = ("args", "resting_memory_bytes", "accelerator")
-_LIGHT: Final = (
-    "tuning",
-    "scaling",
+_ACTOR_FIELDS: Final = ("resting_memory_bytes", "accelerator")
+_LIGHT_FIELDS: Final = (
     "max_replicas",
     "max_ongoing_requests",
     "target_ongoing_requests",
@@ -49,31 +50,32 @@ def diff(before: Pool | None, after: Pool) -> tuple[Action, ...]:
 
 def _compare(name: str, old: PlannedModel | None, new: PlannedModel | None) -> Action | None:
     if new is None:
-        return Action(model=name, change=Change.REMOVED, reason="its manifest is gone")
+        return Action(model=name, change=Change.REMOVED, reason="no longer wanted")
     if old is None:
-        return Action(model=name, change=Change.ADDED, reason="its manifest is new")
-    if restarting := _changed(old, new, _REPLACING):
+        return Action(model=name, change=Change.ADDED, reason="not served before")
+    if restarting := _restarting(old, new):
         return Action(model=name, change=Change.RESTARTED, reason=_sentence(restarting))
-    if light := _changed(old, new, _LIGHT):
+    if light := _light(old, new):
         return Action(model=name, change=Change.TUNED, reason=_sentence(light))
     return None
 
 
-def _changed(old: PlannedModel, new: PlannedModel, fields: tuple[str, ...]) -> list[str]:
-    names: list[str] = []
-    for field in fields:
-        was, now = getattr(old, field), getattr(new, field)
-        if was == now:
-            continue
-        members = getattr(type(now), "model_fields", None) if type(was) is type(now) else None
-        names.extend(
-            [field]
-            if members is None
-            else (member for member in members if getattr(was, member) != getattr(now, member))
-        )
-    return names
+def _restarting(old: PlannedModel, new: PlannedModel) -> list[str]:
+    return _changed(old.args, new.args, ModelArgs.model_fields) + _changed(old, new, _ACTOR_FIELDS)
 
 
-def _sentence(names: list[str]) -> str:
-    words = [name.replace("_", " ") for name in sorted(set(names))]
-    return f"{', '.join(words)} changed"
+def _light(old: PlannedModel, new: PlannedModel) -> list[str]:
+    return (
+        _changed(old.tuning, new.tuning, ModelTuning.model_fields)
+        + _changed(old.scaling, new.scaling, Scaling.model_fields)
+        + _changed(old, new, _LIGHT_FIELDS)
+    )
+
+
+def _changed(old: object, new: object, fields: Iterable[str]) -> list[str]:
+    return [field for field in fields if getattr(old, field) != getattr(new, field)]
+
+
+def _sentence(fields: Iterable[str]) -> str:
+    words = {field.removesuffix("_seconds").replace("_", " ") for field in fields}
+    return f"{', '.join(sorted(words))} changed"

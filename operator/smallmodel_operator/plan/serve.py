@@ -213,7 +213,7 @@ def _application(model: PlannedModel, timeouts: StackTimeouts) -> Application:
                 ray_actor_options=RayActorOptions(
                     num_cpus=TOKEN_CPU,
                     num_gpus=model.accelerator.count if model.accelerator else None,
-                    memory=model.resting_memory_bytes,
+                    memory=model.resting_memory_bytes or None,
                 ),
             ),
         ),

@@ -158,5 +158,5 @@ def serve_environment(
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": paths.server_state,
         "RAY_SERVE_HAPROXY_SOCKET_PATH": paths.admin_socket,
     }
-    variables = texts | {name: f"{number:g}" for name, number in numbers.items()}
+    variables = texts | {name: str(number) for name, number in numbers.items()}
     return tuple(sorted(variables.items()))

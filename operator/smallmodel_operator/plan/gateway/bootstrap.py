@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from smallmodel_operator.plan.gateway.document import Message, typed
+from smallmodel_operator.plan.gateway.document import Message, duration, typed
 from smallmodel_operator.plan.gateway.replies import DYNAMIC_NAMESPACE
 from smallmodel_operator.plan.gateway.routes import JSON_FILTER, ROUTE_TABLE
 from smallmodel_operator.plan.gateway.script import build_script
@@ -15,8 +15,11 @@ from smallmodel_operator.plan.gateway.values import (
 
 STAT_PREFIX: Final = "gateway"
 _FILTERS: Final = "envoy.extensions.filters"
-_LINE_LIMIT_KIB: Final = 96
-_LOCAL_FLAGS: Final = ["DPE", "UPE"]
+_CLIENTS: Final = 8192
+"""Connections of clients, idle ones included. More would end in a lack of file handles."""
+
+_HEADERS_KIB: Final = 96
+_HEADERS_TIMEOUT: Final = 30.0
 
 
 def build_bootstrap(settings: GatewaySettings) -> Message:
@@ -26,6 +29,16 @@ def build_bootstrap(settings: GatewaySettings) -> Message:
         "admin": {"address": _socket(settings.admin)},
         "dynamic_resources": {"cds_config": _watched(settings, CLUSTERS_FILE)},
         "static_resources": {"listeners": [_listener(settings)]},
+        "overload_manager": {
+            "resource_monitors": [
+                _extension(
+                    "envoy.resource_monitors.global_downstream_max_connections",
+                    "envoy.extensions.resource_monitors.downstream_connections.v3"
+                    ".DownstreamConnectionsConfig",
+                    {"max_active_downstream_connections": _CLIENTS},
+                )
+            ]
+        },
     }
 
 
@@ -59,27 +72,27 @@ def _connection_manager(settings: GatewaySettings) -> Message:
                 "config_source": _watched(settings, ROUTES_FILE),
             },
             "http_filters": _filters(settings),
-            "local_reply_config": _local_replies(),
-            "max_request_headers_kb": _LINE_LIMIT_KIB,
+            "max_request_headers_kb": _HEADERS_KIB,
             # A path is judged as the upstream will read it: `/v1/../-/routes` leads nowhere.
             "normalize_path": True,
             "merge_slashes": True,
             "path_with_escaped_slashes_action": "REJECT_REQUEST",
-            # No address is internal, so no client can steer Envoy by `x-envoy-` headers.
+            # Together with no `internal_address_config`: every client is a stranger, and none can
+            # steer Envoy by `x-envoy-` headers.
             "use_remote_address": True,
-            "internal_address_config": {},
+            "request_headers_timeout": duration(_HEADERS_TIMEOUT),
         },
     )
 
 
 def _filters(settings: GatewaySettings) -> list[Message]:
     return [
-        _filter(
+        _extension(
             "envoy.filters.http.buffer",
             f"{_FILTERS}.http.buffer.v3.Buffer",
             {"max_request_bytes": settings.body_limit},
         ),
-        _filter(
+        _extension(
             JSON_FILTER,
             f"{_FILTERS}.http.json_to_metadata.v3.JsonToMetadata",
             {
@@ -98,12 +111,12 @@ def _filters(settings: GatewaySettings) -> list[Message]:
                 }
             },
         ),
-        _filter(
+        _extension(
             "envoy.filters.http.lua",
             f"{_FILTERS}.http.lua.v3.Lua",
             {"default_source_code": {"inline_string": build_script(settings.body_limit)}},
         ),
-        _filter(
+        _extension(
             "envoy.filters.http.router",
             f"{_FILTERS}.http.router.v3.Router",
             {"suppress_envoy_headers": True},
@@ -111,34 +124,13 @@ def _filters(settings: GatewaySettings) -> list[Message]:
     ]
 
 
-def _filter(name: str, kind: str, config: Message) -> Message:
+def _extension(name: str, kind: str, config: Message) -> Message:
     return {"name": name, "typed_config": typed(kind, config)}
 
 
 def _keep(key: str, value: str | None = None) -> Message:
     kept: Message = {"metadata_namespace": DYNAMIC_NAMESPACE, "key": key}
     return kept if value is None else kept | {"value": value}
-
-
-def _local_replies() -> Message:
-    """Return the form of refusals that come before any filter, such as of broken HTTP."""
-    return {
-        "mappers": [
-            {
-                "filter": {"response_flag_filter": {"flags": _LOCAL_FLAGS}},
-                "body_format_override": {
-                    "json_format": {
-                        "error": {
-                            "message": "The request is not valid HTTP (%RESPONSE_CODE_DETAILS%).",
-                            "type": "invalid_request_error",
-                            "param": None,
-                            "code": "bad_request",
-                        }
-                    }
-                },
-            }
-        ]
-    }
 
 
 def _watched(settings: GatewaySettings, file: str) -> Message:

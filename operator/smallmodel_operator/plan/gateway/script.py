@@ -17,6 +17,7 @@ local KINDS = {
   [404] = {"invalid_request_error", "not_found"},
   [408] = {"timeout_error", "request_timeout"},
   [413] = {"invalid_request_error", "request_too_large"},
+  [431] = {"invalid_request_error", "headers_too_large"},
   [429] = {"rate_limit_error", "rate_limit_exceeded"},
   [500] = {"server_error", "internal_error"},
   [502] = {"server_error", "bad_gateway"},
@@ -25,6 +26,7 @@ local KINDS = {
 }
 local TEXTS = {
   ["Payload Too Large"] = "The request body is larger than @LIMIT@, the limit of this gateway.",
+  ["stream timeout"] = "Nothing came from the model for as long as its requestTimeout allows.",
 }
 
 -- The route is chosen again, now by the model's name without its adapter.
@@ -41,14 +43,17 @@ function envoy_on_request(handle)
   handle:clearRouteCache()
 end
 
+-- Returns text as a JSON string. Bytes that are not UTF-8 would make the whole answer invalid.
 local function quoted(text)
-  text = text:gsub('[%c"\\\127]', function(c)
-    return string.format("\\u%04x", c:byte())
+  if text:gsub("[\194-\244][\128-\191]+", ""):find("[\128-\255]") then
+    text = text:gsub("[\128-\255]", "?")
+  end
+  text = text:gsub('[%c"\\]', function(character)
+    return string.format("\\u%04x", character:byte())
   end)
   return '"' .. text .. '"'
 end
 
--- What FastAPI and the like call `detail`, and else the whole text.
 local function message_of(text, status)
   local trimmed = text:match("^%s*(.-)%s*$")
   if trimmed == "" then
@@ -60,17 +65,14 @@ end
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
-  if status < "400" then
+  if status < "400" or headers:get("content-encoding") ~= nil then
     return
   end
   if (status == "429" or status == "503") and headers:get("retry-after") == nil then
     headers:add("retry-after", "@RETRY@")
   end
   local body = handle:body(true)
-  local text = ""
-  if body ~= nil then
-    text = body:getBytes(0, body:length())
-  end
+  local text = body:getBytes(0, body:length())
   -- Waiting for the body ended the life of the first object.
   headers = handle:headers()
   local content_type = headers:get("content-type") or ""
@@ -78,12 +80,11 @@ function envoy_on_response(handle)
     return
   end
   local number = tonumber(status)
-  local kind = KINDS[number] or {number < 500 and "invalid_request_error" or "server_error", status}
-  local message = quoted(message_of(text, status))
+  local kind = KINDS[number] or {number < 500 and "invalid_request_error" or "server_error"}
   headers:replace("content-type", "application/json")
-  headers:remove("content-encoding")
-  body:setBytes('{"error":{"message":' .. message .. ',"type":"' .. kind[1]
-    .. '","param":null,"code":"' .. kind[2] .. '"}}\n')
+  body:setBytes('{"error":{"message":' .. quoted(message_of(text, status))
+    .. ',"type":' .. quoted(kind[1]) .. ',"param":null,"code":'
+    .. (kind[2] and quoted(kind[2]) or "null") .. '}}\n')
 end
 """
 
