@@ -1,7 +1,7 @@
 """Asking an OpenAI-compatible endpoint and reading its streamed answer."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -58,7 +58,7 @@ class Endpoint:
     client: "httpx.Client"
     model: str
 
-    def stream(self, messages: Sequence[Message]) -> Iterator[str]:
+    def stream(self, messages: Sequence[Message]) -> Generator[str]:
         """Yield the pieces of the answer as they come.
 
         Closing the iterator closes the connection, which cancels the generation.

@@ -177,9 +177,7 @@ def check_runs() -> Iterator[Finding]:
         yield Finding(Level.OK, "runs", "none")
     for run in runs:
         if run.alive:
-            yield Finding(
-                Level.OK, "runs", f"{run.record.url} (pid {run.record.supervisor_pid})"
-            )
+            yield Finding(Level.OK, "runs", f"{run.record.url} (pid {run.record.supervisor_pid})")
             yield from _exposed(run)
         else:
             yield _leftovers(run)

@@ -23,8 +23,22 @@ from smallmodel_operator.cli.commands import (
 )
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.cli.output import print_note, print_text
+from smallmodel_operator.local.errors import (
+    AlreadyRunning,
+    LocalError,
+    NotRunning,
+    PlatformUnsupported,
+    PortTaken,
+)
 
 _PLATFORMS: Final = ("linux",)
+
+_LOCAL_ERRORS: Final[dict[type[LocalError], ExitCode]] = {
+    AlreadyRunning: ExitCode.PORT_TAKEN,
+    NotRunning: ExitCode.NOT_FOUND,
+    PlatformUnsupported: ExitCode.PLATFORM,
+    PortTaken: ExitCode.PORT_TAKEN,
+}
 
 app = typer.Typer(
     name="slm",
@@ -49,7 +63,9 @@ app.command()(doctor.doctor)
 
 @app.callback()
 def root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of a failure.")
+    ] = False,
 ) -> None:
     """Small language models from one manifest, behind an OpenAI-compatible endpoint."""
 
@@ -82,7 +98,11 @@ def main(arguments: Sequence[str]) -> int:
         return error.code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last place that can speak to the user
+    except LocalError as error:
+        _show_traceback(arguments)
+        print_note(f"Error: {error}")
+        return _LOCAL_ERRORS.get(type(error), ExitCode.FAILED)
+    except Exception as error:
         _show_traceback(arguments)
         print_note(f"Error: {_describe(error)}")
         return ExitCode.FAILED

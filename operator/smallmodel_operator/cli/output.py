@@ -76,7 +76,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column.upper(), overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell or "-") for cell in row))
-    console().print(table)
+    terminal = console()
+    with terminal.capture() as printed:
+        terminal.print(table)
+    # Rich fills the last column with spaces, which a program that reads lines would have to strip.
+    for line in printed.get().splitlines():
+        print_text(line.rstrip())
 
 
 def as_plain(value: ApiModel) -> object:

@@ -103,9 +103,7 @@ class Planned:
         return build_model(self.model, self.resolved, self.outcome, weights)
 
 
-def plan_models(
-    desired: Desired, machine: Machine, secrets: frozenset[str]
-) -> tuple[Planned, ...]:
+def plan_models(desired: Desired, machine: Machine, secrets: frozenset[str]) -> tuple[Planned, ...]:
     """Return what each model would become, in the order of the manifests."""
     return tuple(
         _plan(manifest, model, desired, machine, secrets) for manifest, model in desired.models
@@ -204,6 +202,4 @@ def _memory(option: Option) -> MemoryReport:
 
 
 def _refusal(refusal: Refusal) -> RefusalReport:
-    return RefusalReport(
-        variant=refusal.variant, reason=refusal.reason, message=refusal.message
-    )
+    return RefusalReport(variant=refusal.variant, reason=refusal.reason, message=refusal.message)

@@ -46,9 +46,7 @@ def gateway_files(planned: Sequence[Planned]) -> dict[str, str]:
         discovery_folder=_DISCOVERY_FOLDER,
     )
     unavailable = {
-        one.model.metadata.name: Unavailable(
-            reason=one.outcome.reason, message=one.outcome.message
-        )
+        one.model.metadata.name: Unavailable(reason=one.outcome.reason, message=one.outcome.message)
         for one in planned
         if not isinstance(one.outcome, Placement)
     }

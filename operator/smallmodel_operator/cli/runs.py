@@ -111,9 +111,9 @@ def _none_runs(runs: tuple[Run, ...], asked: list[Run], port: int | None) -> str
     if asked:
         gone = asked[0].record
         return (
-            f"the run at port {gone.port} is gone: its supervisor, pid {gone.supervisor_pid}, ended "
-            f"without stopping it. `slm up --port {gone.port} FILE` ends what it left and starts "
-            "again; `slm doctor` lists what that is"
+            f"the run at port {gone.port} is gone: its supervisor, pid {gone.supervisor_pid}, "
+            f"ended without stopping it. `slm up --port {gone.port} FILE` ends what it left and "
+            "starts again; `slm doctor` lists what that is"
         )
     live = [run for run in runs if run.alive]
     if live:

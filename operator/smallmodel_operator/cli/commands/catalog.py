@@ -26,7 +26,7 @@ app = typer.Typer(help="The models that can be asked for by name.", no_args_is_h
 
 _MemoryOption = Annotated[
     str | None,
-    typer.Option("--memory", help="Memory that models may use, such as 4Gi; default: what is here."),
+    typer.Option("--memory", help="Memory for models, such as 4Gi; default: what is here."),
 ]
 
 

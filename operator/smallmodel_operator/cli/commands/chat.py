@@ -47,7 +47,9 @@ def chat(
 
 def _ask_once(endpoint: Endpoint, prompt: str) -> None:
     if not prompt.strip():
-        raise CommandError("the prompt is empty; write it after --once or pipe it in", ExitCode.USAGE)
+        raise CommandError(
+            "the prompt is empty; write it after --once or pipe it in", ExitCode.USAGE
+        )
     try:
         for piece in endpoint.stream([Message("user", prompt)]):
             _write(piece)
