@@ -92,7 +92,12 @@ def _needed_secret(question: Question) -> str | None:
         return source.secret_ref.name if source.secret_ref else None
     if not card.license.gated:
         return None
-    return card.secret_ref.name if card.secret_ref else DEFAULT_SECRET
+    return gate_secret(question.card)
+
+
+def gate_secret(card: ModelCard) -> str:
+    """Return the name of the Secret that opens a card's gated weights."""
+    return card.spec.secret_ref.name if card.spec.secret_ref else DEFAULT_SECRET
 
 
 def variant_exists(question: Question) -> ResolveError | None:

@@ -8,7 +8,7 @@ from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.catalog.resolve import resolve
-from smallmodel_operator.catalog.rules import DEFAULT_SECRET
+from smallmodel_operator.catalog.rules import gate_secret
 from smallmodel_operator.placement.machine import Machine
 from smallmodel_operator.placement.place import place
 from smallmodel_operator.placement.placement import Placement, Unplaced
@@ -58,8 +58,7 @@ def _parameters(card: ModelCard) -> int:
 def _result(
     card: ModelCard, catalog: Catalog, machine: Machine
 ) -> Placement | Unplaced | ResolveError:
-    secret = card.spec.secret_ref.name if card.spec.secret_ref else DEFAULT_SECRET
     spec = SmallModelSpec(model=card.metadata.name, accept_license=card.spec.license.id)
     model = SmallModel(metadata=ObjectMeta(name="fit"), spec=spec)
-    resolved = resolve(model, catalog, secrets=frozenset({secret}))
+    resolved = resolve(model, catalog, secrets=frozenset({gate_secret(card)}))
     return resolved if isinstance(resolved, ResolveError) else place(resolved, spec, machine)
