@@ -56,10 +56,8 @@ _RULES: Final[dict[str, Callable[[Context], str]]] = {
     "literal_error": lambda ctx: f"is not known here; write {ctx['expected']}",
     "string_pattern_mismatch": lambda ctx: f"is not {_meaning(ctx['pattern'])}",
     "string_too_long": lambda ctx: f"is too long; the most is {ctx['max_length']} characters",
-    "too_long": lambda ctx: f"has {ctx['actual_length']} entries; the most is {ctx['max_length']}",
-    "too_short": lambda ctx: (
-        f"has {ctx['actual_length']} entries; the least is {ctx['min_length']}"
-    ),
+    "too_long": lambda ctx: f"has too many entries; the most is {ctx['max_length']}",
+    "too_short": lambda ctx: f"has too few entries; the least is {ctx['min_length']}",
 }
 
 

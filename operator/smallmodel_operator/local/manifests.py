@@ -6,6 +6,7 @@ hides the good ones beside it.
 
 import difflib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,13 +130,16 @@ def read_manifests(paths: Sequence[Path]) -> ManifestSet:
     is read once.
     """
     results: list[Manifest | Problem] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in paths:
         for entry in _expand(path):
             if isinstance(entry, Problem):
                 results.append(entry)
-            elif entry.resolve() not in seen:
-                seen.add(entry.resolve())
+                continue
+            # Path.resolve raises on a symbolic link to itself; realpath leaves that to the read.
+            real_path = os.path.realpath(entry)
+            if real_path not in seen:
+                seen.add(real_path)
                 results.extend(_parse_file(entry))
     manifests, duplicates = without_duplicates(r for r in results if isinstance(r, Manifest))
     problems = [r for r in results if isinstance(r, Problem)]
