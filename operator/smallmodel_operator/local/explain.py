@@ -82,7 +82,7 @@ def _shown(value: object) -> str:
 def _yaml_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return {dict: "this", list: "this"}.get(type(value), str(value))
+    return "this" if isinstance(value, dict | list) else str(value)
 
 
 def _type_name(value: object) -> str:

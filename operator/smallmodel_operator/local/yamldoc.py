@@ -75,9 +75,7 @@ def read_documents(text: str) -> Iterator[Document | BrokenDocument]:
         loader = _Loader(chunk)
         try:
             while loader.check_node():
-                root = loader.get_node()
-                if root is not None:
-                    yield from _read(loader, root, first_line)
+                yield from _read(loader, loader.get_node(), first_line)
         except yaml.YAMLError as error:
             yield _syntax_problem(error, chunk, first_line)
         finally:
@@ -182,9 +180,10 @@ class _Builder:
         # An API server prunes nulls before it fills in defaults; so an empty `scaling:` is fine.
         return {key: value for key, value in values.items() if value is not None}
 
-    def _refuse(self, node: yaml.Node, at: Location, message: str) -> None:
+    def _refuse(self, node: yaml.Node, at: Location, message: str) -> object:
         line = self.first_line + node.start_mark.line + 1
         self.problems.append(BrokenDocument(line=line, field=dotted(at), message=message))
+        return None
 
 
 def _short(tag: str) -> str:

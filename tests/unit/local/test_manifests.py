@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.yaml_objects import CHAT_YAML, model_card, small_model
+from builders.yaml_objects import CHAT_YAML, model_card, small_model, variant
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel
@@ -306,6 +306,15 @@ def test_dashes_inside_a_text_do_not_end_a_document() -> None:
         "name: chat", "name: chat\n  annotations:\n    note: |\n      a\n      ---\n      b"
     )
     assert objects(text)[0].metadata.annotations == {"note": "a\n---\nb\n"}
+
+
+def test_a_field_of_a_list_is_found_in_its_own_line() -> None:
+    text = yaml.safe_dump(model_card(variants=[variant(), variant("bf16", format="Zip")]))
+    found = problems(text)[0]
+    assert (found.field, text.splitlines()[found.line - 1].strip()) == (
+        "spec.variants[1].format",
+        "format: Zip",
+    )
 
 
 def test_what_a_cluster_adds_is_ignored() -> None:
