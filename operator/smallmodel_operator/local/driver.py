@@ -31,7 +31,7 @@ from smallmodel_operator.local.machine import observe_machine
 from smallmodel_operator.local.manifests import ManifestSet, Problem, read_manifests
 from smallmodel_operator.local.paths import RunFolder, ScratchFolder
 from smallmodel_operator.local.settings import RunSettings
-from smallmodel_operator.local.stack import Stack
+from smallmodel_operator.local.stack import Stack, Step
 from smallmodel_operator.local.state import Phase, ProblemReport, RunStatus, write_atomically
 from smallmodel_operator.local.tracked import TrackedModel
 from smallmodel_operator.status.state import State
@@ -71,31 +71,43 @@ class Driver:
     async def run(self) -> None:
         """Start, apply, watch, and return once a stop was asked for and requests have ended."""
         loop = asyncio.get_running_loop()
-        await self._start_stack()
-        # Ray sets handlers of its own when it starts, so ours come after.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._phase = Phase.RUNNING
-        await self._accept(await asyncio.to_thread(read_manifests, self._settings.manifests))
-        tasks = [asyncio.create_task(self._look()), asyncio.create_task(self._stop.wait())]
-        if self._settings.watch:
-            tasks.append(asyncio.create_task(self._watch()))
-        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        self._phase = Phase.STOPPING
-        self._write_status()
-        for task in pending:
-            task.cancel()
-        await self._fleet.close()
-        for task in done:
-            task.result()
+        try:
+            await self._run_until_stopped()
+        finally:
+            self._phase = Phase.STOPPING
+            self._write_status()
+            await self._fleet.close()
         await self._stack.drain(_DRAIN_SECONDS)
 
-    async def _start_stack(self) -> None:
-        for step, start in self._stack.steps():
-            self._events.write(StackEvent(step=step, done=False, seconds=self._events.elapsed()))
-            await start()
-            self._events.write(StackEvent(step=step, done=True, seconds=self._events.elapsed()))
-            self._write_status()
+    async def _run_until_stopped(self) -> None:
+        first, *others = self._stack.steps()
+        await self._start(first)
+        await self._accept(await asyncio.to_thread(read_manifests, self._settings.manifests))
+        starting = asyncio.create_task(self._start_all(others))
+        stopping = asyncio.create_task(self._stop.wait())
+        tasks = {starting, stopping, asyncio.create_task(self._look())}
+        if self._settings.watch:
+            tasks.add(asyncio.create_task(self._watch()))
+        try:
+            while not stopping.done():
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _start_all(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            await self._start(step)
+        self._phase = Phase.RUNNING
+
+    async def _start(self, step: Step) -> None:
+        self._events.write(StackEvent(step=step.name, done=False, seconds=self._events.elapsed()))
+        await step.start()
+        self._events.write(StackEvent(step=step.name, done=True, seconds=self._events.elapsed()))
 
     async def _accept(self, manifests: ManifestSet) -> None:
         fresh = [p for p in manifests.problems if p not in self._problems]

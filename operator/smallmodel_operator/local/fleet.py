@@ -33,7 +33,7 @@ from smallmodel_operator.placement.machine import Machine
 from smallmodel_operator.placement.place import place
 from smallmodel_operator.placement.placement import Placement, Unplaced
 from smallmodel_operator.plan.build import build_model, serving_hash
-from smallmodel_operator.plan.gateway.values import gateway_models
+from smallmodel_operator.plan.gateway.values import GatewayModel, gateway_models
 from smallmodel_operator.plan.pool import PlannedModel, Pool
 from smallmodel_operator.status.observation import Deployment, EngineState, Probe
 
@@ -69,6 +69,8 @@ class Fleet:
         self._models: dict[str, TrackedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pool_written = asyncio.Lock()
+        self._routes_written = asyncio.Lock()
+        self._routes: tuple[GatewayModel, ...] = ()
         self._one_probe = asyncio.Lock()
         self._seen = asyncio.Condition()
 
@@ -95,6 +97,7 @@ class Fleet:
         for name, manifest in wanted.items():
             if isinstance(manifest.object, SmallModel):
                 self._want(name, manifest.file, manifest.object)
+        await self._write_routes()
 
     def _want(self, name: str, file: str, model: SmallModel) -> None:
         tracked = self._models.get(name)
@@ -118,7 +121,8 @@ class Fleet:
     async def _remove(self, name: str) -> None:
         self._cancel(name)
         del self._models[name]
-        await self._write_gateway()
+        # Routes go first, so that no request enters an application that is being removed.
+        await self._write_routes()
         await self._write_pool()
 
     async def close(self) -> None:
@@ -147,7 +151,9 @@ class Fleet:
                     replicas=served.replicas,
                     message=served.message,
                 )
+                tracked.was_served = tracked.was_served or tracked.deployment.healthy
             self._refresh(tracked)
+        await self._write_routes()
         async with self._seen:
             self._seen.notify_all()
 
@@ -224,7 +230,7 @@ class Fleet:
         await self._write_pool()
         async with self._seen:
             await self._seen.wait_for(lambda: _has_settled(tracked.deployment))
-        await self._write_gateway()
+        await self._write_routes()
 
     async def _verify(self, tracked: TrackedModel, planned: PlannedModel) -> Reason:
         wanted = serving_hash(planned)
@@ -266,11 +272,14 @@ class Fleet:
     def _planned(self) -> tuple[PlannedModel, ...]:
         return tuple(t.planned for t in self.models if t.planned is not None)
 
-    async def _write_gateway(self) -> None:
-        async with self._pool_written:
-            pool = Pool(models=self._planned())
+    async def _write_routes(self) -> None:
+        """Tell the gateway which models there are, where that is news to it."""
+        async with self._routes_written:
             unavailable = {t.name: t.unavailable for t in self.models if t.unavailable}
-            await self._world.apply_gateway(gateway_models(pool, unavailable))
+            routes = gateway_models(Pool(models=self._planned()), unavailable)
+            if routes != self._routes:
+                await self._world.apply_gateway(routes)
+                self._routes = routes
 
 
 def _has_settled(deployment: Deployment | None) -> bool:

@@ -134,13 +134,13 @@ def observe() -> dict[str, ServedApplication]:
 def _read(overview: "ApplicationStatusOverview") -> ServedApplication:
     deployments = overview.deployments.values()
     failed = {"DEPLOY_FAILED", "UNHEALTHY"} & {
-        str(overview.status),
-        *(str(deployment.status) for deployment in deployments),
+        overview.status.value,
+        *(deployment.status.value for deployment in deployments),
     }
     messages = [overview.message, *(deployment.message for deployment in deployments)]
     return ServedApplication(
-        status=str(overview.status),
-        healthy=str(overview.status) == "RUNNING",
+        status=overview.status.value,
+        healthy=overview.status.value == "RUNNING",
         failed=bool(failed),
         replicas=sum(d.replica_states.get("RUNNING", 0) for d in deployments),
         deployed_at=overview.last_deployed_time_s,

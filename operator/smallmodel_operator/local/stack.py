@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -36,6 +37,14 @@ from smallmodel_operator.plan.timeouts import (
 _T = TypeVar("_T")
 _LOOPBACK: Final = "127.0.0.1"
 _POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of starting."""
+
+    name: str
+    start: Callable[[], Awaitable[None]]
 
 
 class Stack:
@@ -102,12 +111,15 @@ class Stack:
         }
         return named | ({"dashboard": self._dashboard_port} if self._dashboard_port else {})
 
-    def steps(self) -> tuple[tuple[str, Callable[[], Awaitable[None]]], ...]:
-        """Return the steps of starting, by name and in order."""
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps of starting, in order.
+
+        The gateway comes first: it can say of every model what is still missing.
+        """
         return (
-            ("envoy", self._start_gateway),
-            ("ray", self._start_ray),
-            ("serve", self._start_serve),
+            Step("envoy", self._start_gateway),
+            Step("ray", self._start_ray),
+            Step("serve", self._start_serve),
         )
 
     async def _start_gateway(self) -> None:

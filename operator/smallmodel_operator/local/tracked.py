@@ -20,7 +20,7 @@ from smallmodel_operator.status.observation import (
     Probe,
 )
 from smallmodel_operator.status.state import State, find, state
-from smallmodel_operator.status.summarise import fetch_message, summarise
+from smallmodel_operator.status.summarise import fetch_message, needs_a_person, summarise
 
 _ERRORS_KEPT = 5
 
@@ -42,6 +42,8 @@ class TrackedModel:
     applied_at: float = 0.0
     """When Serve was given arguments that restart the application, in seconds since the epoch."""
     deployment: Deployment | None = None
+    was_served: bool = False
+    """True: Serve had the model running once, and holds requests while it is restarted."""
     engine: EngineState | None = None
     engine_message: str = ""
     probe: Probe | None = None
@@ -100,12 +102,20 @@ class TrackedModel:
     @property
     def unavailable(self) -> Unavailable | None:
         """Why requests cannot be served at all, or None where Serve has the model."""
-        if self.planned is not None and self.deployment is not None:
+        deployment = self.deployment
+        if deployment is not None and deployment.failed:
+            return Unavailable(reason=Reason.DEPLOY_FAILED, message=deployment.message)
+        if self.was_served:
             return None
         condition = find(self.status, ConditionType.READY)
-        if condition is None:
-            return Unavailable(reason=Reason.PROGRESSING, message=f"{self.name} is being prepared")
-        return Unavailable(reason=Reason(condition.reason), message=self.message)
+        reason = Reason(condition.reason) if condition else Reason.PROGRESSING
+        if needs_a_person(reason):
+            return Unavailable(reason=reason, message=self.message)
+        # Without the progress in it, so that the gateway need not be told of each per cent.
+        return Unavailable(
+            reason=reason,
+            message=f"{self.name} is not ready yet ({self.state}); `slm get` shows how far it is",
+        )
 
     def event(self, seconds: float) -> ModelEvent:
         """Return what the supervisor shows of this model now."""
