@@ -74,8 +74,8 @@ def read_documents(text: str) -> Iterator[Document | BrokenDocument]:
     for first_line, chunk in _chunks(text):
         loader = _Loader(chunk)
         try:
-            while loader.check_node():
-                yield from _read(loader, loader.get_node(), first_line)
+            while loader.check_node() and (root := loader.get_node()):
+                yield from _read(loader, root, first_line)
         except yaml.YAMLError as error:
             yield _syntax_problem(error, chunk, first_line)
         finally:
