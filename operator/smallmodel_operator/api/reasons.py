@@ -44,6 +44,9 @@ class Reason(StrEnum):
     LOAD_FAILED = "LoadFailed"
     ENGINE_DIED = "EngineDied"
 
+    WRONG_ENDPOINT = "WrongEndpoint"
+    TOO_MANY_TOKENS = "TooManyTokens"
+
     VERIFIED = "Verified"
     PROBE_FAILED = "ProbeFailed"
     AWAKE = "Awake"
@@ -95,6 +98,10 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.LOAD_FAILED: "The engine refused the weights or its arguments; the message has its "
     "error. Requests get 503 with the same text.",
     Reason.ENGINE_DIED: "The engine's process ended; its replica is being replaced.",
+    Reason.WRONG_ENDPOINT: "The model's task does not have the endpoint that was asked for; the "
+    "message names the one to use. The request gets 400.",
+    Reason.TOO_MANY_TOKENS: "The request's limit of tokens is beyond the model's context. The "
+    "request gets 400.",
     Reason.VERIFIED: "A real completion came back from the current serving hash.",
     Reason.PROBE_FAILED: "The verifying request did not return what its endpoint promises.",
     Reason.AWAKE: "The weights are in memory.",

@@ -1,48 +1,30 @@
 """The Serve application of one model: `build` is its import path."""
 
+import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ray import serve
 
-from smallmodel_operator.api.serving import (
-    MODEL_DEPLOYMENT,
-    LlamaCppArgs,
-    ModelArgs,
-    ModelTuning,
-)
+from smallmodel_operator.api.serving import MODEL_DEPLOYMENT, LlamaCppArgs, ModelArgs, ModelTuning
 from smallmodel_serving.runtime.asgi import Application
 from smallmodel_serving.runtime.engine import Engine
 from smallmodel_serving.runtime.holding import ModelApplication
-from smallmodel_serving.runtime.lifecycle import Lifecycle, State
-from smallmodel_serving.runtime.llamacpp import LlamaCppEngine
-from smallmodel_serving.runtime.threads import engine_threads, usable_cores
+from smallmodel_serving.runtime.ledger import (
+    NODE_DIR_VARIABLE,
+    NODE_MEMORY_VARIABLE,
+    NodeLedger,
+    NoLedger,
+)
+from smallmodel_serving.runtime.lifecycle import Lifecycle, Memory
+from smallmodel_serving.runtime.metrics import RayInstruments
+from smallmodel_serving.runtime.relay import Relay
+from smallmodel_serving.runtime.telemetry import Telemetry
 
 DEFAULT_TUNING: Final = ModelTuning(idle_timeout_seconds=300, start_timeout_seconds=60)
 """Until Serve passes the model's own."""
-
-
-class _Unbounded:
-    async def acquire(self) -> int:
-        return 0
-
-    async def release(self) -> None:
-        pass
-
-    def note_use(self, *, in_flight: int, last_use: float) -> None:
-        pass
-
-
-class _Silent:
-    def state_changed(self, state: State) -> None:
-        pass
-
-    def loaded(self, seconds: float) -> None:
-        pass
-
-    async def before_sleep(self, address: str) -> None:
-        pass
 
 
 @serve.deployment(name=MODEL_DEPLOYMENT)
@@ -56,16 +38,25 @@ class Model:
 
     async def __serve_build_asgi_app__(self) -> Application:
         """Return the application; its lifespan begins the load, in the background."""
+        relay = Relay()
+        instruments = RayInstruments(self._args.name)
+        telemetry = Telemetry(instruments=instruments, relay=relay)
         self._lifecycle = Lifecycle(
             args=self._args,
             tuning=DEFAULT_TUNING,
             new_engine=partial(new_engine, self._args),
-            memory=_Unbounded(),
-            observer=_Silent(),
+            memory=node_memory(self._args, os.environ),
+            observer=telemetry,
         )
-        return ModelApplication(args=self._args, lifecycle=self._lifecycle)
+        return ModelApplication(
+            args=self._args,
+            lifecycle=self._lifecycle,
+            relay=relay,
+            telemetry=telemetry,
+            instruments=instruments,
+        )
 
-    def reconfigure(self, user_config: dict[str, object]) -> None:
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Take the model's tuning; Serve calls it at the start and at every change."""
         if self._lifecycle is not None:
             self._lifecycle.tune(ModelTuning.model_validate(user_config))
@@ -82,21 +73,34 @@ class Model:
             raise RuntimeError(f"The engine of {self._args.name} died.")
 
 
-def new_engine(args: ModelArgs, others_awake: int) -> Engine:
-    """Return the engine that the arguments name, not yet started."""
-    assert isinstance(args.engine, LlamaCppArgs)
-    threads = engine_threads(
-        wanted=args.engine.threads, cores=usable_cores(), others_awake=others_awake
-    )
-    return LlamaCppEngine(
-        name=args.name,
-        task=args.task,
-        weights=Path(args.weights),
-        args=args.engine,
-        threads=threads,
+def new_engine(args: ModelArgs) -> Engine:
+    """Return the engine that the arguments name, not yet started.
+
+    Each engine is imported only where it is used: an image has one of them.
+    """
+    if isinstance(args.engine, LlamaCppArgs):
+        from smallmodel_serving.runtime.llamacpp import LlamaCppEngine
+
+        return LlamaCppEngine(args, args.engine)
+    from smallmodel_serving.runtime.vllm import VllmEngine
+
+    return VllmEngine(args, args.engine)
+
+
+def node_memory(args: ModelArgs, environment: Mapping[str, str]) -> Memory:
+    """Return the ledger of this node, or no bound where the node has none."""
+    folder = environment.get(NODE_DIR_VARIABLE)
+    if folder is None:
+        return NoLedger()
+    capacity = environment.get(NODE_MEMORY_VARIABLE)
+    return NodeLedger(
+        folder=Path(folder),
+        capacity=None if capacity is None else int(capacity),
+        model=args.name,
+        memory_bytes=args.memory_bytes,
     )
 
 
 def build(args: ModelArgs) -> serve.Application:
     """Return the Serve application of one model; Serve parses `args` from its config."""
-    return Model.bind(args)
+    return Model.bind(args)  # type: ignore[attr-defined]  # Serve's decorators have no types.

@@ -33,6 +33,10 @@ class State(StrEnum):
 class Memory(Protocol):
     """The node's memory, as one replica sees it."""
 
+    def listen(self, on_give_way: Callable[[float], None]) -> None:
+        """Say what to call when another engine waits for this one's memory, with its patience."""
+        ...
+
     async def acquire(self) -> int:
         """Wait until this replica may load; return how many other engines are awake here.
 
@@ -43,6 +47,14 @@ class Memory(Protocol):
 
     async def release(self) -> None:
         """Say that the engine's memory is free again."""
+        ...
+
+    async def keep_awake(self, value: bool) -> None:
+        """Say whether the engine may be asked to give way."""
+        ...
+
+    async def close(self) -> None:
+        """Release, and leave the node."""
         ...
 
     def note_use(self, *, in_flight: int, last_use: float) -> None:
@@ -57,8 +69,8 @@ class Observer(Protocol):
         """The engine's state is now `state`."""
         ...
 
-    def loaded(self, seconds: float) -> None:
-        """The engine loaded in `seconds`."""
+    async def loaded(self, address: str, seconds: float) -> None:
+        """The engine loaded in `seconds`, and nobody has used it yet."""
         ...
 
     async def before_sleep(self, address: str) -> None:
@@ -86,19 +98,28 @@ class Lifecycle:
         *,
         args: ModelArgs,
         tuning: ModelTuning,
-        new_engine: Callable[[int], Engine],
+        new_engine: Callable[[], Engine],
         memory: Memory,
         observer: Observer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make it; `new_engine` gets the number of other engines that are awake on the node."""
+        """Make it; needs a running event loop.
+
+        Args:
+            args: What is served.
+            tuning: The idle timeout and whether it counts.
+            new_engine: Called once, in a thread: an engine's imports are slow, and may fail.
+            memory: The node's memory.
+            observer: Told of every change.
+            clock: Seconds, never going back, the same for all processes of the node.
+        """
         self._args = args
         self._tuning = tuning
         self._retuned = asyncio.Event()
-        self._new_engine = new_engine
         self._memory = memory
         self._observer = observer
         self._clock = clock
+        self._new_engine = new_engine
         self._engine: Engine | None = None
         self._state = State.LOADING
         self._failure: Failure | None = None
@@ -106,6 +127,7 @@ class Lifecycle:
         self._load_seconds = 0.0
         self._in_flight = 0
         self._waiting = 0
+        self._served = 0
         self._last_use = clock()
         self._yield_until = 0.0
         self._quiet = asyncio.Event()
@@ -113,6 +135,7 @@ class Lifecycle:
         self._wake_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
+        memory.listen(self.give_way)
 
     @property
     def state(self) -> State:
@@ -130,6 +153,11 @@ class Lifecycle:
         return self._in_flight
 
     @property
+    def served(self) -> int:
+        """Requests that the engine was given so far."""
+        return self._served
+
+    @property
     def address(self) -> str | None:
         """The engine's base URL while it is awake."""
         return self._engine.address if self._engine and self._state is State.AWAKE else None
@@ -143,20 +171,20 @@ class Lifecycle:
         """Take another idle timeout, or stay awake from now on."""
         self._tuning = tuning
         self._retuned.set()
+        self._spawn(self._memory.keep_awake(tuning.keep_awake))
 
     async def stop(self) -> None:
         """End the engine. A load that is under way ends with the process."""
         self._stopped = True
         for task in tuple(self._tasks):
             task.cancel()
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await asyncio.to_thread(engine.stop)
-        await self._memory.release()
+        if self._engine is not None and not self._changing.locked():
+            await asyncio.to_thread(self._engine.stop)
+        await self._memory.close()
 
     def alive(self) -> bool:
         """Return False when the engine died under us: then the replica has to be replaced."""
-        return self._engine is None or self._engine.alive()
+        return self._engine is None or self._state is not State.AWAKE or self._engine.alive()
 
     @contextlib.asynccontextmanager
     async def use(self, *, counts: bool) -> AsyncIterator[str]:
@@ -197,6 +225,9 @@ class Lifecycle:
         """
         if self._state is not State.AWAKE or self._tuning.keep_awake:
             return
+        if self._in_flight == 0 and self._waiting > 0 and self._clock() >= self._yield_until:
+            # Woken for requests that are about to enter: they come first, or nobody ever would.
+            return
         self._yield_until = until
         if self._in_flight == 0:
             self._spawn(self._sleep())
@@ -222,6 +253,7 @@ class Lifecycle:
         finally:
             self._waiting -= 1
         self._in_flight += 1
+        self._served += 1
         self._note(counts=counts)
         return self._engine.address
 
@@ -263,29 +295,34 @@ class Lifecycle:
                 return
             self._become(State.LOADING)
             try:
-                others = await self._memory.acquire()
-                engine = self._new_engine(others)
                 began = self._clock()
-                await asyncio.to_thread(engine.start)
+                if self._engine is None:
+                    self._engine = await asyncio.to_thread(self._new_engine)
+                engine = self._engine
+                others = await self._memory.acquire()
+                await asyncio.to_thread(engine.start, others)
+                self._load_seconds = self._clock() - began
+                await self._observer.loaded(engine.address, self._load_seconds)
             except Exception as error:
                 self._failure = self._failed(error)
                 await self._memory.release()
                 self._become(State.FAILED)
                 return
-            self._load_seconds = self._clock() - began
             self._loads += 1
-            self._engine = engine
             self._yield_until = 0.0
             self._become(State.AWAKE)
-            self._observer.loaded(self._load_seconds)
             _log.info(
                 "%s is awake: loaded in %.2f s with %d threads",
                 self._args.name,
                 self._load_seconds,
-                engine.threads,
+                engine.threads or 0,
             )
 
     def _failed(self, error: Exception) -> Failure:
+        if isinstance(error, ImportError):
+            error = EngineError(
+                Reason.ENGINE_NOT_INSTALLED, f"The engine cannot be imported here: {error}"
+            )
         if isinstance(error, EngineError):
             _log.error("%s: %s: %s", self._args.name, error.reason, error.message)
             return Failure(reason=error.reason, message=error.message, at=self._clock())
@@ -298,10 +335,10 @@ class Lifecycle:
             engine = self._engine
             if engine is None or self._in_flight or self._state is not State.AWAKE:
                 return
+            # From here nobody enters: who comes now waits for the lock, and then wakes it.
             self._become(State.ASLEEP)
             await self._observer.before_sleep(engine.address)
-            await asyncio.to_thread(engine.stop)
-            self._engine = None
+            await asyncio.to_thread(engine.sleep)
             await self._memory.release()
             self._quiet.set()
             _log.info("%s is asleep", self._args.name)

@@ -1,7 +1,6 @@
 """Bytes from the client to the engine's own HTTP server and back: nothing is parsed on the way."""
 
-import asyncio
-from collections.abc import AsyncIterator
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +8,8 @@ import aiohttp
 from yarl import URL
 
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_serving.runtime.asgi import Receive, RequestError, Scope, Send
+from smallmodel_serving.runtime.asgi import RequestError, Scope, Send
+from smallmodel_serving.runtime.client import Body, LargeBody
 
 # RFC 9110, section 7.6.1: what belongs to one connection is not forwarded. `host` names the engine
 # and not us, and `expect` was already answered by the server in front.
@@ -40,6 +40,13 @@ class Passage:
     last_chunk_at: float | None = None
     chunks: int = 0
 
+    def count(self) -> None:
+        """Take note of one more chunk."""
+        self.last_chunk_at = time.perf_counter()
+        if self.first_chunk_at is None:
+            self.first_chunk_at = self.last_chunk_at
+        self.chunks += 1
+
 
 class Relay:
     """An HTTP client for engines on loopback.
@@ -51,7 +58,6 @@ class Relay:
 
     def __init__(self) -> None:
         """Make the client; needs a running event loop."""
-        self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -77,105 +83,54 @@ class Relay:
             return await response.read()
 
     async def forward(
-        self,
-        address: str,
-        path: str,
-        scope: Scope,
-        body: bytes | AsyncIterator[bytes],
-        receive: Receive,
-        send: Send,
-        passage: Passage,
+        self, url: str, scope: Scope, body: Body, send: Send, passage: Passage
     ) -> None:
-        """Send the request to `address` + `path`, and its answer to the client as it comes.
+        """Send the request to the engine, and its answer to the client as it comes.
 
-        When the client leaves, by cancellation or by `http.disconnect`, the connection to the
-        engine is closed at once: that is how the engine learns that it can stop.
+        However this ends, the connection to the engine is closed at once: that is how an engine
+        learns that nobody waits for the rest.
 
         Raises:
-            RequestError: The engine did not answer, or went away before its answer began.
+            RequestError: The engine did not answer.
         """
-        work = asyncio.ensure_future(self._exchange(address, path, scope, body, send, passage))
-        if not isinstance(body, bytes):
-            # A body that is still coming reads `receive` itself, and so notices the client leaving.
-            await _finish(work)
-            return
-        gone = asyncio.ensure_future(_client_left(receive))
-        try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                return
-            work.result()
-        finally:
-            gone.cancel()
-            if not work.done():
-                work.cancel()
-                await asyncio.wait((work,))
-
-    async def _exchange(
-        self,
-        address: str,
-        path: str,
-        scope: Scope,
-        body: bytes | AsyncIterator[bytes],
-        send: Send,
-        passage: Passage,
-    ) -> None:
-        url = URL(address + path, encoded=True)
-        query = scope.get("query_string", b"")
-        if query:
-            url = URL(f"{address}{path}?{query.decode('latin-1')}", encoded=True)
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in scope["headers"]
-            if name not in _HOP_BY_HOP
-        ]
-        try:
-            response = await self._session.request(
-                scope["method"], url, headers=headers, data=body or None, allow_redirects=False
-            )
-        except (aiohttp.ClientError, OSError) as error:
-            raise RequestError(
-                503,
-                Reason.ENGINE_DIED,
-                f"The engine did not answer ({type(error).__name__}); it is being replaced. "
-                "Try again.",
-            ) from error
+        response = await self._request(url, scope, body)
         try:
             passage.status = response.status
             passage.streamed = response.content_type == "text/event-stream"
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": response.status,
-                    "headers": [
-                        (name.lower(), value)
-                        for name, value in response.raw_headers
-                        if name.lower() not in _HOP_BY_HOP
-                    ],
-                }
-            )
+            head = [
+                (name.lower(), value)
+                for name, value in response.raw_headers
+                if name.lower() not in _HOP_BY_HOP
+            ]
+            await send({"type": "http.response.start", "status": response.status, "headers": head})
             async for chunk in response.content.iter_any():
-                now = self._loop.time()
-                if passage.first_chunk_at is None:
-                    passage.first_chunk_at = now
-                passage.last_chunk_at = now
-                passage.chunks += 1
+                passage.count()
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
             # Not `release`: what is left unread must not keep the engine at work.
             response.close()
 
-
-async def _finish(work: "asyncio.Future[None]") -> None:
-    try:
-        await work
-    finally:
-        if not work.done():
-            work.cancel()
-            await asyncio.wait((work,))
-
-
-async def _client_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    async def _request(self, url: str, scope: Scope, body: Body) -> aiohttp.ClientResponse:
+        query = scope.get("query_string", b"")
+        if query:
+            url = f"{url}?{query.decode('latin-1')}"
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in scope["headers"]
+            if name not in _HOP_BY_HOP
+        ]
+        try:
+            return await self._session.request(
+                scope["method"],
+                URL(url, encoded=True),
+                headers=headers,
+                data=body.parts() if isinstance(body, LargeBody) else body or None,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise RequestError(
+                503,
+                Reason.ENGINE_DIED,
+                f"The engine did not answer ({type(error).__name__}: {error}); try again.",
+            ) from error
