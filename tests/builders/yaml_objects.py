@@ -1,5 +1,6 @@
 """Objects as a user's YAML holds them: plain mappings, to be changed at will."""
 
+import textwrap
 from typing import Any
 
 YamlObject = dict[str, Any]
@@ -12,6 +13,12 @@ metadata:
 spec:
   model: smollm2-135m-instruct
 """
+
+
+def chat_text(spec: str, name: str = "chat") -> str:
+    """The text of a SmallModel whose spec starts in line 6."""
+    head = CHAT_YAML.partition("  model:")[0].replace("name: chat", f"name: {name}")
+    return f"{head}{textwrap.indent(textwrap.dedent(spec).strip(), '  ')}\n"
 
 
 def small_model(name: str = "chat", **spec: Any) -> YamlObject:

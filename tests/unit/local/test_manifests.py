@@ -1,7 +1,6 @@
 """Manifests become objects, or problems that name file, line, field, rule and next step."""
 
 import os
-import textwrap
 import time
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.yaml_objects import CHAT_YAML, model_card, small_model, variant
+from builders.yaml_objects import CHAT_YAML, chat_text, model_card, small_model, variant
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel
@@ -21,14 +20,6 @@ from smallmodel_operator.local.manifests import (
     read_manifests,
     without_duplicates,
 )
-
-
-def manifest_text(spec: str, name: str = "chat") -> str:
-    """A manifest whose spec starts in line 6."""
-    head = (
-        f"apiVersion: smallmodel.dev/v1alpha1\nkind: SmallModel\nmetadata:\n  name: {name}\nspec:"
-    )
-    return f"{head}\n{textwrap.indent(textwrap.dedent(spec).strip(), '  ')}\n"
 
 
 def objects(text: str) -> list[SmallModel | ModelCard]:
@@ -43,241 +34,20 @@ def problems(text: str) -> list[Problem]:
     return [item for item in parse(text, "f.yaml") if isinstance(item, Problem)]
 
 
-# Text, then line, field, and words of the message.
-PROBLEMS: dict[str, tuple[str, int, str, tuple[str, ...]]] = {
-    "indentation": ("a: b\n c: d\n", 2, "", ("not valid YAML", "mapping values")),
-    "a tab": ("kind: SmallModel\nspec:\n\tmodel: a\n", 3, "", ("spaces", "starts with a tab")),
-    "an unclosed bracket": ("spec: [a\n", 2, "", ("not valid YAML",)),
-    "a control character": ("kind: a\nb: \x01\n", 2, "", ("control characters are not allowed",)),
-    "a key given twice": (
-        manifest_text("model: a\nmodel: b"),
-        7,
-        "spec.model",
-        ("given twice", "first in line 6", "remove one"),
-    ),
-    "a key given twice in a list": (
-        "spec:\n  variants:\n  - name: a\n    name: b\n",
-        4,
-        "spec.variants[0].name",
-        ("given twice",),
-    ),
-    "a key that is a list": ("? [a, b]\n: c\n", 1, "", ("must be a word",)),
-    "an unknown field": (
-        manifest_text("model: a\nscaling:\n  maxReplica: 3"),
-        8,
-        "spec.scaling.maxReplica",
-        ("no field 'maxReplica'", "did you mean maxReplicas?"),
-    ),
-    "a field in Python's spelling": (
-        manifest_text("model: a\ncontext_length: 2048"),
-        7,
-        "spec.context_length",
-        ("did you mean contextLength?",),
-    ),
-    "an unknown field without a near one": (
-        manifest_text("model: a\nresources:\n  zzz: 1"),
-        8,
-        "spec.resources.zzz",
-        ("the fields are cpu, memory, accelerator",),
-    ),
-    "neither model nor source": (
-        manifest_text("engine: Auto"),
-        5,
-        "spec",
-        ("exactly one of model and source", "neither is"),
-    ),
-    "both model and source": (
-        manifest_text("model: a\nsource: {uri: 'hf://a/b'}"),
-        5,
-        "spec",
-        ("exactly one of model and source", "both is"),
-    ),
-    "bounds that disagree": (
-        manifest_text("model: a\nscaling:\n  minReplicas: 5"),
-        7,
-        "spec.scaling",
-        ("minReplicas 5 is more than maxReplicas 3",),
-    ),
-    "a value of an enumeration": (
-        manifest_text("model: a\nengine: vllm"),
-        7,
-        "spec.engine",
-        ("'vllm'", "'VLLM'", "'LlamaCpp'"),
-    ),
-    "a number that is too small": (
-        manifest_text("model: a\ncontextLength: 1"),
-        7,
-        "spec.contextLength",
-        ("1 is too small", "the least is 128"),
-    ),
-    "a number that is too large": (
-        manifest_text("model: a\nscaling: {maxReplicas: 1000}"),
-        7,
-        "spec.scaling.maxReplicas",
-        ("1000 is too large", "the most is 100"),
-    ),
-    "a number in quotes": (
-        manifest_text('model: a\ncontextLength: "2048"'),
-        7,
-        "spec.contextLength",
-        ("'2048' is a text", "a whole number is needed", "without quotes"),
-    ),
-    "a word for a number": (
-        manifest_text("model: a\ncontextLength: many"),
-        7,
-        "spec.contextLength",
-        ("'many' is a text, and a whole number is needed",),
-    ),
-    "a fraction for a whole number": (
-        manifest_text("model: a\ncontextLength: 20.5"),
-        7,
-        "spec.contextLength",
-        ("20.5 is a number, and a whole number is needed",),
-    ),
-    "a truth value for a number": (
-        manifest_text("model: a\ncontextLength: yes"),
-        7,
-        "spec.contextLength",
-        ("true is true or false",),
-    ),
-    "a number for a text": (
-        manifest_text("model: a\nengineArgs: {n_batch: 256}"),
-        7,
-        "spec.engineArgs.n_batch",
-        ("256 is a number", 'in quotes: "256"'),
-    ),
-    "a truth value for a text": (
-        manifest_text("model: a\nengineArgs: {flash: off}"),
-        7,
-        "spec.engineArgs.flash",
-        ('in quotes: "false"',),
-    ),
-    "a text for a mapping": (
-        manifest_text("model: a\nscaling: big"),
-        7,
-        "spec.scaling",
-        ("'big' is a text, and a mapping is needed",),
-    ),
-    "a list for a text": (
-        manifest_text("model: [a, b]"),
-        6,
-        "spec.model",
-        ("this is a list, and a text is needed",),
-    ),
-    "a wrong duration": (
-        manifest_text("model: a\nscaling:\n  idleTimeout: 5 minutes"),
-        8,
-        "spec.scaling.idleTimeout",
-        ("'5 minutes' is not a duration", "5m"),
-    ),
-    "a wrong quantity": (
-        manifest_text("model: a\nresources: {memory: 4GB}"),
-        7,
-        "spec.resources.memory",
-        ("'4GB' is not a quantity", "4Gi"),
-    ),
-    "a missing field": (
-        manifest_text("source: {revision: main}"),
-        6,
-        "spec.source.uri",
-        ("uri is required and not set",),
-    ),
-    "a missing spec": (
-        CHAT_YAML.split("spec:", maxsplit=1)[0],
-        1,
-        "spec",
-        ("spec is required",),
-    ),
-    "a name that is too long": (
-        manifest_text("model: a", name="a" * 41),
-        3,
-        "metadata",
-        ("has 41 characters", "at most 40"),
-    ),
-    "a text that is too long": (
-        manifest_text(f"model: a\nacceptLicense: {'x' * 65}"),
-        7,
-        "spec.acceptLicense",
-        ("is too long", "64 characters", "…"),
-    ),
-    "too many entries": (
-        manifest_text(
-            "model: a\nengineArgs:\n" + "\n".join(f"  a{number}: ''" for number in range(33))
-        ),
-        7,
-        "spec.engineArgs",
-        ("has too many entries", "the most is 32"),
-    ),
-    "too few entries": (
-        yaml.safe_dump(model_card(variants=[], closed={"reason": "Kept.", "alternatives": []})),
-        17,
-        "spec.closed.alternatives",
-        ("has too few entries", "the least is 1"),
-    ),
-    "another kind": ("kind: ConfigMap\n", 1, "kind", ("'ConfigMap'", "SmallModel or ModelCard")),
-    "a kind in small letters": ("a: b\nkind: smallmodel\n", 2, "kind", ("mean SmallModel?",)),
-    "no kind": ("apiVersion: smallmodel.dev/v1alpha1\n", 1, "kind", ("kind is not set",)),
-    "a kind that is a list": ("kind: [SmallModel]\n", 1, "kind", ("is not served here",)),
-    "another version": (
-        CHAT_YAML.replace("v1alpha1", "v1"),
-        1,
-        "apiVersion",
-        ("'smallmodel.dev/v1'", "write `apiVersion: smallmodel.dev/v1alpha1`"),
-    ),
-    "no version": ("kind: SmallModel\n", 1, "apiVersion", ("is not set",)),
-    "a list for a manifest": ("- a\n", 1, "", ("a manifest is a mapping",)),
-    "a text for a manifest": ("hello\n", 1, "", ("a manifest is a mapping",)),
-    "an alias of itself": ("spec: &a\n  b: *a\n", 1, "spec.b", ("refers to what it is part of",)),
-    "a tag of another program": ("a: !secret b\n", 1, "", ("constructor", "!secret")),
-    "a tag on a mapping": ("a: !!set {b, c}\n", 1, "a", ("!!set has no meaning",)),
-    "a tag on bytes": ("a: !!binary aGk=\n", 1, "a", ("!!binary has no meaning",)),
-    "a tag that its value breaks": ("a: !!int hello\n", 1, "a", ("'hello' is not a !!int",)),
-    "a merge of a text": ("a:\n  <<: b\n", 2, "", ("expected a mapping",)),
-    "nesting without end": (
-        "".join(f"{' ' * depth}a:\n" for depth in range(60)),
-        52,
-        "a.a.a",
-        ("nested deeper than 50",),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", PROBLEMS)
-def test_a_problem_names_line_field_and_rule(case: str) -> None:
-    text, line, field, words = PROBLEMS[case]
-    found = problems(text)
-
-    # The first is the one that is looked for; a document may have more.
-    assert (found[0].line, found[0].field) == (line, field)
-    assert [word for word in words if word not in found[0].message] == []
-
-
-def test_a_misspelt_section_is_told_as_missing_and_as_unknown() -> None:
-    found = problems(CHAT_YAML.replace("spec:", "specs:"))
-    assert [(problem.line, problem.field) for problem in found] == [(1, "spec"), (5, "specs")]
-    assert "did you mean spec?" in found[1].message
-
-
-def test_aliases_that_unfold_without_end_are_refused_at_once() -> None:
-    layers = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    layers += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    assert "unfold" in problems("\n".join(layers))[0].message
-
-
 def test_all_problems_of_a_document_are_told_in_the_order_of_lines() -> None:
-    text = manifest_text("bla: 1\nengine: vllm\ncontextLength: 1\nscaling: {idleTimeout: 5}")
+    text = chat_text("bla: 1\nengine: vllm\ncontextLength: 1\nscaling: {idleTimeout: 5}")
     assert [problem.line for problem in problems(text)] == [6, 7, 8, 9]
 
 
 def test_a_problem_is_one_line_that_an_editor_can_jump_to() -> None:
-    assert str(problems(manifest_text("model: a\nengine: vllm"))[0]).startswith(
+    assert str(problems(chat_text("model: a\nengine: vllm"))[0]).startswith(
         "f.yaml:7: spec.engine: 'vllm' is not known here"
     )
     assert str(problems("a: b: c")[0]).startswith("f.yaml:1: this is not valid YAML")
 
 
 def test_a_broken_document_leaves_the_good_ones_beside_it() -> None:
-    text = "---\n".join([CHAT_YAML, "a: [\n", manifest_text("model: b", "later"), "kind: x\n"])
+    text = "---\n".join([CHAT_YAML, "a: [\n", chat_text("model: b", "later"), "kind: x\n"])
     found = parse(text, "f.yaml")
     assert [item.object.metadata.name for item in found if isinstance(item, Manifest)] == [
         "chat",
@@ -287,7 +57,7 @@ def test_a_broken_document_leaves_the_good_ones_beside_it() -> None:
 
 
 def test_lines_are_those_of_the_file_in_every_document() -> None:
-    text = "---\n".join(["# a comment\n", CHAT_YAML, manifest_text("model: a\nengine: x")])
+    text = "---\n".join(["# a comment\n", CHAT_YAML, chat_text("model: a\nengine: x")])
     assert [item.line for item in parse(text, "f.yaml")] == [3, 16]
 
 
@@ -302,7 +72,7 @@ def test_a_separator_inside_a_document_end_or_with_a_directive_is_read_as_yaml_s
 
 
 def test_dashes_inside_a_text_do_not_end_a_document() -> None:
-    text = manifest_text("model: a").replace(
+    text = chat_text("model: a").replace(
         "name: chat", "name: chat\n  annotations:\n    note: |\n      a\n      ---\n      b"
     )
     assert objects(text)[0].metadata.annotations == {"note": "a\n---\nb\n"}
@@ -327,17 +97,15 @@ def test_what_a_cluster_adds_is_ignored() -> None:
 
 
 def test_an_empty_section_takes_its_defaults() -> None:
-    assert objects(manifest_text("model: a\nscaling:\nresources:")) == objects(
-        manifest_text("model: a")
-    )
+    assert objects(chat_text("model: a\nscaling:\nresources:")) == objects(chat_text("model: a"))
 
 
 def test_an_anchor_may_be_used_again_and_its_fields_overridden() -> None:
-    text = manifest_text("""
+    text = chat_text("""
         model: a
         scaling: &usual {minReplicas: 1, maxReplicas: 2}
         """)
-    second = manifest_text("""
+    second = chat_text("""
         model: b
         resources:
           accelerator: &gpu {class: NVIDIA-L4}
@@ -353,7 +121,7 @@ def test_an_anchor_may_be_used_again_and_its_fields_overridden() -> None:
 
 
 def test_an_overridden_field_is_found_in_its_own_line() -> None:
-    text = manifest_text("model: a\nscaling:\n  <<: {maxReplicas: 2}\n  maxReplicas: 1000")
+    text = chat_text("model: a\nscaling:\n  <<: {maxReplicas: 2}\n  maxReplicas: 1000")
     assert [problem.line for problem in problems(text)] == [9]
 
 
@@ -392,7 +160,7 @@ def test_of_two_objects_with_one_name_the_first_is_kept() -> None:
     first = [item for item in parse(CHAT_YAML, "a.yaml") if isinstance(item, Manifest)]
     second = [
         item
-        for item in parse(f"{CHAT_YAML}---\n{manifest_text('model: b', 'other')}", "b.yaml")
+        for item in parse(f"{CHAT_YAML}---\n{chat_text('model: b', 'other')}", "b.yaml")
         if isinstance(item, Manifest)
     ]
     kept, found = without_duplicates([*first, *second])
@@ -413,8 +181,8 @@ def test_a_model_and_a_card_may_have_one_name() -> None:
 
 
 def test_folders_are_read_sorted_and_other_files_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "b.yaml").write_text(manifest_text("model: a", "b"))
-    (tmp_path / "a.yml").write_text(manifest_text("model: a", "a"))
+    (tmp_path / "b.yaml").write_text(chat_text("model: a", "b"))
+    (tmp_path / "a.yml").write_text(chat_text("model: a", "a"))
     (tmp_path / "README.md").write_text("not: [yaml")
     (tmp_path / "folder.yaml").mkdir()
     found = read_manifests([tmp_path])
@@ -476,7 +244,7 @@ def test_a_byte_order_mark_is_dropped_and_other_encodings_are_told(tmp_path: Pat
 def test_a_hundred_manifests_are_read_in_half_a_second(tmp_path: Path) -> None:
     """Processor time, so that a busy machine does not fail it."""
     for number in range(100):
-        (tmp_path / f"{number}.yaml").write_text(manifest_text("model: a", f"m{number}"))
+        (tmp_path / f"{number}.yaml").write_text(chat_text("model: a", f"m{number}"))
     started = time.process_time()
     found = read_manifests([tmp_path])
     assert time.process_time() - started < 0.5
