@@ -21,7 +21,7 @@ GOOD_ANSWER = Answer(passed=True, reason=Reason.VERIFIED, message="it answered")
 
 @dataclass
 class FakeWorld:
-    """Serves whatever it is given at once; tests set what shall go wrong, and read what was asked."""
+    """Serves what it is given at once. Tests set what goes wrong, and read what was asked."""
 
     weights: dict[str, FetchEvent] = field(default_factory=dict)
     """By URI; what is missing is fetched at once."""
@@ -39,7 +39,7 @@ class FakeWorld:
 
     async def fetch(self, request: FetchRequest) -> AsyncIterator[FetchEvent]:
         self.fetched.append(request)
-        done = FetchDone(path=f"/weights/{len(self.fetched)}.gguf", bytes=1, sha256=None)
+        done = FetchDone(path=f"/weights/{request.uri}", bytes=1, sha256=None)
         yield self.weights.get(request.uri, done)
 
     async def apply_pool(self, pool: Pool) -> None:

@@ -19,6 +19,9 @@ _OBJECT_STORE_BYTES: Final = 80_000_000
 """Serve keeps no objects there; Ray's least is 75 MB, its default 30 % of all memory."""
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+_TRACE_START: Final = re.compile(
+    r"Traceback \(most recent call last\)|ray::|^\s*File \"", re.MULTILINE
+)
 _ERROR_LINE: Final = re.compile(r"^[\w.]+(?:Error|Exception|Exit|Interrupt)\b.*$", re.MULTILINE)
 _MESSAGE_MAX: Final = 600
 
@@ -154,7 +157,7 @@ def clean(message: str) -> str:
     Of a traceback the line that names the error is kept, since Ray appends lines of its own.
     """
     plain = _ANSI.sub("", message)
-    before, _, trace = plain.partition("Traceback (most recent call last)")
-    errors = _ERROR_LINE.findall(trace)
+    before, *trace = _TRACE_START.split(plain, maxsplit=1)
+    errors = _ERROR_LINE.findall("".join(trace))
     joined = " ".join(f"{before} {errors[-1] if errors else ''}".split())
     return joined if len(joined) <= _MESSAGE_MAX else joined[: _MESSAGE_MAX - 1] + "…"
