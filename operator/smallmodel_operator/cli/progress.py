@@ -88,10 +88,9 @@ class Lines:
                     self._print(f"slm: {error}")
 
     def _show_model(self, event: ModelEvent) -> None:
-        if event.state is State.FETCHING and event.done_bytes:
+        if event.state is State.FETCHING:
             # One line for each tenth, and not one for each chunk.
-            share = 10 * event.done_bytes // (event.total_bytes or event.done_bytes)
-            key = f"{event.state} {share}"
+            key = f"{event.state} {10 * (event.done_bytes or 0) // (event.total_bytes or 1)}"
         else:
             key = f"{event.state} {event.message}"
         self._doing = f"{event.name}: {event.message or event.state}"

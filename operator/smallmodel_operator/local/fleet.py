@@ -222,12 +222,12 @@ class Fleet:
         restarts = tracked.planned is None or tracked.planned.args != planned.args
         tracked.wanted_hash = wanted
         tracked.planned = dataclasses.replace(planned, verified=True) if known else planned
+        tracked.applied_at = time.time() if restarts else tracked.applied_at
+        await self._write_pool()
         if restarts:
-            tracked.applied_at = time.time()
             tracked.deployment = Deployment(
                 serving_hash=wanted, healthy=False, failed=False, replicas=0
             )
-        await self._write_pool()
         async with self._seen:
             await self._seen.wait_for(lambda: _has_settled(tracked.deployment))
         await self._write_routes()

@@ -23,6 +23,10 @@ _TRACE_START: Final = re.compile(
     r"Traceback \(most recent call last\)|ray::|^\s*File \"", re.MULTILINE
 )
 _ERROR_LINE: Final = re.compile(r"^[\w.]+(?:Error|Exception|Exit|Interrupt)\b.*$", re.MULTILINE)
+_HINTS: Final = re.compile(
+    r"This may be due to a problem with its constructor or initial health check failing\. "
+    r"|See controller logs for details\. "
+)
 _MESSAGE_MAX: Final = 600
 
 
@@ -156,7 +160,7 @@ def clean(message: str) -> str:
 
     Of a traceback the line that names the error is kept, since Ray appends lines of its own.
     """
-    plain = _ANSI.sub("", message)
+    plain = _HINTS.sub("", _ANSI.sub("", message))
     before, *trace = _TRACE_START.split(plain, maxsplit=1)
     errors = _ERROR_LINE.findall("".join(trace))
     joined = " ".join(f"{before} {errors[-1] if errors else ''}".split())
