@@ -1,10 +1,10 @@
 """Writes what is made from code: `crds/` and the pages of `docs/reference/`.
 
-Run as `make generate`. Prints the files that changed.
+Run as `make generate`. Prints the files that changed; with `--list`, the names of all of them.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -33,9 +33,12 @@ def generated_files() -> Iterator[tuple[str, str]]:
     yield "docs/reference/cli.md", pages.cli_page(command)
 
 
-def main() -> None:
-    """Write the files whose text changed."""
+def main(arguments: Sequence[str]) -> None:
+    """Write the files whose text changed, or list all."""
     for name, text in generated_files():
+        if "--list" in arguments:
+            sys.stdout.write(f"{name}\n")
+            continue
         path = ROOT / name
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
@@ -45,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
