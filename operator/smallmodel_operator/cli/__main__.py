@@ -1,0 +1,5 @@
+"""`python -m smallmodel_operator.cli` is `slm`."""
+
+from smallmodel_operator.cli.main import run
+
+run()
