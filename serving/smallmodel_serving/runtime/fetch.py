@@ -6,6 +6,7 @@ from there.
 """
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -46,8 +47,8 @@ def failure(error: WeightsError | OSError) -> FetchFailed:
         return FetchFailed(reason=error.reason, message=str(error))
     return FetchFailed(
         reason=Reason.WEIGHTS_MISSING,
-        message=f"the cache cannot be used ({error.strerror}: {error.filename}); correct its "
-        "permissions, or choose another folder",
+        message=f"the cache cannot be used ({error}); correct its permissions, or choose another "
+        "folder",
     )
 
 
@@ -87,7 +88,9 @@ def _print_or_stop(event: FetchEvent) -> None:
     try:
         _print(event)
     except BrokenPipeError:
-        # Who started this is gone; the main thread stops as if it had been told to.
+        # Who started this is gone: the main thread stops as if it had been told to. What is left in
+        # the buffer goes nowhere, or Python would complain of it on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 

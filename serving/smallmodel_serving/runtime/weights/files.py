@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from smallmodel_serving.runtime.weights.download import (
     Expected,
@@ -34,7 +34,8 @@ def fetch_files(wanted: Sequence[Wanted], folder: Path, tools: Tools) -> tuple[V
     sizes = [file.expected.bytes for file in wanted]
     known = sum(size for size in sizes if size is not None)
     tools.meter.begin(known if None not in sizes else None)
-    check_room(folder / wanted[0].name, known - _already_there(wanted, folder), tools)
+    whole = folder / PurePosixPath(wanted[0].name).parts[0]
+    check_room(whole, known - _already_there(wanted, folder), tools)
     return tuple(
         stamped(folder, file.name, _fetch_file(file, folder / file.name, tools)) for file in wanted
     )

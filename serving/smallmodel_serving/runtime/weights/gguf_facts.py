@@ -199,7 +199,7 @@ def check_complete(path: Path, header: Header) -> None:
     from gguf.constants import GGML_QUANT_SIZES
 
     sizes = {int(kind): size for kind, size in GGML_QUANT_SIZES.items()}
-    need = header.data_start
+    need = 0
     for tensor in header.tensors:
         # A type that the library does not know yet counts as empty: the engine checks it again.
         block, block_bytes = sizes.get(tensor.type_id, (1, 0))

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from smallmodel_serving.runtime.weights.errors import SourceNotSupported
+from smallmodel_serving.runtime.weights.verify import MARKER_NAME
 
 SCHEMES: Final = ("https", "hf", "s3", "gs", "pypi", "file")
 _HUB: Final = "https://huggingface.co"
@@ -102,7 +103,7 @@ def _url(uri: str) -> UrlSource:
     parts = urlsplit(uri)
     if not parts.hostname:
         raise SourceNotSupported(f"{uri} names no host; write https://host/path/model.gguf")
-    return UrlSource(url=uri, name=_file_name(unquote(parts.path)) or "weights")
+    return UrlSource(url=uri, name=_file_name(unquote(parts.path)))
 
 
 def _hub(uri: str, rest: str) -> HubSource:
@@ -156,10 +157,10 @@ def _local(uri: str, rest: str) -> LocalSource:
     path = Path(unquote(rest))
     if not path.is_absolute() or path == Path("/"):
         raise SourceNotSupported(f"{uri} is no absolute path; write file:///folder/model.gguf")
-    return LocalSource(path=path, name=path.name)
+    return LocalSource(path=path, name=_file_name(unquote(rest)))
 
 
 def _file_name(path: str) -> str:
-    name = PurePosixPath(path).name
-    # Names of the cache's own files must not come from outside.
-    return re.sub(r"[^A-Za-z0-9._+-]", "_", name).lstrip(".") if name else ""
+    """Return the last part of a path, made harmless as a name beside the cache's own files."""
+    name = re.sub(r"[^A-Za-z0-9._+-]", "_", PurePosixPath(path).name).lstrip(".")
+    return f"_{name}" if name in ("", MARKER_NAME) else name

@@ -47,6 +47,7 @@ class FetchRequest:
     revision: str | None = None
     sha256: str | None = None
     bytes: int | None = None
+    """Of a single file; of a folder it is not compared, since one may count all of it or some."""
     token: str | None = None
 
 
