@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -199,3 +200,15 @@ def test_every_ignore_of_a_checker_names_its_code() -> None:
         if bare.search(line) and path != Path(__file__)
     ]
     assert found == []
+
+
+def test_every_dependency_has_its_reason_and_nothing_else_has() -> None:
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    lists = [
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    ]
+    wanted = {re.split(r"[^\w.-]", entry)[0] for entries in lists for entry in entries}
+    page = text_of(ROOT / "docs" / "explanation" / "dependencies.md")
+    assert set(re.findall(r"^\| `([\w.-]+)` \|", page, re.MULTILINE)) == wanted
