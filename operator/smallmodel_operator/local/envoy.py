@@ -209,6 +209,8 @@ def _spawn(folder: Path, workers: int) -> subprocess.Popen[bytes]:
         *("--concurrency", str(workers)),
         # Without hot restart there is no shared memory for which two Envoys could fight.
         "--disable-hot-restart",
+        # A misspelt field would otherwise be ignored.
+        "--reject-unknown-dynamic-fields",
         *("--log-level", "warning"),
     ]
     with (folder / _LOG_FILE).open("wb") as log:
@@ -260,12 +262,12 @@ def _owner(port: int) -> str:
 
 
 def _versions(value: JsonValue) -> Iterator[str]:
-    """Yield every `version_info` in Envoy's dump of its configuration."""
+    """Yield every `version_info` in Envoy's dump of its configuration, save of rejected ones."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key == "version_info" and isinstance(inner, str):
                 yield inner
-            else:
+            elif key != "error_state":
                 yield from _versions(inner)
     elif isinstance(value, list):
         for inner in value:

@@ -51,7 +51,6 @@ _HEALTH_PERIOD: Final = 5.0
 # A machine whose cores all compute tokens answers late without being ill.
 _HEALTH_TIMEOUT: Final = 60.0
 _SHUTDOWN_LOOP: Final = 1.0
-_CONSTRUCTOR_RETRIES: Final = 3
 
 
 class _RayModel(BaseModel):
@@ -101,7 +100,6 @@ class ModelDeployment(_RayModel):
     graceful_shutdown_timeout_s: float
     health_check_period_s: float = _HEALTH_PERIOD
     health_check_timeout_s: float = _HEALTH_TIMEOUT
-    max_constructor_retry_count: int = _CONSTRUCTOR_RETRIES
     ray_actor_options: RayActorOptions
 
 

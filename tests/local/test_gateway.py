@@ -1,0 +1,553 @@
+"""The gateway's rules, each seen at a real Envoy in front of a mock of Serve."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import aiohttp.web
+import pytest
+
+from builders.plan_values import gateway_model
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import PROBE_HEADER
+from smallmodel_operator.plan.gateway.build import build_gateway
+from smallmodel_operator.plan.gateway.values import Endpoint, Unavailable
+from support.mock_upstream import MockUpstream, Silence, Stream, json_answer, plain
+from support.running_gateway import RunningGateway, with_routes
+from support.waiting import eventually
+
+pytestmark = pytest.mark.local
+
+MIB = 2**20
+CHAT = {"model": "chat", "messages": []}
+NO_MEMORY = Unavailable(reason=Reason.MEMORY_FIT, message="it needs 100 % more than there is")
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
+    running = await RunningGateway.start(tmp_path)
+    yield running
+    await running.stop()
+
+
+class TestRouting:
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "application/json",
+            "application/json; charset=utf-8",
+            "application/x-www-form-urlencoded",
+            "text/plain",
+        ],
+    )
+    async def test_the_body_names_the_model_whatever_its_content_type(
+        self, gateway: RunningGateway, content_type: str
+    ) -> None:
+        body = json.dumps(CHAT)
+        reply = await gateway.ask(body, headers={"content-type": content_type})
+
+        assert reply.status == 200
+        [seen] = gateway.upstream.seen
+        assert seen.path == "/chat/v1/chat/completions"
+        assert seen.body == body.encode()
+        assert seen.headers["content-type"] == content_type
+
+    async def test_a_body_needs_no_content_type(self, gateway: RunningGateway) -> None:
+        reply = await gateway.request(
+            "POST",
+            "/v1/completions",
+            data=json.dumps(CHAT).encode(),
+            skip_auto_headers=["content-type"],
+        )
+
+        assert reply.status == 200
+        assert "content-type" not in gateway.upstream.seen[0].headers
+
+    @pytest.mark.parametrize("name", ["chat@tuned", "chat@", "chat@a@b"])
+    async def test_an_adapter_goes_to_its_model(self, gateway: RunningGateway, name: str) -> None:
+        reply = await gateway.ask({"model": name})
+
+        assert reply.json == {"path": "/chat/v1/chat/completions"}
+        assert json.loads(gateway.upstream.seen[0].body) == {"model": name}
+
+    async def test_only_the_top_level_counts(self, gateway: RunningGateway) -> None:
+        body = '{"a": {"model": "other"}, "t": "\\"model\\": \\"other\\"", "model": "chat"}'
+
+        assert (await gateway.ask(body)).json == {"path": "/chat/v1/chat/completions"}
+
+    async def test_each_model_gets_its_own_requests(self, gateway: RunningGateway) -> None:
+        await gateway.serve(gateway_model("chat"), gateway_model("chat-2"), gateway_model("embed"))
+
+        for name in ("chat", "chat-2", "embed"):
+            reply = await gateway.ask({"model": name}, "/v1/embeddings?a=b")
+            assert reply.json == {"path": f"/{name}/v1/embeddings"}
+        assert gateway.upstream.seen[0].path.endswith("?a=b")
+
+    async def test_the_path_names_the_model_whatever_the_body(
+        self, gateway: RunningGateway
+    ) -> None:
+        for body in ('{"model": "other"}', "{}", "no JSON at all"):
+            reply = await gateway.ask(body, "/chat/v1/completions")
+            assert reply.json == {"path": "/chat/v1/completions"}
+
+    async def test_a_model_may_be_called_like_a_path(self, gateway: RunningGateway) -> None:
+        await gateway.serve(*(gateway_model(name) for name in ("v1", "health", "metrics")))
+
+        for name in ("v1", "health", "metrics"):
+            by_body = await gateway.ask({"model": name}, "/v1/completions")
+            by_path = await gateway.ask({}, f"/{name}/v1/completions")
+            assert by_body.json == by_path.json == {"path": f"/{name}/v1/completions"}
+        assert (await gateway.get("/health")).json == {"status": "ok"}
+
+
+class TestBodySize:
+    async def test_twenty_mebibytes_pass_with_the_model_at_their_end(
+        self, gateway: RunningGateway
+    ) -> None:
+        body = '{"image": "' + "a" * (20 * MIB) + '", "model": "chat"}'
+        reply = await gateway.ask(body)
+
+        assert reply.status == 200
+        assert gateway.upstream.seen[0].body == body.encode()
+
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/chat/v1/chat/completions"])
+    @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "with a length"])
+    async def test_more_than_the_limit_is_refused(
+        self, tmp_path: Path, path: str, chunked: bool
+    ) -> None:
+        gateway = await RunningGateway.start(tmp_path, body_limit=MIB)
+        body = json.dumps({"model": "chat", "image": "a" * MIB}).encode()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield body
+
+        try:
+            reply = await gateway.request(
+                "POST", path, data=pieces() if chunked else io.BytesIO(body)
+            )
+        finally:
+            await gateway.stop()
+
+        assert reply.status == 413
+        assert reply.error["code"] == "request_too_large"
+        assert "1.0 MiB" in reply.error["message"]
+        assert gateway.upstream.seen == []
+
+
+class TestBadRequests:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "{}",
+            '{"model": null}',
+            '{"model": 3}',
+            '{"model": ["chat"]}',
+            '{"m": {"model": "chat"}}',
+            "[]",
+            "",
+        ],
+        ids=["absent", "null", "number", "list", "nested", "an array", "no body"],
+    )
+    async def test_a_body_without_a_model_is_told_which_exist(
+        self, gateway: RunningGateway, body: str
+    ) -> None:
+        reply = await gateway.ask(body)
+
+        assert reply.status == 400
+        assert reply.error["code"] == "model_missing"
+        assert reply.error["param"] == "model"
+        assert "Models here: chat." in reply.error["message"]
+        assert gateway.upstream.seen == []
+
+    @pytest.mark.parametrize(
+        "body",
+        ["{", "model=chat", '{"model": "chat"', '{"model": "chat",}', '{"a": ' + "[" * 100_000],
+        ids=["a brace", "a form", "cut off", "a comma", "absurdly deep"],
+    )
+    async def test_a_body_that_is_no_json_is_refused(
+        self, gateway: RunningGateway, body: str
+    ) -> None:
+        reply = await gateway.ask(body)
+
+        assert reply.status == 400
+        assert reply.error["code"] == "invalid_json"
+        assert gateway.upstream.seen == []
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("gpt-4", "gpt-4"),
+            ("", ""),
+            ('a"b\\c\r\nx: y', 'a"b\\c\r\nx: y'),
+            ("é%REQ(host)%", "é%REQ(host)%"),
+            ("a" * 5000, "a" * 100),
+        ],
+        ids=["plain", "empty", "quotes and line ends", "a formatter's command", "long"],
+    )
+    async def test_an_unknown_model_is_told_which_exist(
+        self, gateway: RunningGateway, name: str, shown: str
+    ) -> None:
+        reply = await gateway.ask({"model": name})
+
+        assert reply.status == 404
+        assert reply.error == {
+            "message": f"The model `{shown}` does not exist here. Models here: chat.",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+        assert gateway.upstream.seen == []
+
+    async def test_a_gateway_without_models_says_so(self, gateway: RunningGateway) -> None:
+        await gateway.serve()
+
+        assert "No model is served yet." in (await gateway.ask(CHAT)).error["message"]
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/v1/chat/completions"),
+            ("DELETE", "/v1/files/1"),
+            ("POST", "/completions"),
+            ("GET", "/chat"),
+            ("GET", "/chat/"),
+            ("POST", "/chat/tokenize"),
+            ("POST", "/chat2/v1/completions"),
+            ("GET", "/-/routes"),
+            ("GET", "/-/healthz"),
+            ("GET", "/-index"),
+            ("GET", "/metrics"),
+        ],
+    )
+    async def test_other_paths_never_reach_serve(
+        self, gateway: RunningGateway, method: str, path: str
+    ) -> None:
+        reply = await gateway.request(method, path)
+
+        assert reply.status == 404
+        assert reply.error["code"] == "unknown_url"
+        assert f"{method} {path}" in reply.error["message"]
+        assert gateway.upstream.seen == []
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("/chat/v1/../../-/routes", 404),
+            ("/chat/v1/%2e%2e/%2e%2e/-/routes", 404),
+            ("/chat/v1/..%2f..%2f-/routes", 400),
+            ("//-/routes", 404),
+        ],
+    )
+    async def test_no_trick_of_the_path_leads_past_the_models(
+        self, gateway: RunningGateway, path: str, status: int
+    ) -> None:
+        answer = await gateway.raw(
+            f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()
+        )
+
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+        assert gateway.upstream.seen == []
+
+    @pytest.mark.parametrize(
+        ("request_", "status"),
+        [
+            (b"NOT HTTP\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nhost: x\r\nlong: " + b"a" * 100_000 + b"\r\n\r\n", 431),
+        ],
+        ids=["not HTTP", "no host", "long header"],
+    )
+    async def test_broken_http_is_refused_in_the_same_form(
+        self, gateway: RunningGateway, request_: bytes, status: int
+    ) -> None:
+        head, _, body = (await gateway.raw(request_)).partition(b"\r\n\r\n")
+
+        assert head.startswith(f"HTTP/1.1 {status} ".encode())
+        assert json.loads(body)["error"]["type"] == "invalid_request_error"
+
+
+class TestOwnAnswers:
+    async def test_the_models_are_listed_and_found_without_serve(
+        self, gateway: RunningGateway
+    ) -> None:
+        await gateway.serve(gateway_model("chat"), gateway_model("embed"))
+        chat = {"id": "chat", "object": "model", "created": 0, "owned_by": "smallmodel"}
+        embed = chat | {"id": "embed"}
+        expected = {
+            "/v1/models": {"object": "list", "data": [chat, embed]},
+            "/v1/models/chat": chat,
+            "/embed/v1/models": {"object": "list", "data": [embed]},
+            "/embed/v1/models/embed": embed,
+            "/health": {"status": "ok"},
+            "/chat/health": {"status": "ok"},
+        }
+        for path, answer in expected.items():
+            reply = await gateway.get(path)
+            assert (reply.status, reply.json) == (200, answer)
+            assert reply.headers["content-type"] == "application/json"
+        assert (await gateway.get("/")).json["models"] == ["chat", "embed"]
+        assert (await gateway.request("HEAD", "/health")).status == 200
+        assert gateway.upstream.seen == []
+
+    @pytest.mark.parametrize("path", ["/v1/models/gone", "/chat/v1/models/gone"])
+    async def test_an_unknown_id_is_told_which_exist(
+        self, gateway: RunningGateway, path: str
+    ) -> None:
+        reply = await gateway.get(path)
+
+        assert reply.status == 404
+        assert reply.error["code"] == "model_not_found"
+        assert reply.error["message"] == f"There is no model at {path}. Models here: chat."
+
+    async def test_two_hundred_models_fit_in_the_answers(self, gateway: RunningGateway) -> None:
+        names = [f"model-{number:03}-{'x' * 30}" for number in range(200)]
+        await gateway.serve(*map(gateway_model, names))
+
+        listed = (await gateway.get("/v1/models")).json["data"]
+        assert [model["id"] for model in listed] == names
+        assert (await gateway.ask({"model": names[-1]})).status == 200
+
+    async def test_metrics_are_those_of_rays_exporter(self, tmp_path: Path) -> None:
+        exporter = MockUpstream()
+        exporter.answer = plain(200, "ray_x 1\n")
+        await exporter.start()
+        gateway = await RunningGateway.start(
+            tmp_path, metrics=Endpoint(address="127.0.0.1", port=exporter.port)
+        )
+        try:
+            reply = await gateway.get("/metrics")
+        finally:
+            await gateway.stop()
+            await exporter.stop()
+
+        assert (reply.status, reply.body) == (200, b"ray_x 1\n")
+        assert exporter.seen[0].path == "/metrics"
+        assert gateway.upstream.seen == []
+
+
+class TestErrorsOfOthers:
+    @pytest.mark.parametrize(
+        ("status", "text", "kind", "code"),
+        [
+            (408, "Request 1 timed out after 300s.", "timeout_error", "request_timeout"),
+            (429, "Request dropped due to backpressure", "rate_limit_error", "rate_limit_exceeded"),
+            (500, "Internal Server Error", "server_error", "internal_error"),
+            (503, "Service Unavailable", "server_error", "service_unavailable"),
+            (404, "Path '/chat' not found.", "invalid_request_error", "not_found"),
+            (418, "a teapot", "invalid_request_error", None),
+            (599, "something", "server_error", None),
+        ],
+    )
+    async def test_plain_text_becomes_openais_form(
+        self, gateway: RunningGateway, status: int, text: str, kind: str, code: str | None
+    ) -> None:
+        gateway.upstream.answer = plain(status, text + "\n")
+        reply = await gateway.ask(CHAT)
+
+        assert reply.status == status
+        assert reply.error == {"message": text, "type": kind, "param": None, "code": code}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ('a "quoted" \\ line\nand another\x00\x7f', 'a "quoted" \\ line\nand another\x00\x7f'),
+            ("über", "über"),
+            (b"caf\xe9", "caf?"),
+            ("", "The request failed with status 500."),
+            ("x" * 100_000, "x" * 100_000),
+        ],
+        ids=["quotes", "UTF-8", "another encoding", "empty", "long"],
+    )
+    async def test_any_text_becomes_valid_json(
+        self, gateway: RunningGateway, text: str | bytes, message: str
+    ) -> None:
+        gateway.upstream.answer = plain(500, text)
+
+        assert (await gateway.ask(CHAT)).error["message"] == message
+
+    async def test_json_without_an_error_is_wrapped(self, gateway: RunningGateway) -> None:
+        gateway.upstream.answer = json_answer(404, {"detail": "Not Found"})
+
+        assert (await gateway.ask(CHAT)).error["message"] == '{"detail": "Not Found"}'
+
+    async def test_an_error_in_openais_form_is_left_as_it_is(self, gateway: RunningGateway) -> None:
+        given = {"error": {"message": "m", "type": "t", "param": "p", "code": "c"}, "more": 1}
+        gateway.upstream.answer = json_answer(400, given)
+
+        assert (await gateway.ask(CHAT)).json == given
+
+    @pytest.mark.parametrize("status", [429, 503])
+    async def test_who_should_come_again_is_told_when(
+        self, gateway: RunningGateway, status: int
+    ) -> None:
+        gateway.upstream.answer = plain(status, "later")
+        assert (await gateway.ask(CHAT)).headers["retry-after"] == "5"
+
+        gateway.upstream.answer = plain(status, "later", retry_after="17")
+        assert (await gateway.ask(CHAT)).headers["retry-after"] == "17"
+
+    async def test_an_upstream_that_is_gone_is_503(self, gateway: RunningGateway) -> None:
+        await gateway.upstream.stop()
+        reply = await gateway.ask(CHAT)
+
+        assert reply.status == 503
+        assert reply.error["code"] == "service_unavailable"
+        assert reply.headers["retry-after"] == "5"
+
+    async def test_a_request_that_was_sent_is_never_sent_again(
+        self, gateway: RunningGateway
+    ) -> None:
+        async def cut(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+            assert request.transport is not None
+            request.transport.abort()
+            return aiohttp.web.Response()
+
+        gateway.upstream.answer = cut
+        reply = await gateway.ask(CHAT)
+
+        assert reply.status == 503
+        assert reply.error["type"] == "server_error"
+        assert len(gateway.upstream.seen) == 1
+
+    async def test_a_model_that_cannot_be_asked_says_why(self, gateway: RunningGateway) -> None:
+        await gateway.serve(gateway_model("chat", unavailable=NO_MEMORY))
+
+        for reply in (
+            await gateway.ask(CHAT),
+            await gateway.ask(CHAT, "/chat/v1/chat/completions"),
+            await gateway.get("/chat/health"),
+        ):
+            assert reply.status == 503
+            assert reply.headers["retry-after"] == "5"
+            assert reply.error["code"] == "MemoryFit"
+            assert NO_MEMORY.message in reply.error["message"]
+        assert gateway.upstream.seen == []
+
+
+class TestHeaders:
+    async def test_the_models_timeout_is_the_gateways_to_say(self, gateway: RunningGateway) -> None:
+        await gateway.serve(gateway_model("chat", request_timeout_seconds=90.5))
+        for path in ("/v1/completions", "/chat/v1/completions"):
+            await gateway.ask(CHAT, path, headers={"x-request-timeout-seconds": "99999"})
+
+        assert [seen.headers["x-request-timeout-seconds"] for seen in gateway.upstream.seen] == [
+            "90.5",
+            "90.5",
+        ]
+
+    async def test_no_client_can_steer_serve_or_envoy(self, gateway: RunningGateway) -> None:
+        steering = {
+            "x-request-disconnect-disabled": "?1",
+            "serve_multiplexed_model_id": "m",
+            "x-envoy-upstream-rq-timeout-ms": "1",
+            "x-envoy-max-retries": "3",
+            "x-envoy-retry-on": "5xx",
+        }
+        gateway.upstream.answer = plain(500, "once")
+        await gateway.ask(CHAT, headers=steering)
+
+        [seen] = gateway.upstream.seen
+        assert steering.keys().isdisjoint(seen.headers)
+
+    async def test_a_probe_stays_one_and_a_key_passes(self, gateway: RunningGateway) -> None:
+        await gateway.ask(CHAT, headers={PROBE_HEADER: "1", "authorization": "Bearer k"})
+
+        [seen] = gateway.upstream.seen
+        assert seen.headers[PROBE_HEADER] == "1"
+        assert seen.headers["authorization"] == "Bearer k"
+
+
+class TestStreams:
+    async def test_each_event_arrives_before_the_next_is_made(
+        self, gateway: RunningGateway
+    ) -> None:
+        stream = Stream()
+        gateway.upstream.answer = stream
+        async with gateway.client.post(f"{gateway.url}/v1/completions", json=CHAT) as answer:
+            for number in range(5):
+                stream.events.put_nowait(str(number))
+                assert await next_event(answer) == str(number)
+            stream.events.put_nowait(None)
+            assert await answer.content.read() == b""
+
+        assert answer.headers["content-type"] == "text/event-stream"
+
+    async def test_a_client_that_leaves_a_stream_is_noticed(self, gateway: RunningGateway) -> None:
+        stream = Stream()
+        gateway.upstream.answer = stream
+        answer = await gateway.client.post(f"{gateway.url}/v1/completions", json=CHAT)
+        stream.events.put_nowait("first")
+        assert await next_event(answer) == "first"
+        answer.close()
+
+        await asyncio.wait_for(gateway.upstream.abandoned.wait(), timeout=1)
+
+    async def test_a_client_that_does_not_wait_for_its_answer_is_noticed(
+        self, gateway: RunningGateway
+    ) -> None:
+        gateway.upstream.answer = Silence()
+        asked = asyncio.create_task(gateway.ask(CHAT))
+        await eventually(lambda: len(gateway.upstream.seen) == 1, "the request arrives")
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+
+        await asyncio.wait_for(gateway.upstream.abandoned.wait(), timeout=1)
+
+    async def test_silence_ends_a_little_after_the_models_timeout(
+        self, gateway: RunningGateway
+    ) -> None:
+        models = [gateway_model("chat", request_timeout_seconds=300)]
+        config = with_routes(build_gateway(models, gateway.settings), "305s", "0.3s")
+        await gateway.serve()
+        await gateway.apply(config)
+        gateway.upstream.answer = Silence()
+        reply = await gateway.ask(CHAT)
+
+        assert reply.status == 504
+        assert reply.error["code"] == "gateway_timeout"
+        assert "requestTimeout" in reply.error["message"]
+        await asyncio.wait_for(gateway.upstream.abandoned.wait(), timeout=1)
+
+
+class TestChanges:
+    async def test_models_come_and_go_under_a_running_stream(self, gateway: RunningGateway) -> None:
+        stream = Stream()
+        gateway.upstream.answer = stream
+        answer = await gateway.client.post(f"{gateway.url}/v1/completions", json=CHAT)
+        served: list[tuple[Any, ...]] = [
+            (gateway_model("chat"), gateway_model("more")),
+            (gateway_model("chat", unavailable=NO_MEMORY),),
+            (gateway_model("other"),),
+            (),
+        ]
+        for number, models in enumerate(served):
+            await gateway.serve(*models)
+            stream.events.put_nowait(str(number))
+            assert await next_event(answer) == str(number)
+        stream.events.put_nowait(None)
+        assert await answer.content.read() == b""
+
+        assert (await gateway.ask(CHAT)).status == 404
+
+    async def test_an_idle_connection_survives_a_change(self, gateway: RunningGateway) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.settings.listen.port)
+        try:
+            for models, listed in (((), b"[]"), ((gateway_model("more"),), b'"more"')):
+                await gateway.serve(*models)
+                writer.write(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout=5)
+                length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+                assert listed in await reader.readexactly(length)
+                assert b"connection: close" not in head.lower()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def next_event(answer: aiohttp.ClientResponse) -> str:
+    line = await asyncio.wait_for(answer.content.readuntil(b"\n\n"), timeout=5)
+    return line.decode().removeprefix("data: ").strip()
