@@ -233,11 +233,11 @@ def test_a_folder_without_manifests_is_a_problem(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_dropped_and_other_encodings_are_told(tmp_path: Path) -> None:
     (tmp_path / "bom.yaml").write_bytes(b"\xef\xbb\xbf" + CHAT_YAML.encode())
-    (tmp_path / "latin.yaml").write_bytes(b"# a\n# caf\xe9\n")
+    (tmp_path / "latin.yaml").write_bytes(b"# a\n# \xe9t\xe9\n")
     found = read_manifests([tmp_path])
     assert len(found.models) == 1
     assert [(problem.line, problem.message) for problem in found.problems] == [
-        (2, "byte 9 is not UTF-8; save the file as UTF-8")
+        (2, "byte 6 is not UTF-8; save the file as UTF-8")
     ]
 
 
