@@ -51,6 +51,7 @@ class FakeHub:
         """After so many bytes a request waits until `release`."""
         self.honours_ranges = True
         self.honours_if_range = True
+        self.misstates_ranges = False
         self.tells_length = True
         self._released = threading.Event()
         self._changed = threading.Condition()
@@ -169,7 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.PARTIAL_CONTENT if first else HTTPStatus.OK)
         self.send_header("Content-Type", file.content_type)
         if first:
-            self.send_header("Content-Range", f"bytes {first}-{size - 1}/{size}")
+            stated = first + self.hub.misstates_ranges
+            self.send_header("Content-Range", f"bytes {stated}-{size - 1}/{size}")
         if self.hub.tells_length:
             self.send_header("Content-Length", str(size - first))
         else:

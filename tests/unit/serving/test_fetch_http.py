@@ -1,16 +1,14 @@
 """Fetching over HTTP from a server that fails in the ways that real ones do."""
 
-import errno
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_serving.runtime.weights.download import Body, Expected, Tools, download
+from smallmodel_serving.runtime.weights.download import Tools
 from smallmodel_serving.runtime.weights.errors import (
     DigestMismatch,
     DiskFull,
@@ -140,22 +138,6 @@ def test_no_room_is_seen_before_the_download_and_said_with_numbers(
         get(hub.put(PATH, weights), tmp_path, tools(free_bytes=1024))
 
     assert left_over(tmp_path) == []
-
-
-def test_a_disk_that_fills_up_meanwhile_is_a_full_disk(tmp_path: Path) -> None:
-    class FakeRemoteOnFullDisk:
-        shown = "fake"
-
-        @contextmanager
-        def open(self, offset: int, validator: str | None) -> Iterator[Body]:
-            yield Body(start=offset, total=None, validator=validator, chunks=self._refused())
-
-        def _refused(self) -> Iterator[bytes]:
-            yield b"GGUF"
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(DiskFull, match=r"became full while tiny\.gguf"):
-        download(FakeRemoteOnFullDisk(), tmp_path / "tiny.gguf", Expected(), tools())
 
 
 @pytest.mark.parametrize(

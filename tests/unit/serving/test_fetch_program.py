@@ -62,8 +62,10 @@ class Program:
 
 
 @contextmanager
-def program(uri: str, cache: Path, *options: str) -> Iterator[Program]:
-    command = [sys.executable, "-m", "smallmodel_serving.runtime.fetch"]
+def program(
+    uri: str, cache: Path, *options: str, before: tuple[str, ...] = ()
+) -> Iterator[Program]:
+    command = [*before, sys.executable, "-m", "smallmodel_serving.runtime.fetch"]
     process = subprocess.Popen(
         [*command, "--uri", uri, "--cache", str(cache), *options],
         stdout=subprocess.PIPE,
@@ -184,6 +186,20 @@ def test_a_killed_download_goes_on_where_it_stopped(
     assert isinstance(last, FetchDone)
     assert Path(last.path).read_bytes() == content
     assert hub.requests[-1].first_byte > 0
+
+
+def test_a_disk_that_takes_no_more_is_a_full_disk(hub: FakeHub, tmp_path: Path) -> None:
+    hub.tells_length = False
+    limited = ("sh", "-c", 'ulimit -f 200; exec "$@"', "sh")
+
+    with program(f"{hub.url}{PATH}", tmp_path / "cache", before=limited) as running:
+        events, errors, status = running.end()
+
+    last = events[-1]
+    assert (errors, status) == ("", 1)
+    assert isinstance(last, FetchFailed)
+    assert last.reason is Reason.DISK_FULL
+    assert "File too large" in last.message
 
 
 def test_it_stops_when_nobody_reads_what_it_prints(hub: FakeHub, tmp_path: Path) -> None:

@@ -166,3 +166,29 @@ def test_a_damaged_beginning_from_an_earlier_run_is_replaced(
     done = get(url, tmp_path, sha256=sha256(weights))
 
     assert Path(done.path).read_bytes() == weights
+
+
+def test_a_file_that_became_shorter_is_taken_from_its_start(
+    hub: FakeHub, weights: bytes, tmp_path: Path
+) -> None:
+    shorter = gguf_bytes(tmp_path, tensor_rows=64)
+    assert len(shorter) < CUT // 2
+    url = hub.put(PATH, weights)
+    hub.cuts.extend([CUT, 0, 0, 0, 0])
+    with pytest.raises(SourceUnreachable):
+        get(url, tmp_path)
+    hub.put(PATH, shorter)
+    hub.honours_if_range = False
+
+    assert get(url, tmp_path).sha256 == sha256(shorter)
+
+
+def test_a_server_that_answers_another_range_is_not_believed(
+    hub: FakeHub, weights: bytes, tmp_path: Path
+) -> None:
+    url = hub.put(PATH, weights)
+    hub.cuts.append(CUT)
+    hub.misstates_ranges = True
+
+    with pytest.raises(SourceUnreachable, match="was asked for bytes from"):
+        get(url, tmp_path)

