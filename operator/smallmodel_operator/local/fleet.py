@@ -248,7 +248,7 @@ class Fleet:
             performance=answer.performance,
         )
         if answer.passed and not planned.verified:
-            # From here on a re-submitted config starts this model at minReplicas, and not at one.
+            # From here on the number of its replicas is the autoscaler's alone.
             tracked.planned = dataclasses.replace(planned, verified=True)
             await self._write_pool()
         return answer.reason

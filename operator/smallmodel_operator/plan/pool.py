@@ -25,7 +25,7 @@ class PlannedModel:
     accelerator: Accelerator | None = None
     """Devices of each replica."""
     verified: bool = False
-    """True: it answered before, so it starts at `minReplicas` and not at one."""
+    """True: it answered before, so its number of replicas is left to Ray's autoscaler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

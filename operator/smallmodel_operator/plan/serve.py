@@ -61,7 +61,8 @@ class AutoscalingConfig(_RayModel):
     """When replicas come and go. Ray replaces it as a whole, so it is always complete."""
 
     min_replicas: int
-    initial_replicas: int
+    initial_replicas: int | None
+    """Set: Ray goes to that number at every change of the config, and not only at the first."""
     max_replicas: int
     target_ongoing_requests: int
     metrics_interval_s: float = _METRICS_INTERVAL
@@ -220,9 +221,10 @@ def _application(model: PlannedModel, timeouts: StackTimeouts) -> Application:
 
 def _autoscaling(model: PlannedModel) -> AutoscalingConfig:
     least = min(model.scaling.min_replicas, model.max_replicas)
-    # One replica at first proves that the model loads. After that the start is free to be at zero,
-    # so that a config that is submitted again does not load every model of the pool at once.
-    initial = least if model.verified else max(least, 1)
+    # One replica at first proves that the model loads. After that there is no initial number: Ray
+    # would go back to it whenever anything of the deployment's config changes, which would wake a
+    # parked model or park a busy one.
+    initial = None if model.verified else max(least, 1)
     return AutoscalingConfig(
         min_replicas=least,
         initial_replicas=initial,

@@ -56,12 +56,12 @@ class Model:
             instruments=instruments,
         )
 
-    def reconfigure(self, user_config: dict[str, Any]) -> None:
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Take the model's tuning; Serve calls it at the start and at every change."""
         if self._lifecycle is not None:
             self._lifecycle.tune(ModelTuning.model_validate(user_config))
 
-    def check_health(self) -> None:
+    async def check_health(self) -> None:
         """Fail when the engine died, so that Serve replaces the replica.
 
         A failed load is healthy: the replica stays, and says why.

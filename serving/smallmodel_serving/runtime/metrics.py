@@ -67,25 +67,26 @@ class RayInstruments:
         """Make them; only inside a Ray process."""
         from ray.serve import metrics
 
+        # Serve writes its own tags into the dictionary that it is given, so each gets its own.
         tags = {"model": model}
 
         def counter(name: str, text: str, *keys: str) -> "metrics.Counter":
             made = metrics.Counter(
                 f"smallmodel_{name}", description=text, tag_keys=("model", *keys)
             )
-            made.set_default_tags(tags)
+            made.set_default_tags(dict(tags))
             return made
 
         def gauge(name: str, text: str, *keys: str) -> "metrics.Gauge":
             made = metrics.Gauge(f"smallmodel_{name}", description=text, tag_keys=("model", *keys))
-            made.set_default_tags(tags)
+            made.set_default_tags(dict(tags))
             return made
 
         def histogram(name: str, text: str, boundaries: list[float]) -> "metrics.Histogram":
             made = metrics.Histogram(
                 f"smallmodel_{name}", description=text, boundaries=boundaries, tag_keys=("model",)
             )
-            made.set_default_tags(tags)
+            made.set_default_tags(dict(tags))
             return made
 
         self._requests = counter("requests", "Requests by HTTP status.", "code")

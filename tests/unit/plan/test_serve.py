@@ -120,15 +120,15 @@ def test_the_overrides_of_a_model_are_complete() -> None:
     ("least", "room", "verified", "expected"),
     [
         (0, 3, False, (0, 1, 3)),
-        (0, 3, True, (0, 0, 3)),
+        (0, 3, True, (0, None, 3)),
         (2, 3, False, (2, 2, 3)),
-        (2, 3, True, (2, 2, 3)),
+        (2, 3, True, (2, None, 3)),
         (3, 1, False, (1, 1, 1)),
-        (3, 1, True, (1, 1, 1)),
+        (3, 1, True, (1, None, 1)),
     ],
 )
-def test_a_model_starts_with_one_replica_until_it_answered(
-    least: int, room: int, verified: bool, expected: tuple[int, int, int]
+def test_a_model_starts_with_one_replica_until_it_answered_and_is_then_left_to_ray(
+    least: int, room: int, verified: bool, expected: tuple[int, int | None, int]
 ) -> None:
     scaling = deployment(scaling=Scaling(min_replicas=least), max_replicas=room, verified=verified)[
         "autoscaling_config"
@@ -136,7 +136,7 @@ def test_a_model_starts_with_one_replica_until_it_answered(
 
     assert expected == (
         scaling["min_replicas"],
-        scaling["initial_replicas"],
+        scaling.get("initial_replicas"),
         scaling["max_replicas"],
     )
 
