@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         last = _fetch(options)
-        _print(last)
+        _print_or_stop(last)
     except (_Stopped, KeyboardInterrupt):
         return STOPPED
     return 0 if isinstance(last, FetchDone) else 1
