@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 import yaml
-from builders.fake_api_server import fake_admit
 
+from builders.fake_api_server import fake_admit
 from smallmodel_operator.api import crd
 from smallmodel_operator.local.manifests import read_manifests
 
