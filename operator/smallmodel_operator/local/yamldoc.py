@@ -131,9 +131,9 @@ class _Builder:
         value = self._value(node, at)
         self.unfinished.remove(id(node))
         self.sizes[id(node)] = 1 + sum(self.sizes.get(id(child), 0) for child in _children(node))
-        if self.sizes[id(node)] > _MOST_NODES:
-            return self._refuse(node, at, f"aliases unfold to more than {_MOST_NODES} values")
         self.built[id(node)] = value
+        if self.sizes[id(node)] > _MOST_NODES and not self.problems:
+            self._refuse(node, at, f"aliases unfold to more than {_MOST_NODES} values")
         return value
 
     def _value(self, node: yaml.Node, at: tuple[str | int, ...]) -> object:
