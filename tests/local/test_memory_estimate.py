@@ -18,9 +18,14 @@ _MEASURE = """
 import json, sys, urllib.request
 import psutil, xllamacpp
 
-process = psutil.Process()
+def unique():
+    # Pages of libraries come and go from this sum with other processes that use them.
+    maps = psutil.Process().memory_maps(grouped=False)
+    return sum(m.private_clean + m.private_dirty for m in maps if ".so" not in m.path)
+
+
 path, context, slots = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-before = process.memory_full_info().uss
+before = unique()
 params = xllamacpp.CommonParams()
 params.model.path = path
 params.n_ctx, params.n_parallel = context * slots, slots
@@ -34,7 +39,7 @@ request = urllib.request.Request(
     {"content-type": "application/json"},
 )
 usage = json.load(urllib.request.urlopen(request, timeout=60))["usage"]
-after = process.memory_full_info().uss
+after = unique()
 print(json.dumps({"before": before, "after": after, "prompt": usage["prompt_tokens"]}))
 """
 

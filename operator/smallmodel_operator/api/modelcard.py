@@ -83,7 +83,7 @@ class Architecture(ApiModel):
     heads: Annotated[int, Field(ge=1)]
     """Attention heads; the largest where layers differ."""
     kv_heads: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=512)
+        tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=512)
     ]
     """Key and value heads: one number for all layers, or one for each."""
     head_dim: Annotated[int, Field(ge=1)]

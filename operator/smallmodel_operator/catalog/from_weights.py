@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from pydantic import ValidationError
+
 from smallmodel_operator.api.fetch import FetchDone, GgufFacts
 from smallmodel_operator.api.modelcard import (
     Architecture,
@@ -51,7 +53,7 @@ def card_from_weights(
             languages=(),
             license=UNKNOWN_LICENSE,
             context_length=_context(spec, facts),
-            architecture=_architecture(facts) if facts else None,
+            architecture=_architecture(facts),
             intended_use=f"Not stated; the weights were named directly as {source.uri}"[:1024],
             limits="Not stated",
             provenance=Provenance(),
@@ -80,26 +82,35 @@ def _task(facts: GgufFacts | None) -> Task:
 
 
 def _context(spec: SmallModelSpec, facts: GgufFacts | None) -> int:
-    if facts is not None:
+    if facts is not None and facts.context_length > 0:
         return facts.context_length
     return spec.context_length or sizing.DEFAULT_CONTEXT
 
 
-def _architecture(facts: GgufFacts) -> Architecture:
-    return Architecture(
-        name=facts.architecture,
-        parameters=facts.parameters,
-        layers=facts.layers,
-        heads=facts.heads,
-        kv_heads=facts.kv_heads,
-        head_dim=facts.head_dim,
-        hidden=facts.hidden,
-        vocabulary=facts.vocabulary,
-    )
+def _architecture(facts: GgufFacts | None) -> Architecture | None:
+    """Return the architecture; nothing where the header lacks a part of it or contradicts itself.
+
+    The rules then ask for `spec.resources.memory`.
+    """
+    if facts is None:
+        return None
+    try:
+        return Architecture(
+            name=facts.architecture,
+            parameters=facts.parameters,
+            layers=facts.layers,
+            heads=facts.heads,
+            kv_heads=facts.kv_heads,
+            head_dim=facts.head_dim,
+            hidden=facts.hidden,
+            vocabulary=facts.vocabulary,
+        )
+    except ValidationError:
+        return None
 
 
 def _bits(weights: FetchDone | None, facts: GgufFacts | None) -> float:
     """Return the mean bits of a parameter; 16, the usual width, where the file cannot say."""
-    if weights is None or facts is None:
+    if weights is None or facts is None or facts.parameters < 1:
         return 16.0
     return min(32.0, max(1.0, weights.bytes * 8 / facts.parameters))

@@ -69,42 +69,50 @@ def accelerator_is_there(
     candidate: Candidate, spec: SmallModelSpec, machine: Machine
 ) -> Refusal | None:
     """Refuse an option that needs more devices than the machine has."""
-    if candidate.devices == 0:
-        return None
+    need = candidate.devices * _kept(spec)
     have = candidate.stock.count if candidate.stock else 0
-    if have >= candidate.devices:
+    if need <= have:
         return None
     wanted = spec.resources.accelerator
     listed = ", ".join(f"{s.count} x {s.product}" for s in machine.accelerators) or "none"
     step = (
-        "Change spec.resources.accelerator, or leave it out."
+        "Change spec.resources.accelerator or leave it out, or lower spec.scaling.minReplicas."
         if wanted
         else "Choose a GGUF variant, or set `engine: VLLM` to run vLLM on the CPU."
     )
     return _refuse(
         candidate,
         Reason.ACCELERATOR_MISSING,
-        f"the variant {candidate.option.variant.name} needs {candidate.devices} x "
-        f"{wanted.class_ if wanted else 'any accelerator'}, and {machine.name} has: {listed}. "
-        f"{step}",
+        f"The variant {candidate.option.variant.name} needs {need} x "
+        f"{wanted.class_ if wanted else 'any accelerator'}{_for_kept(spec)}, and {machine.name} "
+        f"has: {listed}. {step}",
     )
 
 
 def memory_suffices(candidate: Candidate, spec: SmallModelSpec, machine: Machine) -> Refusal | None:
     """Refuse an option that needs more memory than its device, or the machine, has."""
-    del spec
-    need, have = candidate.option.size.total, available(candidate, machine)
+    option = candidate.option
+    # Each replica has devices of its own, and all of them share the machine's memory.
+    copies = 1 if candidate.stock else _kept(spec)
+    need, have = option.size.total * copies, available(candidate, machine)
     if need <= have:
         return None
-    option = candidate.option
     where = f"{candidate.devices} x {candidate.stock.product}" if candidate.stock else machine.name
     return _refuse(
         candidate,
         Reason.MEMORY_FIT,
-        f"the variant {option.variant.name} needs {human_bytes(need)} with {option.context_length} "
-        f"tokens of context for {option.slots} requests at a time, and {where} has "
-        f"{human_bytes(have)} for models.",
+        f"The variant {option.variant.name} needs {human_bytes(need)} with {option.context_length} "
+        f"tokens of context for {option.slots} requests at a time"
+        f"{_for_kept(spec) if copies > 1 else ''}, and {where} has {human_bytes(have)} for models.",
     )
+
+
+def _kept(spec: SmallModelSpec) -> int:
+    return max(1, spec.scaling.min_replicas)
+
+
+def _for_kept(spec: SmallModelSpec) -> str:
+    return f" for minReplicas {_kept(spec)}" if _kept(spec) > 1 else ""
 
 
 def available(candidate: Candidate, machine: Machine) -> int:

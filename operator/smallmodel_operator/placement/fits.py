@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from smallmodel_operator.api.base import human_bytes
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcard import ModelCard, Task
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec
@@ -16,18 +17,34 @@ from smallmodel_operator.placement.placement import Placement, Unplaced
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """What one machine could serve of one card, with every setting left at its default."""
+    """One card on one machine, with every default, as if licence and secret were settled."""
 
     card: ModelCard
-    result: Placement | Unplaced | ResolveError
+    outcome: Placement | Unplaced | ResolveError
+
+    @property
+    def summary(self) -> str:
+        """What would be served, or the reason why not."""
+        if isinstance(self.outcome, Placement):
+            option = self.outcome.option
+            return f"{option.variant.name}, {human_bytes(option.size.total)}"
+        return f"no: {self.outcome.reason}"
+
+
+def fit_of(card: ModelCard, machine: Machine) -> Fit:
+    """Return what the machine could serve of a card, or why nothing."""
+    spec = SmallModelSpec(model=card.metadata.name, accept_license=card.spec.license.id)
+    model = SmallModel(metadata=ObjectMeta(name="any"), spec=spec)
+    secrets = frozenset({gate_secret(card)})
+    resolved = resolve(model, Catalog(cards=(card,)), secrets=secrets)
+    if isinstance(resolved, ResolveError):
+        return Fit(card=card, outcome=resolved)
+    return Fit(card=card, outcome=place(resolved, spec, machine))
 
 
 def fits(catalog: Catalog, machine: Machine) -> tuple[Fit, ...]:
-    """Return for each card, sorted by name, what the machine could serve of it, or why nothing.
-
-    Restricted licences count as accepted and secrets as there: the question is about size.
-    """
-    return tuple(Fit(card=card, result=_result(card, catalog, machine)) for card in catalog.cards)
+    """Return for each card, sorted by name, what the machine could serve of it."""
+    return tuple(fit_of(card, machine) for card in catalog.cards)
 
 
 def largest_that_fits(catalog: Catalog, machine: Machine, task: Task | None = None) -> str | None:
@@ -38,12 +55,12 @@ def largest_that_fits(catalog: Catalog, machine: Machine, task: Task | None = No
         machine: Where.
         task: What the model must be for; unset: anything.
     """
-    names = {
+    sizes = {
         fit.card.metadata.name: _parameters(fit.card)
         for fit in fits(catalog, machine)
-        if isinstance(fit.result, Placement) and _is_free(fit.card, task)
+        if isinstance(fit.outcome, Placement) and _is_free(fit.card, task)
     }
-    return max(names, key=lambda name: (names[name], name), default=None)
+    return max(sizes, key=lambda name: (sizes[name], name), default=None)
 
 
 def _is_free(card: ModelCard, task: Task | None) -> bool:
@@ -53,12 +70,3 @@ def _is_free(card: ModelCard, task: Task | None) -> bool:
 
 def _parameters(card: ModelCard) -> int:
     return card.spec.architecture.parameters if card.spec.architecture else 0
-
-
-def _result(
-    card: ModelCard, catalog: Catalog, machine: Machine
-) -> Placement | Unplaced | ResolveError:
-    spec = SmallModelSpec(model=card.metadata.name, accept_license=card.spec.license.id)
-    model = SmallModel(metadata=ObjectMeta(name="fit"), spec=spec)
-    resolved = resolve(model, catalog, secrets=frozenset({gate_secret(card)}))
-    return resolved if isinstance(resolved, ResolveError) else place(resolved, spec, machine)

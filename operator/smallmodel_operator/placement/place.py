@@ -60,8 +60,8 @@ def _placement(
         threads=threads,
         accelerator=accelerator_of(candidate),
         rejected=rejected,
-        message=f"{machine.name} serves the variant {option.variant.name} with {option.engine}: "
-        f"needs {human_bytes(option.size.total)} of {human_bytes(available(candidate, machine))}, "
+        message=f"The variant {option.variant.name} runs with {option.engine} on {machine.name}: "
+        f"{human_bytes(option.size.total)} of {human_bytes(available(candidate, machine))}, "
         f"{option.context_length} tokens of context, {option.slots} requests at a time. {why}",
     )
 
@@ -69,28 +69,33 @@ def _placement(
 def _most_replicas(
     candidate: Candidate, threads: int | None, spec: SmallModelSpec, machine: Machine
 ) -> tuple[int, str]:
-    """Return how many replicas have room, and which bound says so."""
+    """Return how many replicas have room, and which bound says so.
+
+    Never fewer than `minReplicas`: the filters saw to their memory and devices, and cores are
+    shared where the user keeps more replicas than the cores have room for.
+    """
     wanted = spec.scaling.max_replicas
     bounds = [(wanted, f"At most {wanted} replicas, as spec.scaling.maxReplicas says.")]
     if candidate.stock is not None:
         room = candidate.stock.count // candidate.devices
-        bounds.append((room, f"At most {room} replicas: one for each {candidate.devices} devices."))
+        bounds.append((room, f"At most {room} replicas, of {candidate.devices} devices each."))
     else:
         room = machine.memory_bytes // max(1, candidate.option.size.total)
         bounds.append((room, f"At most {room} replicas have room in memory."))
-        bounds.append(_bound_by_cores(threads, machine))
-    most, why = min(bounds, key=lambda bound: bound[0])
-    return max(1, most), why
+        bounds.append(_bound_by_cores(threads, spec, machine))
+    return min(bounds, key=lambda bound: bound[0])
 
 
-def _bound_by_cores(threads: int | None, machine: Machine) -> tuple[int, str]:
+def _bound_by_cores(threads: int | None, spec: SmallModelSpec, machine: Machine) -> tuple[int, str]:
+    kept, cores = max(1, spec.scaling.min_replicas), machine.cpu_cores
+    room = max(1, cores // (threads or cores))
+    if room < kept:
+        return kept, f"{kept} replicas share {cores} cores, as spec.scaling.minReplicas says."
     if threads is None:
-        return 1, (
-            f"One replica: its engine uses all {machine.cpu_cores} cores; set spec.resources.cpu "
-            "for more."
+        return room, (
+            f"One replica: its engine uses all {cores} cores; set spec.resources.cpu for more."
         )
-    room = max(1, machine.cpu_cores // threads)
-    return room, f"At most {room} replicas of {threads} threads on {machine.cpu_cores} cores."
+    return room, f"At most {room} replicas of {threads} threads on {cores} cores."
 
 
 def _unplaced(
@@ -104,13 +109,20 @@ def _unplaced(
     told = " ".join(refusal.message for refusal in rejected if refusal.reason is reason)
     if reason is not Reason.MEMORY_FIT:
         return Unplaced(reason=reason, message=told, rejected=tuple(rejected))
-    smaller = smaller_that_fits(resolved, spec, machine)
     steps = [
-        f"What fits: {smaller}." if smaller else "No variant of this card fits there.",
+        told,
+        _within_card(resolved, spec, machine),
         f"Of the other models, {alternative} fits." if alternative else "",
     ]
     return Unplaced(
         reason=reason,
-        message=" ".join((told, *filter(None, steps))),
+        message=" ".join(filter(None, steps)),
         rejected=tuple(rejected),
     )
+
+
+def _within_card(resolved: ResolvedModel, spec: SmallModelSpec, machine: Machine) -> str:
+    if spec.resources.memory:
+        return f"Lower spec.resources.memory, {spec.resources.memory}, which counts as the size."
+    smaller = smaller_that_fits(resolved, spec, machine)
+    return f"What fits: {smaller}." if smaller else "No variant of this card fits there."
