@@ -104,6 +104,13 @@ class TestRouting:
         assert (await gateway.get("/health")).json == {"status": "ok"}
 
 
+    async def test_no_connection_to_serve_is_used_twice(self, gateway: RunningGateway) -> None:
+        for _ in range(3):
+            await gateway.ask(CHAT)
+
+        assert len({seen.client_port for seen in gateway.upstream.seen}) == 3
+
+
 class TestBodySize:
     async def test_twenty_mebibytes_pass_with_the_model_at_their_end(
         self, gateway: RunningGateway
@@ -443,7 +450,6 @@ class TestHeaders:
         steering = {
             "x-request-disconnect-disabled": "?1",
             "serve_multiplexed_model_id": "m",
-            "x-envoy-upstream-rq-timeout-ms": "1",
             "x-envoy-max-retries": "3",
             "x-envoy-retry-on": "5xx",
         }

@@ -21,6 +21,8 @@ class Seen:
     headers: dict[str, str]
     """By lower-case name."""
     body: bytes
+    client_port: int
+    """Tells one connection from another."""
 
 
 class MockUpstream:
@@ -58,6 +60,7 @@ class MockUpstream:
                 path=request.path_qs,
                 headers={name.lower(): value for name, value in request.headers.items()},
                 body=await request.read(),
+                client_port=_client_port(request),
             )
         )
         try:
@@ -65,6 +68,12 @@ class MockUpstream:
         except (asyncio.CancelledError, ConnectionResetError):
             self.abandoned.set()
             raise
+
+
+def _client_port(request: web.Request) -> int:
+    assert request.transport is not None
+    port: int = request.transport.get_extra_info("peername")[1]
+    return port
 
 
 async def _echo(request: web.Request) -> web.StreamResponse:

@@ -23,7 +23,6 @@ from smallmodel_operator.api.serving import (
 )
 from smallmodel_operator.plan.pool import PlannedModel, Pool
 from smallmodel_operator.plan.timeouts import (
-    SERVE_KEEP_ALIVE,
     StackTimeouts,
     shutdown_timeout,
 )
@@ -138,7 +137,6 @@ class HttpOptions(_RayModel):
     host: str
     port: int
     request_timeout_s: float
-    keep_alive_timeout_s: int = SERVE_KEEP_ALIVE
 
 
 class ServeConfig(_RayModel):

@@ -31,12 +31,6 @@ CLUSTER_DRAIN: Final = 30.0
 LOCAL_DRAIN: Final = 5.0
 """One HAProxy on the same machine learns it within its reload, which takes under a second."""
 
-SERVE_KEEP_ALIVE: Final = 90
-"""Seconds that HAProxy keeps an idle connection from the gateway (Ray's default)."""
-
-GATEWAY_KEEP_ALIVE: Final = 30
-"""Shorter than `SERVE_KEEP_ALIVE`: who sends requests must be the one who closes idle ones."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackTimeouts:

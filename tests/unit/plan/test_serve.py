@@ -163,5 +163,4 @@ def test_serve_listens_where_it_is_told_with_the_pools_timeout() -> None:
         "host": "127.0.0.1",
         "port": 8000,
         "request_timeout_s": 600,
-        "keep_alive_timeout_s": 90,
     }

@@ -4,9 +4,7 @@ from hypothesis import strategies as st
 from builders.plan_values import planned_model
 from smallmodel_operator.api.smallmodel import Scaling
 from smallmodel_operator.plan.timeouts import (
-    GATEWAY_KEEP_ALIVE,
     REQUEST_TIMEOUT_FLOOR,
-    SERVE_KEEP_ALIVE,
     StackPaths,
     StackPorts,
     StackTimeouts,
@@ -42,10 +40,6 @@ def test_serve_ends_a_request_first_then_the_gateway_and_haproxy_last(waits: lis
         assert own < gateway_idle_timeout(own) < timeouts.hard_stop < timeouts.port_quarantine
         assert own <= timeouts.request
         assert shutdown_timeout(model, timeouts) >= own + timeouts.drain
-
-
-def test_the_gateway_closes_idle_connections_before_haproxy_does() -> None:
-    assert GATEWAY_KEEP_ALIVE < SERVE_KEEP_ALIVE
 
 
 def test_every_port_and_path_of_serve_is_the_runs_own() -> None:

@@ -4,7 +4,6 @@ from typing import Final
 
 from smallmodel_operator.plan.gateway.document import Message, duration, typed
 from smallmodel_operator.plan.gateway.values import Endpoint, GatewaySettings
-from smallmodel_operator.plan.timeouts import GATEWAY_KEEP_ALIVE
 
 SERVE_CLUSTER: Final = "serve"
 METRICS_CLUSTER: Final = "metrics"
@@ -25,6 +24,12 @@ def build_clusters(settings: GatewaySettings) -> list[Message]:
 
 
 def _cluster(name: str, upstream: Endpoint) -> Message:
+    """Return a cluster that is given each request on a connection of its own.
+
+    HAProxy reloads when a model or a replica comes or goes, and with Ray's settings the process
+    from before answers one more request on each idle connection, by its old routes: a model added
+    since was 404 there (seen). A new connection on loopback costs about 0.2 ms (measured).
+    """
     address: Message = {
         "socket_address": {"address": upstream.address, "port_value": upstream.port}
     }
@@ -48,9 +53,7 @@ def _cluster(name: str, upstream: Endpoint) -> Message:
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                     {
-                        "common_http_protocol_options": {
-                            "idle_timeout": duration(GATEWAY_KEEP_ALIVE)
-                        },
+                        "common_http_protocol_options": {"max_requests_per_connection": 1},
                         "explicit_http_config": {"http_protocol_options": {}},
                     },
                 )

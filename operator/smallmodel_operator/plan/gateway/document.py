@@ -1,5 +1,6 @@
 """Envoy's messages as values, and their one canonical text."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -41,7 +42,7 @@ def typed(name: str, message: Message) -> Message:
 
 def discovery(resources: Sequence[Message]) -> DiscoveryFile:
     """Return the resources as Envoy reads them from a file; the version is their hash."""
-    version = short_hash(dump({"resources": resources}))
+    version = short_hash(json.dumps(resources, sort_keys=True))
     return DiscoveryFile(
         text=dump({"version_info": version, "resources": resources}), version=version
     )

@@ -16,7 +16,6 @@ from smallmodel_operator.plan.timeouts import gateway_idle_timeout
 ROUTE_TABLE: Final = "models"
 
 JSON_FILTER: Final = "envoy.filters.http.json_to_metadata"
-_JSON_CONFIG: Final = "envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
 
 _REPLY_LIMIT: Final = 2**22
 """Bytes of the largest own answer. Envoy's default of 4096 ends at a list of 40 models."""
@@ -62,10 +61,7 @@ def _by_path(model: GatewayModel) -> list[Message]:
     to_model = _prefix(f"/{model.name}/v1/", _to_model(model))
     # The path says it all: this spares parsing the body.
     to_model["typed_per_filter_config"] = {
-        JSON_FILTER: typed(
-            "envoy.config.route.v3.FilterConfig",
-            {"config": typed(_JSON_CONFIG, {}), "disabled": True},
-        )
+        JSON_FILTER: typed("envoy.config.route.v3.FilterConfig", {"disabled": True})
     }
     return [
         _exact(f"/{model.name}/health", health),
