@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -156,67 +157,83 @@ class Terminal:
             start_new_session=True,
         )
         os.close(there)
-        self.seen = ""
+        self._seen = ""
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._here)
 
     def type(self, text: str) -> None:
         os.write(self._here, text.encode())
 
-    def wait_for(self, text: str) -> None:
-        """Read until the text was printed, and forget what came up to it."""
-        deadline = time.monotonic() + DEADLINE
-        while text not in self.seen:
-            assert time.monotonic() < deadline, f"{text!r} was not printed: {self.seen!r}"
-            try:
-                self.seen += os.read(self._here, 4096).decode(errors="replace")
-            except OSError:
-                pytest.fail(f"ended before {text!r}: {self.seen!r}")
-        self.seen = self.seen[self.seen.index(text) + len(text) :]
+    def wait_for(self, text: str, *, pressing: str = "") -> None:
+        """Read until the text was printed, and forget what came up to it.
 
-    def close(self) -> int:
-        code = self.process.wait(timeout=DEADLINE)
-        os.close(self._here)
-        return code
+        A key is pressed again and again: readline misses a Ctrl-C that comes right after its
+        prompt, before it waits for keys.
+        """
+        deadline = time.monotonic() + DEADLINE
+        while text not in self._seen:
+            assert time.monotonic() < deadline, f"{text!r} was not printed: {self._seen!r}"
+            self.type(pressing)
+            if select.select([self._here], [], [], 0.5)[0]:
+                self._seen += os.read(self._here, 4096).decode(errors="replace")
+        self._seen = self._seen[self._seen.index(text) + len(text) :]
+
+    def exit_code(self) -> int:
+        return self.process.wait(timeout=DEADLINE)
 
 
 def test_a_conversation_keeps_its_history_until_exit(api: FakeChatApi) -> None:
-    terminal = Terminal(SLM, "chat", "chat")
-    for prompt in ("first", "second"):
+    with Terminal(SLM, "chat", "chat") as terminal:
+        for prompt in ("first", "second"):
+            terminal.wait_for(">>> ")
+            terminal.type(f"{prompt}\r")
+            terminal.wait_for("Hello")
         terminal.wait_for(">>> ")
-        terminal.type(f"{prompt}\r")
-        terminal.wait_for("Hello")
-    terminal.wait_for(">>> ")
-    terminal.type("/exit\r")
-    assert terminal.close() == 0
+        terminal.type("/exit\r")
+        assert terminal.exit_code() == 0
     assert [turn["content"] for turn in _messages(api, 1)] == ["first", "Hello", "second"]
 
 
 def test_ctrl_c_cancels_the_answer_and_keeps_the_conversation(api: FakeChatApi) -> None:
     api.pieces, api.endless = ("again ",), True
-    terminal = Terminal(SLM, "chat", "chat")
-    terminal.wait_for(">>> ")
-    terminal.type("go on\r")
-    terminal.wait_for("again again")
-    terminal.type("\x03")
-    terminal.wait_for("[stopped]")
-    assert api.client_left.wait(DEADLINE), "the connection stayed open, so the engine goes on"
-    terminal.wait_for(">>> ")
-    terminal.type("\x04")
-    assert terminal.close() == 0
+    with Terminal(SLM, "chat", "chat") as terminal:
+        terminal.wait_for(">>> ")
+        terminal.type("go on\r")
+        terminal.wait_for("again again")
+        terminal.type("\x03")
+        terminal.wait_for("[stopped]")
+        assert api.client_left.wait(DEADLINE), "the connection stayed open, so the engine goes on"
+        terminal.wait_for(">>> ")
+        terminal.type("\x04")
+        assert terminal.exit_code() == 0
 
 
 def test_a_refusal_does_not_end_the_conversation(api: FakeChatApi) -> None:
     api.status, api.body = 503, "no room"
-    terminal = Terminal(SLM, "chat", "chat")
-    terminal.wait_for(">>> ")
-    terminal.type("\r")
-    terminal.wait_for(">>> ")
-    terminal.type("hi\r")
-    terminal.wait_for("Error: 503: no room")
-    terminal.wait_for(">>> ")
-    terminal.type("\x03")
-    terminal.wait_for("Use /exit or Ctrl-D to end.")
-    terminal.type("/exit\r")
-    assert terminal.close() == 0
+    with Terminal(SLM, "chat", "chat") as terminal:
+        terminal.wait_for(">>> ")
+        terminal.type("\r")
+        terminal.wait_for(">>> ")
+        terminal.type("hi\r")
+        terminal.wait_for("Error: 503: no room")
+        terminal.wait_for(">>> ")
+        terminal.type("/exit\r")
+        assert terminal.exit_code() == 0
+
+
+def test_ctrl_c_at_the_prompt_says_how_to_end(api: FakeChatApi) -> None:
+    with Terminal(SLM, "chat", "chat") as terminal:
+        terminal.wait_for(">>> ")
+        terminal.wait_for("Use /exit or Ctrl-D to end.", pressing="\x03")
+        terminal.type("/exit\r")
+        assert terminal.exit_code() == 0
+    assert api.requests == []
 
 
 def _messages(api: FakeChatApi, index: int) -> Any:
