@@ -1,0 +1,105 @@
+"""Two-step idle: asleep, then parked; what wakes a model, and what does not."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from smallmodel_operator.api.serving import PROBE_HEADER
+from smallmodel_operator.status.state import State
+from support.live_run import LiveRun, live_run
+
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, bundled_gguf: Path) -> Iterator[LiveRun]:
+    assert bundled_gguf.exists()
+    with live_run(tmp_path_factory.mktemp("idle")) as run:
+        run.apply("napper", scaling={"idleTimeout": "3s", "parkAfter": "1h"}, contextLength=512)
+        run.apply("leaver", scaling={"idleTimeout": "2s", "parkAfter": "6s"}, contextLength=512)
+        run.apply("keeper", scaling={"minReplicas": 1, "idleTimeout": "1s"}, contextLength=512)
+        for name in ("napper", "leaver", "keeper"):
+            run.until_state(name)
+        yield run
+
+
+def test_a_model_falls_asleep_and_a_request_wakes_it(run: LiveRun) -> None:
+    run.until_state("napper", State.ASLEEP)
+    answer = run.ask("napper", max_tokens=2)
+    assert answer.status_code == 200
+    run.until_state("napper", State.READY)
+    run.until_state("napper", State.ASLEEP)
+
+
+def test_questions_about_state_and_probes_neither_wake_a_model_nor_keep_it_awake(
+    run: LiveRun,
+) -> None:
+    base = run.url.removesuffix("/v1")
+    asking = threading.Event()
+
+    def ask_about_state() -> None:
+        with httpx.Client(timeout=30) as client:
+            while not asking.wait(0.1):
+                for path in ("/health", "/metrics", "/v1/models", "/v1/models/napper"):
+                    client.get(base + path)
+
+    thread = threading.Thread(target=ask_about_state)
+    thread.start()
+    try:
+        assert run.ask("napper", max_tokens=2).status_code == 200
+        run.until_state("napper", State.ASLEEP)
+        # Asleep for longer than its timeout, under questions: nothing woke it.
+        since = time.monotonic()
+        run.until(lambda: time.monotonic() - since > 4 or run.state("napper") != State.ASLEEP)
+        assert run.state("napper") is State.ASLEEP
+    finally:
+        asking.set()
+        thread.join()
+
+
+def test_a_probe_is_answered_and_does_not_count_as_use(run: LiveRun) -> None:
+    run.until_state("napper", State.ASLEEP)
+    body = {"model": "napper", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}
+    began = time.monotonic()
+    answer = httpx.post(
+        f"{run.url}/chat/completions", json=body, headers={PROBE_HEADER: "1"}, timeout=60
+    )
+    assert answer.status_code == 200
+    run.until_state("napper", State.ASLEEP)
+    # Its last use lies further back than the timeout, so it sleeps again at once.
+    assert time.monotonic() - began < 3
+
+
+def test_an_asleep_model_parks_and_a_request_starts_it(run: LiveRun) -> None:
+    parked = run.until_state("leaver", State.PARKED)
+    assert parked.model.status.replicas == 0
+    answer = run.ask("leaver", max_tokens=2)
+    assert answer.status_code == 200
+    run.until(lambda: (run.report("leaver") or parked).model.status.replicas == 1)
+    run.until_state("leaver", State.PARKED)
+
+
+def test_a_model_with_a_least_number_of_replicas_stays_awake(run: LiveRun) -> None:
+    run.until_state("napper", State.ASLEEP)
+    assert run.state("keeper") is State.READY
+
+
+def test_no_request_is_lost_over_cycles_of_sleeping_and_parking(run: LiveRun) -> None:
+    codes = []
+    for cycle in range(3):
+        run.until_state("leaver", State.PARKED if cycle % 2 else State.ASLEEP, State.PARKED)
+        threads = [
+            threading.Thread(
+                target=lambda: codes.append(run.ask("leaver", max_tokens=2).status_code)
+            )
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert codes == [200] * 24
