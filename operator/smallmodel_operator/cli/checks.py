@@ -188,17 +188,20 @@ def _exposed(run: Run) -> Iterator[Finding]:
     status = read_status(run.folder)
     purposes = {port: name for name, port in status.ports.items()} if status else {}
     wide = sorted({seen for process in _processes(run) for seen in _wide_ports(process)})
-    for port, address, program in wide:
-        purpose = purposes.get(port, program)
-        yield Finding(
-            Level.WARN if port != run.record.port else Level.NOTE,
-            "exposed",
-            f"port {port} ({purpose}) of the run at {run.record.port} listens on {address}; "
-            "keep others out with a firewall, or run it in a container that publishes only the "
-            "gateway's port",
-        )
     if not wide:
         yield Finding(Level.OK, "exposed", "nothing listens wider than loopback")
+        return
+    for port, address, program in wide:
+        purpose = purposes.get(port, program)
+        level = Level.NOTE if port == run.record.port else Level.WARN
+        yield Finding(level, "exposed", f"port {port} ({purpose}) listens on {address}")
+    yield Finding(
+        Level.NOTE,
+        "exposed",
+        "whoever reaches this machine reaches those ports. Ray's want the run's token; HAProxy's "
+        "statistics and metrics want nothing. Keep others out with a firewall, or run it in a "
+        "container that publishes only the gateway's port",
+    )
 
 
 def _leftovers(run: Run) -> Finding:

@@ -94,6 +94,11 @@ class Planned:
     outcome: Placement | Unplaced | ResolveError
 
     @property
+    def refusal(self) -> Unplaced | ResolveError | None:
+        """Why it would not run; None where it would."""
+        return None if isinstance(self.outcome, Placement) else self.outcome
+
+    @property
     def for_pool(self) -> PlannedModel | None:
         """The model as a pool would serve it; where its weights will lie, their URI stands."""
         if self.resolved is None or not isinstance(self.outcome, Placement):

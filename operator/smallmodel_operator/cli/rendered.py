@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from smallmodel_operator.cli.plans import Planned
-from smallmodel_operator.placement.placement import Placement
 from smallmodel_operator.plan.gateway.build import build_gateway
 from smallmodel_operator.plan.gateway.values import (
     CLUSTERS_FILE,
@@ -46,9 +45,9 @@ def gateway_files(planned: Sequence[Planned]) -> dict[str, str]:
         discovery_folder=_DISCOVERY_FOLDER,
     )
     unavailable = {
-        one.model.metadata.name: Unavailable(reason=one.outcome.reason, message=one.outcome.message)
+        one.model.metadata.name: Unavailable(reason=one.refusal.reason, message=one.refusal.message)
         for one in planned
-        if not isinstance(one.outcome, Placement)
+        if one.refusal
     }
     config = build_gateway(gateway_models(_pool(planned), unavailable), settings)
     return {

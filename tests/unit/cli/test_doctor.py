@@ -113,9 +113,10 @@ def test_a_low_limit_of_open_files_is_told(
 def test_what_listens_wider_than_loopback_is_told_with_its_purpose() -> None:
     with listener("0.0.0.0") as port:
         record_run(8080, run_id=RUN_ID, status=run_status(ports={"haproxyStats": port}))
-        [finding] = found("exposed")
-    assert finding.level is Level.WARN
-    assert f"port {port} (haproxyStats)" in finding.message
+        exposed, advice = found("exposed")
+    assert exposed.level is Level.WARN
+    assert exposed.message == f"port {port} (haproxyStats) listens on 0.0.0.0"
+    assert "firewall" in advice.message
 
 
 def test_what_listens_on_loopback_is_not_exposed() -> None:

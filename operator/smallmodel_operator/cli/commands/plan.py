@@ -54,7 +54,6 @@ def plan(
     from smallmodel_operator.cli.here import look
     from smallmodel_operator.cli.plans import plan_models, report
     from smallmodel_operator.local.secrets import known_secrets
-    from smallmodel_operator.placement.placement import Placement
 
     part = _part(serve=serve, gateway=gateway)
     machine = look(memory, cpus)
@@ -68,10 +67,13 @@ def plan(
         _print_gateway(planned, output)
     for problem in desired.manifests.problems:
         print_note(str(problem))
-    refused = [one for one in planned if not isinstance(one.outcome, Placement)]
-    for one in refused:
-        if not isinstance(one.outcome, Placement):
-            print_note(str(located(one.manifest, one.outcome.reason, one.outcome.message)))
+    refused = [
+        located(one.manifest, one.refusal.reason, one.refusal.message)
+        for one in planned
+        if one.refusal
+    ]
+    for problem in refused:
+        print_note(str(problem))
     fail_on(broken=bool(desired.manifests.problems), refused=bool(refused))
 
 
