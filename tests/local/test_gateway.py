@@ -340,7 +340,7 @@ class TestErrorsOfOthers:
     @pytest.mark.parametrize(
         ("status", "text", "kind", "code"),
         [
-            (408, "Request 1 timed out after 300s.", "timeout_error", "request_timeout"),
+            (408, "Request timeout", "timeout_error", "request_timeout"),
             (429, "Request dropped due to backpressure", "rate_limit_error", "rate_limit_exceeded"),
             (500, "Internal Server Error", "server_error", "internal_error"),
             (503, "Service Unavailable", "server_error", "service_unavailable"),
@@ -375,6 +375,14 @@ class TestErrorsOfOthers:
         gateway.upstream.answer = plain(500, text)
 
         assert (await gateway.ask(CHAT)).error["message"] == message
+
+    async def test_serves_timeout_does_not_name_the_limit_of_the_whole_pool(
+        self, gateway: RunningGateway
+    ) -> None:
+        gateway.upstream.answer = plain(408, "Request 5522cec8-b558 timed out after 600.0s.")
+
+        message = (await gateway.ask(CHAT)).error["message"]
+        assert message == "The request took longer than the model's requestTimeout allows."
 
     async def test_json_without_an_error_is_wrapped(self, gateway: RunningGateway) -> None:
         gateway.upstream.answer = json_answer(404, {"detail": "Not Found"})

@@ -119,17 +119,20 @@ class Gateway:
         Returns:
             Whether all requests were answered.
         """
-        answered = False
         try:
-            if self.ended() is None:
-                self.drain()
-                answered = _wait(lambda: self.active_requests() == 0, grace)
-        except StackFailed:
-            # It cannot be asked any more; ending it is all that is left.
-            answered = False
+            return self._drained(grace)
         finally:
             _end(self.process)
-        return answered
+
+    def _drained(self, grace: float) -> bool:
+        if self.ended() is not None:
+            return False
+        try:
+            self.drain()
+            return _wait(lambda: self.active_requests() == 0, grace)
+        except StackFailed:
+            # It cannot be asked any more; ending it is all that is left.
+            return False
 
     def _uses(self, config: GatewayConfig) -> bool:
         wanted = {config.routes.version, config.clusters.version}

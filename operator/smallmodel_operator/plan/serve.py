@@ -22,10 +22,7 @@ from smallmodel_operator.api.serving import (
     ModelTuning,
 )
 from smallmodel_operator.plan.pool import PlannedModel, Pool
-from smallmodel_operator.plan.timeouts import (
-    StackTimeouts,
-    shutdown_timeout,
-)
+from smallmodel_operator.plan.timeouts import StackTimeouts, shutdown_timeout
 
 MODEL_IMPORT_PATH: Final = "smallmodel_serving.runtime.application:build"
 INDEX_IMPORT_PATH: Final = "smallmodel_serving.runtime.index:build_index"

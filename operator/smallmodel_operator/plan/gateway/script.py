@@ -59,6 +59,10 @@ local function message_of(text, status)
   if trimmed == "" then
     return "The request failed with status " .. status .. "."
   end
+  -- Serve names the limit of the whole pool there, and not the one that ended this request.
+  if trimmed:find("^Request %S+ timed out after %S+$") then
+    return "The request took longer than the model's requestTimeout allows."
+  end
   return TEXTS[trimmed] or trimmed
 end
 
