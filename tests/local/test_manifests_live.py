@@ -50,7 +50,7 @@ def test_a_new_bound_reaches_a_model_without_a_restart(run: LiveRun) -> None:
     with run.stream("steady", max_tokens=4000, ignore_eos=True) as response:
         pieces = tokens(response)
         assert next(pieces)
-        run.apply("steady", scaling={"idleTimeout": "2h", "maxReplicas": 2}, contextLength=8192)
+        run.apply("steady", scaling={"idleTimeout": "50m", "maxReplicas": 2}, contextLength=8192)
         run.until(lambda: _generation(run, "steady") > before.model.metadata.generation)
         for _ in range(50):
             assert next(pieces)

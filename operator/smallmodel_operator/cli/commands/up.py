@@ -89,10 +89,9 @@ class _Greeting:
 
         In a thread of its own, so that the driver's events are read on meanwhile.
         """
-        first, self._given = not self._given, True
-        _in_background(lambda: self._print(first=first))
+        _in_background(self._print)
 
-    def _print(self, *, first: bool) -> None:
+    def _print(self) -> None:
         from smallmodel_operator.cli.answers import ApiError, Message, connect
         from smallmodel_operator.cli.models import print_models
         from smallmodel_operator.cli.output import print_text
@@ -103,8 +102,9 @@ class _Greeting:
         reports = status_of(run).models
         print_models(reports)
         serving = [r for r in reports if r.state in {State.READY, State.ASLEEP, State.PARKED}]
-        if not first or not serving:
+        if self._given or not serving:
             return
+        self._given = True
         name, url = serving[0].model.metadata.name, run.record.url
         if self._ask:
             print_text(f"\n> {self._ask}")
