@@ -12,12 +12,6 @@ from smallmodel_operator.cli.errors import CommandError, ExitCode
 
 DEFAULT_PORT: Final = 8080
 
-_EXIT_CODES: Final = {
-    "PortTaken": ExitCode.PORT_TAKEN,
-    "AlreadyRunning": ExitCode.PORT_TAKEN,
-    "PlatformUnsupported": ExitCode.PLATFORM,
-}
-
 
 def up(
     paths: Annotated[
@@ -42,7 +36,6 @@ def up(
     from smallmodel_operator.cli.output import console
     from smallmodel_operator.cli.progress import Bars, Lines
     from smallmodel_operator.local import supervisor
-    from smallmodel_operator.local.errors import LocalError
     from smallmodel_operator.local.events import DriverEvent, SettledEvent, StopEvent
 
     _refuse_missing(paths)
@@ -57,21 +50,16 @@ def up(
         if isinstance(event, StopEvent) and event.error is None:
             console().print("Stopped.")
 
-    try:
-        with view:
-            code = supervisor.run(
-                tuple(paths),
-                host=host,
-                port=port,
-                watch=watch,
-                memory=memory,
-                dashboard=dashboard,
-                show=show,
-            )
-    except LocalError as error:
-        raise CommandError(
-            str(error), _EXIT_CODES.get(type(error).__name__, ExitCode.FAILED)
-        ) from error
+    with view:
+        code = supervisor.run(
+            tuple(paths),
+            host=host,
+            port=port,
+            watch=watch,
+            memory=memory,
+            dashboard=dashboard,
+            show=show,
+        )
     if code:
         raise typer.Exit(code)
 
