@@ -3,7 +3,7 @@
 import threading
 import time
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final
 
 from rich.console import Console
 from rich.progress import (
@@ -37,11 +37,21 @@ _STEPS: Final = {
 }
 
 
-class View(Protocol):
-    """Shows events to a person."""
+class JsonLines:
+    """One JSON object a line, for programs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> "JsonLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def show(self, event: DriverEvent) -> None:
-        """Show one event."""
+        """Print the event as it came."""
+        self._console.print(event.model_dump_json(exclude_none=True))
 
 
 class Lines:

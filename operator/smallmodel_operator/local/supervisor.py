@@ -159,18 +159,23 @@ def _supervise(
             # A group of its own: Ctrl-C reaches this process alone, which then asks the driver.
             start_new_session=True,
         )
-    with _signals_passed_to(driver):
+    with _signals_passed_to(driver) as was_asked_to_stop:
         stop = _relay(driver.stdout, show)
         code = driver.wait()
-    if stop is not None:
-        return stop.exit_code
-    show(
-        StopEvent(
-            error=f"the driver ended unexpectedly with code {code}; see {folder.driver_log}",
-            exit_code=1,
-        )
+    if stop is None:
+        stop = _unreported_end(code, folder, asked=was_asked_to_stop())
+        show(stop)
+    return stop.exit_code
+
+
+def _unreported_end(code: int, folder: RunFolder, *, asked: bool) -> StopEvent:
+    """Return what to say of a driver that ended without a word, as one that is killed does."""
+    if asked:
+        return StopEvent()
+    return StopEvent(
+        error=f"the driver ended unexpectedly with code {code}; see {folder.driver_log}",
+        exit_code=1,
     )
-    return 1
 
 
 def _relay(output: IO[str] | None, show: Callable[[DriverEvent], None]) -> StopEvent | None:
@@ -186,8 +191,11 @@ def _relay(output: IO[str] | None, show: Callable[[DriverEvent], None]) -> StopE
 
 
 @contextlib.contextmanager
-def _signals_passed_to(driver: "subprocess.Popen[str]") -> Iterator[None]:
-    """Ask the driver to stop at the first signal, and kill it at the second or when time is up."""
+def _signals_passed_to(driver: "subprocess.Popen[str]") -> Iterator[Callable[[], bool]]:
+    """Ask the driver to stop at the first signal, and kill it at the second or when time is up.
+
+    Yields a function that tells whether a stop was asked for.
+    """
     asked = 0
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -202,7 +210,7 @@ def _signals_passed_to(driver: "subprocess.Popen[str]") -> Iterator[None]:
     handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     before = {number: signal.signal(number, on_signal) for number in handled}
     try:
-        yield
+        yield lambda: asked > 0
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():

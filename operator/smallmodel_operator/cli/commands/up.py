@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,6 +12,13 @@ import typer
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 
 DEFAULT_PORT: Final = 8080
+
+
+class Progress(StrEnum):
+    """How `slm up` tells what it does."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def up(
@@ -31,23 +39,28 @@ def up(
         str | None,
         typer.Option(metavar="PROMPT", help="When ready, ask the first model this, once."),
     ] = None,
+    output: Annotated[
+        Progress, typer.Option("--output", "-o", help="Text, or one JSON object a line.")
+    ] = Progress.TEXT,
 ) -> None:
     """Serve the models of manifests behind one OpenAI-compatible endpoint, until stopped."""
     from smallmodel_operator.cli.output import console
-    from smallmodel_operator.cli.progress import Bars, Lines
+    from smallmodel_operator.cli.progress import Bars, JsonLines, Lines
     from smallmodel_operator.local import supervisor
     from smallmodel_operator.local.events import DriverEvent, SettledEvent, StopEvent
 
     _refuse_missing(paths)
     _refuse_bad_memory(memory)
-    view = (Bars if sys.stdout.isatty() else Lines)(console())
+    as_text = output is Progress.TEXT
+    pretty = Bars if sys.stdout.isatty() else Lines
+    view = pretty(console()) if as_text else JsonLines(console())
     greeting = _Greeting(port, ask)
 
     def show(event: DriverEvent) -> None:
         view.show(event)
-        if isinstance(event, SettledEvent):
+        if isinstance(event, SettledEvent) and as_text:
             greeting.give()
-        if isinstance(event, StopEvent) and event.error is None:
+        if isinstance(event, StopEvent) and event.error is None and as_text:
             console().print("Stopped.")
 
     with view:
