@@ -8,19 +8,22 @@ from typing import Any, Final
 
 from ray import serve
 
-from smallmodel_operator.api.serving import MODEL_DEPLOYMENT, LlamaCppArgs, ModelArgs, ModelTuning
+from smallmodel_operator.api.serving import (
+    MODEL_DEPLOYMENT,
+    NODE_FOLDER_VARIABLE,
+    NODE_MEMORY_VARIABLE,
+    LlamaCppArgs,
+    ModelArgs,
+    ModelTuning,
+)
 from smallmodel_serving.runtime.asgi import Application
 from smallmodel_serving.runtime.engine import Engine
 from smallmodel_serving.runtime.holding import ModelApplication
-from smallmodel_serving.runtime.ledger import (
-    NODE_DIR_VARIABLE,
-    NODE_MEMORY_VARIABLE,
-    NodeLedger,
-    NoLedger,
-)
+from smallmodel_serving.runtime.ledger import NodeLedger, NoLedger
 from smallmodel_serving.runtime.lifecycle import Lifecycle, Memory
 from smallmodel_serving.runtime.metrics import RayInstruments
 from smallmodel_serving.runtime.relay import Relay
+from smallmodel_serving.runtime.report import ReportFile
 from smallmodel_serving.runtime.telemetry import Telemetry
 
 DEFAULT_TUNING: Final = ModelTuning(idle_timeout_seconds=300, start_timeout_seconds=60)
@@ -40,7 +43,12 @@ class Model:
         """Return the application; its lifespan begins the load, in the background."""
         relay = Relay()
         instruments = RayInstruments(self._args.name)
-        telemetry = Telemetry(instruments=instruments, relay=relay)
+        folder = node_folder(os.environ)
+        telemetry = Telemetry(
+            instruments=instruments,
+            relay=relay,
+            report=ReportFile(folder, self._args.name) if folder else None,
+        )
         self._lifecycle = Lifecycle(
             args=self._args,
             tuning=DEFAULT_TUNING,
@@ -87,15 +95,21 @@ def new_engine(args: ModelArgs) -> Engine:
     return VllmEngine(args, args.engine)
 
 
+def node_folder(environment: Mapping[str, str]) -> Path | None:
+    """Return the folder that the replicas of this node share, if it has one."""
+    folder = environment.get(NODE_FOLDER_VARIABLE)
+    return Path(folder) if folder else None
+
+
 def node_memory(args: ModelArgs, environment: Mapping[str, str]) -> Memory:
     """Return the ledger of this node, or no bound where the node has none."""
-    folder = environment.get(NODE_DIR_VARIABLE)
+    folder = node_folder(environment)
     if folder is None:
         return NoLedger()
     capacity = environment.get(NODE_MEMORY_VARIABLE)
     return NodeLedger(
-        folder=Path(folder),
-        capacity=None if capacity is None else int(capacity),
+        folder=folder,
+        capacity=int(capacity) if capacity else None,
         model=args.name,
         memory_bytes=args.memory_bytes,
     )

@@ -70,6 +70,7 @@ class ModelApplication:
         await receive()
         watching.cancel()
         await self._lifecycle.stop()
+        self._telemetry.end()
         await self._relay.close()
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -1,6 +1,6 @@
 """The node's ledger: which engines of this node hold memory, kept in files that survive nobody.
 
-One folder for the node. Each replica that holds or waits has an entry there: `<key>.json` with the
+One folder for the node. Each replica that holds or waits has an entry there: `<key>.entry` with the
 facts, `<key>.use` with how busy it is, `<key>.sock` to be spoken to. Decisions are made under one
 lock file. An entry counts only while the process that wrote it lives, so a replica that is killed
 leaves nothing that blocks, and the lock goes with the process that held it.
@@ -33,9 +33,6 @@ from smallmodel_serving.runtime.memory import (
 )
 
 _log: Final = logging.getLogger(__name__)
-
-NODE_DIR_VARIABLE: Final = "SMALLMODEL_NODE_DIR"
-NODE_MEMORY_VARIABLE: Final = "SMALLMODEL_NODE_MEMORY"
 
 # Waiters are told when memory becomes free; this catches what could not be told: a killed replica.
 _POLL_SECONDS: Final = 0.25
@@ -155,7 +152,7 @@ class NodeLedger:
             request = _entry(self._key, wish, last_use=now, in_flight=0)
             decision = admit(self._entries(), request, self._capacity, now)
             if isinstance(decision, Refused):
-                self._path("json").unlink(missing_ok=True)
+                self._path("entry").unlink(missing_ok=True)
             elif isinstance(decision, Admitted):
                 self.note_use(in_flight=0, last_use=now)
                 self._write(wish.model_copy(update={"holds": True, "since": now}))
@@ -165,33 +162,33 @@ class NodeLedger:
 
     def _give_up(self) -> list[str]:
         with self._locked():
-            self._path("json").unlink(missing_ok=True)
+            self._path("entry").unlink(missing_ok=True)
             self._facts = self._facts.model_copy(update={"holds": False})
             return [entry.key for entry in self._entries() if not entry.holds]
 
     def _set_keep_awake(self, value: bool) -> None:
         with self._locked():
             self._facts = self._facts.model_copy(update={"keep_awake": value})
-            if self._path("json").exists():
+            if self._path("entry").exists():
                 self._write(self._facts)
 
     def _write(self, facts: _Facts) -> None:
         self._facts = facts
         new = self._path("tmp")
         new.write_text(facts.model_dump_json())
-        new.replace(self._path("json"))
+        new.replace(self._path("entry"))
 
     def _entries(self) -> tuple[Entry, ...]:
         """Return all entries of live processes, and remove what dead ones left."""
         found = []
-        for path in sorted(self._folder.glob("*.json")):
+        for path in sorted(self._folder.glob("*.entry")):
             try:
                 facts = _Facts.model_validate_json(path.read_bytes())
             except (OSError, ValidationError) as error:
                 _log.warning("%s is not an entry of the ledger (%s); it is left out", path, error)
                 continue
             if _started(facts.pid) != facts.started:
-                for kind in ("json", "use", "sock", "tmp"):
+                for kind in ("entry", "use", "sock", "tmp"):
                     path.with_suffix(f".{kind}").unlink(missing_ok=True)
                 continue
             last_use, in_flight = _read_use(path.with_suffix(".use"))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
@@ -10,7 +11,12 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.serving import RETRY_AFTER_SECONDS, ModelArgs, ModelTuning
+from smallmodel_operator.api.serving import (
+    RETRY_AFTER_SECONDS,
+    EngineReport,
+    ModelArgs,
+    ModelTuning,
+)
 from smallmodel_serving.runtime.asgi import RequestError
 from smallmodel_serving.runtime.engine import Engine, EngineError
 from smallmodel_serving.runtime.idle import seconds_until_sleep
@@ -65,8 +71,8 @@ class Memory(Protocol):
 class Observer(Protocol):
     """What wants to know of changes in an engine's life."""
 
-    def state_changed(self, state: State) -> None:
-        """The engine's state is now `state`."""
+    def changed(self, report: EngineReport) -> None:
+        """The engine's state is now what the report says."""
         ...
 
     async def loaded(self, address: str, seconds: float) -> None:
@@ -202,16 +208,23 @@ class Lifecycle:
         finally:
             self._leave(counts=counts)
 
+    def report(self) -> EngineReport:
+        """Return what changes only with the engine's state."""
+        failure = self._failure if self._state is State.FAILED else None
+        return EngineReport(
+            model=self._args.name,
+            pid=os.getpid(),
+            state=self._state.value,
+            reason=failure.reason if failure else None,
+            message=failure.message if failure else "",
+            load_seconds=round(self._load_seconds, 3),
+            threads=self._engine.threads if self._engine else None,
+        )
+
     def health(self) -> dict[str, object]:
         """Return the engine's state, for `GET /health`; costs nothing."""
-        failure = self._failure if self._state is State.FAILED else None
         return {
-            "model": self._args.name,
-            "state": self._state,
-            "reason": failure.reason if failure else None,
-            "message": failure.message if failure else "",
-            "loadSeconds": round(self._load_seconds, 3),
-            "threads": self._engine.threads if self._engine else None,
+            **self.report().model_dump(mode="json"),
             "memoryBytes": self._args.memory_bytes if self._state is State.AWAKE else 0,
             "lastUseAgeSeconds": round(self._clock() - self._last_use, 3),
             "inFlight": self._in_flight,
@@ -359,7 +372,7 @@ class Lifecycle:
 
     def _become(self, state: State) -> None:
         self._state = state
-        self._observer.state_changed(state)
+        self._observer.changed(self.report())
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -99,8 +99,12 @@ class LlamaCppEngine:
         params.endpoint_metrics = True
         # Per request, llama.cpp logs ten lines at its default level 3; 2 is warnings.
         params.verbosity = 2
-        # The pooling is the file's own: `pooling_type` stays unspecified.
-        params.embedding = self._task is Task.EMBEDDING
+        if self._task is Task.EMBEDDING:
+            # The pooling is the file's own: `pooling_type` stays unspecified.
+            params.embedding = True
+            # An encoder sees a text in one piece, so a batch has to hold the longest.
+            params.n_ubatch = max(params.n_ubatch, self._options.context_length)
+            params.n_batch = max(params.n_batch, params.n_ubatch)
         apply_options(params, self._options.options)
         return params
 

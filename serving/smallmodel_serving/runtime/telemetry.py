@@ -6,9 +6,11 @@ from typing import Final
 
 import aiohttp
 
+from smallmodel_operator.api.serving import EngineReport
 from smallmodel_serving.runtime.lifecycle import Lifecycle, State
 from smallmodel_serving.runtime.metrics import Instruments, token_counts
 from smallmodel_serving.runtime.relay import Relay
+from smallmodel_serving.runtime.report import ReportFile
 
 _log: Final = logging.getLogger(__name__)
 
@@ -19,8 +21,11 @@ _READ_TIMEOUT_SECONDS: Final = 2.0
 class Telemetry:
     """The observer of one engine's life."""
 
-    def __init__(self, *, instruments: Instruments, relay: Relay) -> None:
+    def __init__(
+        self, *, instruments: Instruments, relay: Relay, report: ReportFile | None = None
+    ) -> None:
         self._instruments = instruments
+        self._report = report
         self._relay = relay
         self._seen = (0.0, 0.0)
         self._last_text = b""
@@ -30,9 +35,11 @@ class Telemetry:
         """The engine's own metrics as they were read last, in Prometheus's text format."""
         return self._last_text
 
-    def state_changed(self, state: State) -> None:
-        """Show at once whether the engine is awake."""
-        self._instruments.level(waiting=0, running=0, awake=state is State.AWAKE)
+    def changed(self, report: EngineReport) -> None:
+        """Show at once what the engine does, to Prometheus and in the node's folder."""
+        self._instruments.level(waiting=0, running=0, awake=report.state == State.AWAKE)
+        if self._report is not None:
+            self._report.write(report)
 
     async def loaded(self, address: str, seconds: float) -> None:
         """Take the counters as they are: an engine that woke up kept them, a new one did not."""
@@ -60,6 +67,11 @@ class Telemetry:
             # Counters are read again in a few seconds; serving does not depend on them.
             _log.warning("the engine's metrics could not be read: %s", error)
         return self._last_text
+
+    def end(self) -> None:
+        """Take the report away: there is no engine any more."""
+        if self._report is not None:
+            self._report.remove()
 
     async def watch(self, lifecycle: Lifecycle) -> None:
         """Read every few seconds while the engine is awake and in use; ends by cancellation."""

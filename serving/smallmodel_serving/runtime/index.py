@@ -1,0 +1,76 @@
+"""The `_index` application: always healthy, and knows the models. No model's traffic passes here.
+
+It runs on the head, where the guard of held requests asks it for the models' start timeouts.
+"""
+
+from typing import Any
+
+from ray import serve
+
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import INDEX_DEPLOYMENT, IndexConfig
+from smallmodel_serving.runtime.asgi import (
+    Application,
+    Receive,
+    RequestError,
+    Scope,
+    Send,
+    send_error,
+    send_json,
+)
+
+
+class IndexApplication:
+    """Answers `/healthz` and `/v1/models`."""
+
+    def __init__(self) -> None:
+        self.config = IndexConfig()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; also answers to the application's start and end."""
+        if scope["type"] == "lifespan":
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+        elif scope["type"] == "http":
+            await self._answer(scope["path"][len(scope.get("root_path", "")) :], send)
+
+    async def _answer(self, path: str, send: Send) -> None:
+        if path == "/healthz":
+            await send_json(send, {"status": "ok", "models": len(self.config.models)})
+        elif path == "/v1/models":
+            models = [
+                {"id": model.name, "object": "model", "created": 0, "owned_by": "smallmodel"}
+                for model in self.config.models
+            ]
+            await send_json(send, {"object": "list", "data": models})
+        else:
+            names = ", ".join(f"/{model.name}/v1" for model in self.config.models) or "none yet"
+            message = f"{path} is not served here; models are served below: {names}."
+            await send_error(send, RequestError(404, Reason.UNKNOWN_MODEL, message))
+
+
+@serve.deployment(name=INDEX_DEPLOYMENT)
+@serve.ingress()
+class Index:
+    """The one replica of the `_index` application."""
+
+    def __init__(self) -> None:
+        self._application = IndexApplication()
+
+    def __serve_build_asgi_app__(self) -> Application:
+        """Return the application."""
+        return self._application
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Take the list of models, without a restart."""
+        self._application.config = IndexConfig.model_validate(user_config)
+
+    def config(self) -> dict[str, Any]:
+        """Return the list of models, for the guard."""
+        return self._application.config.model_dump()
+
+
+def build_index(args: dict[str, Any]) -> serve.Application:
+    """Return the `_index` application. It takes no arguments: its models come by `user_config`."""
+    return Index.bind()  # type: ignore[attr-defined]  # Serve's decorators have no types.
