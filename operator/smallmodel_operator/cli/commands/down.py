@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 12.0
 """The supervisor kills what is left after 9 s; the rest is for the system to follow."""
 _REPORT_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.05
 
 
 def down(port: PortOption = None) -> None:
@@ -43,15 +44,20 @@ def _ask_to_stop(run: Run, began: float) -> None:
 
 
 def _wait(supervisor: "psutil.Process", began: float, run: Run) -> None:
-    import psutil
+    from smallmodel_operator.local.processes import is_alive
 
-    while (passed := time.monotonic() - began) < WAIT_SECONDS:
-        try:
-            supervisor.wait(timeout=min(_REPORT_SECONDS, WAIT_SECONDS - passed))
-        except psutil.TimeoutExpired:
-            print_note(f"  still stopping after {time.monotonic() - began:.0f} s")
-        else:
-            return
+    reported = began
+    # A process whose parent has not taken its exit code still has its pid, but is gone.
+    while is_alive(supervisor.pid, run.record.supervisor_start):
+        now = time.monotonic()
+        if now - began > WAIT_SECONDS:
+            break
+        if now - reported > _REPORT_SECONDS:
+            reported = now
+            print_note(f"  still stopping after {now - began:.0f} s")
+        time.sleep(_POLL_SECONDS)
+    else:
+        return
     raise CommandError(
         f"pid {supervisor.pid} has not stopped after {WAIT_SECONDS:.0f} s; look at "
         f"{run.folder.driver_log}, or end it with `kill -9 {supervisor.pid}`, after which the next "
