@@ -46,9 +46,14 @@ the formula says 2.35 GiB without this.
 _LLAMA_CPP_FIXED: Final = 8 * MIB
 _LLAMA_CPP_TOKEN: Final = 450
 """Bytes of the tokenizer for each token of the vocabulary, with its merge."""
-_LLAMA_CPP_WIDTHS: Final = 29
-"""Floats of the compute buffer for each token of a step and each unit of width: 5, and 3 for each
-time that the feed-forward layer is wider, which is at most 8 times (Gemma)."""
+_LLAMA_CPP_WIDTHS: Final = 5
+_LLAMA_CPP_WIDTHS_FORWARD: Final = 3
+"""Floats of the compute buffer for each token of a step and each unit of width, and how many more
+for each time that the feed-forward layer is wider."""
+_WIDEST_FORWARD: Final = 8
+"""Gemma's; a card does not say it."""
+_ENCODER_FORWARD: Final = 4
+"""That of BERT and its kin."""
 
 # Bytes of one KV element, scales included, by llama.cpp's name of the type (ggml block sizes).
 _KV_ELEMENT: Final = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
@@ -105,7 +110,7 @@ def kv_bytes_per_token(
     `sum over layers(kv_heads x head_dim) x (key + value element)`, so that grouped-query heads and
     layers of different width count as what they are. An encoder keeps no cache.
     """
-    if task is Task.EMBEDDING and "bert" in architecture.name.lower():
+    if task is Task.EMBEDDING and _is_encoder(architecture):
         return 0
     heads = architecture.kv_heads
     total = sum(heads) if len(heads) == architecture.layers else heads[0] * architecture.layers
@@ -165,13 +170,22 @@ def llama_cpp_size(architecture: Architecture, task: Task, variant: Variant, loa
 
 def _llama_cpp_compute(architecture: Architecture, task: Task, load: Load) -> int:
     """Return bytes of the tokenizer, of one step's buffers with its mask, and of the logits."""
-    # Pooling needs a whole input in one step.
-    step = max(load.ubatch, load.context_length) if task is Task.EMBEDDING else load.ubatch
+    step, outputs = load.ubatch, load.slots
+    if task is Task.EMBEDDING:
+        # Pooling needs a whole input in one step, and each of its tokens has a row of outputs.
+        step = outputs = max(load.ubatch, load.context_length)
     tokenizer = _LLAMA_CPP_TOKEN * architecture.vocabulary
-    activations = step * 4 * _LLAMA_CPP_WIDTHS * architecture.hidden
+    forward = _ENCODER_FORWARD if _is_encoder(architecture) else _WIDEST_FORWARD
+    widths = _LLAMA_CPP_WIDTHS + _LLAMA_CPP_WIDTHS_FORWARD * forward
+    activations = step * 4 * widths * architecture.hidden
     mask = step * 2 * load.context_length
-    logits = 4 * architecture.vocabulary * load.slots
+    logits = 4 * architecture.vocabulary * outputs
     return _LLAMA_CPP_FIXED + tokenizer + activations + mask + logits
+
+
+def _is_encoder(architecture: Architecture) -> bool:
+    """Return whether Hugging Face's or llama.cpp's name is that of a BERT."""
+    return "bert" in architecture.name.lower()
 
 
 def target_ongoing_requests(slots: int) -> int:

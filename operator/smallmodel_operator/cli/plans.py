@@ -11,8 +11,8 @@ from smallmodel_operator.api.smallmodel import Engine, SmallModel
 from smallmodel_operator.catalog.options import Option, Refusal, ResolvedModel, ResolveError
 from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.cli.desired import Desired
-from smallmodel_operator.cli.fits import largest_that_fits
 from smallmodel_operator.local.manifests import Manifest
+from smallmodel_operator.placement.fits import largest_that_fits
 from smallmodel_operator.placement.machine import Machine
 from smallmodel_operator.placement.place import place
 from smallmodel_operator.placement.placement import Placement, Unplaced

@@ -56,7 +56,7 @@ def test_no_text_is_an_empty_catalogue() -> None:
         ({"bad.yaml": "- 1\n"}, ["bad.yaml", "document 1", "the document"]),
         (
             {"a.yaml": card("one"), "b.yaml": card("one")},
-            ["b.yaml", "metadata.name 'one'", "a.yaml"],
+            ["b.yaml: metadata.name 'one' is already a card of a.yaml"],
         ),
     ],
     ids=["not-yaml", "unknown-field", "missing-fields", "odd-metadata", "no-mapping", "taken-name"],

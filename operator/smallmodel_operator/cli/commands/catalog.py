@@ -20,7 +20,7 @@ from smallmodel_operator.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from smallmodel_operator.cli.fits import Fit
+    from smallmodel_operator.placement.fits import Fit
 
 app = typer.Typer(help="The models that can be asked for by name.", no_args_is_help=True)
 
@@ -42,8 +42,8 @@ def list_cards(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """List the models, their licences, and what fits this machine with every default."""
-    from smallmodel_operator.cli.fits import fits
     from smallmodel_operator.local.bundled import fetch_bundled_cards
+    from smallmodel_operator.placement.fits import fits
     from smallmodel_operator.placement.placement import Placement
 
     machine = look(memory)
@@ -71,8 +71,8 @@ def show_card(
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show one model: its card as a Kubernetes object, or as text with what fits here."""
-    from smallmodel_operator.cli.fits import fit_of
     from smallmodel_operator.local.bundled import fetch_bundled_cards
+    from smallmodel_operator.placement.fits import fit_of
 
     catalog = fetch_bundled_cards()
     card = catalog.get(name)
