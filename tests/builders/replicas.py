@@ -103,10 +103,12 @@ async def running_replica(
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         await wait_until(lambda: server.started or serving.done())
-        async with aiohttp.ClientSession(base_url=base) as http:
-            yield RunningReplica(http=http, lifecycle=lifecycle)
-        server.should_exit = True
-        await serving
+        try:
+            async with aiohttp.ClientSession(base_url=base) as http:
+                yield RunningReplica(http=http, lifecycle=lifecycle)
+        finally:
+            server.should_exit = True
+            await serving
 
 
 async def wait_until(

@@ -258,15 +258,17 @@ async def test_a_plain_curl_body_and_a_body_of_20_mib_are_answered(
             assert response.status == 200, await response.text()
 
 
-async def test_a_file_cut_short_fails_every_request_with_the_reason(
-    bundled_gguf: Path, tmp_path: Path
+async def test_weights_that_were_never_verified_fail_every_request_with_the_reason(
+    tmp_path: Path,
 ) -> None:
     args = model_args(weights=tmp_path / "nothing.gguf")
-    async with running_replica(args, partial(engine_of, args)) as replica:
-        async with replica.http.post(CHAT, json=asking()) as response:
-            answer = await response.json()
-            assert response.status == 503
-            assert int(response.headers["retry-after"]) > 0
+    async with (
+        running_replica(args, partial(engine_of, args)) as replica,
+        replica.http.post(CHAT, json=asking()) as response,
+    ):
+        answer = await response.json()
+        assert response.status == 503
+        assert int(response.headers["retry-after"]) > 0
     assert answer["error"]["code"] == "WeightsMissing"
 
 

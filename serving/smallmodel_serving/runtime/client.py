@@ -18,9 +18,10 @@ class ClientLeftError(Exception):
 class LargeBody:
     """A body that is too large to be held; it can be read once."""
 
-    def __init__(self, first: bytes, receive: Receive) -> None:
+    def __init__(self, first: bytes, receive: Receive, *, more: bool) -> None:
         self._first = first
         self._receive = receive
+        self._more = more
         self.ended = asyncio.Event()
 
     async def parts(self) -> AsyncIterator[bytes]:
@@ -30,7 +31,7 @@ class LargeBody:
             ClientLeftError: The client left before its end.
         """
         yield self._first
-        more = True
+        more = self._more
         while more:
             part, more = await _next_part(self._receive)
             yield part
@@ -48,13 +49,13 @@ async def read_body(receive: Receive) -> Body:
     """
     parts: list[bytes] = []
     size = 0
-    while size <= WHOLE_BODY_BYTES:
+    more = True
+    while more and size <= WHOLE_BODY_BYTES:
         part, more = await _next_part(receive)
         parts.append(part)
         size += len(part)
-        if not more:
-            return part if len(parts) == 1 else b"".join(parts)
-    return LargeBody(b"".join(parts), receive)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return body if size <= WHOLE_BODY_BYTES else LargeBody(body, receive, more=more)
 
 
 @contextlib.asynccontextmanager

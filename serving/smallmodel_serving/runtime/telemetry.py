@@ -37,7 +37,7 @@ class Telemetry:
 
     def changed(self, report: EngineReport) -> None:
         """Show at once what the engine does, to Prometheus and in the node's folder."""
-        self._instruments.level(waiting=0, running=0, awake=report.state == State.AWAKE)
+        self._instruments.level(waiting=0, running=0, awake=report.state == "Awake")
         if self._report is not None:
             self._report.write(report)
 

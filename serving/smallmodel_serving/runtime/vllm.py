@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import ModelArgs, VllmArgs
 from smallmodel_serving.runtime.engine import EngineError, check_weights
@@ -155,17 +154,7 @@ def parse_arguments(args: ModelArgs, options: VllmArgs) -> Any:
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     parser = make_arg_parser(FlexibleArgumentParser())
-    line = [
-        *options.arguments,
-        "--model",
-        args.weights,
-        "--served-model-name",
-        args.name,
-        "--host",
-        "127.0.0.1",
-    ]
-    if args.task is Task.EMBEDDING and "--runner" not in options.arguments:
-        line += ["--runner", "pooling"]
+    line = [*options.arguments, f"--model={args.weights}", "--host=127.0.0.1"]
     try:
         parsed = parser.parse_args(line)
         validate_parsed_serve_args(parsed)
