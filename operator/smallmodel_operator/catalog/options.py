@@ -37,7 +37,7 @@ class Option:
     """Never `Auto`."""
     size: Size
     kv_bytes_per_token: int
-    """0 for a model without a cache, and for an unknown architecture with declared memory."""
+    """0 for a model without a cache, and for an unknown architecture."""
     context_length: int
     """Tokens of one request."""
     slots: int

@@ -163,11 +163,10 @@ def _option(spec: SmallModelSpec, card: ModelCardSpec, variant: Variant) -> Opti
 
 
 def _size(spec: SmallModelSpec, card: ModelCardSpec, variant: Variant, load: sizing.Load) -> Size:
-    declared = round(amount(spec.resources.memory)) if spec.resources.memory else None
+    engine = rules.engine_of(variant)
+    memory = round(amount(spec.resources.memory)) if spec.resources.memory else None
     if card.architecture is None:
-        size = Size(weights=variant.bytes or 0, kv_cache=0, compute=0, process=0)
-    elif rules.engine_of(variant) is Engine.VLLM:
-        size = sizing.vllm_size(card.architecture, card.task, variant, load)
-    else:
-        size = sizing.llama_cpp_size(card.architecture, card.task, variant, load)
-    return replace(size, declared=declared)
+        # The rule `size_can_be_known` lets no unknown architecture pass without declared memory.
+        return sizing.declared_size(engine, variant, memory or 0)
+    compute = sizing.vllm_size if engine is Engine.VLLM else sizing.llama_cpp_size
+    return replace(compute(card.architecture, card.task, variant, load), declared=memory)

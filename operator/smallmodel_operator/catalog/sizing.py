@@ -42,7 +42,7 @@ the formula says 2.35 GiB without this.
 """
 
 # What llama.cpp holds besides weights and KV cache, fitted to the buffers that it logs for seven
-# models of one to thirty layers, hidden widths of 576 to 2048 and vocabularies of 8192 to 131072.
+# models of two to thirty layers, hidden widths of 384 to 2048 and vocabularies of 8192 to 131072.
 _LLAMA_CPP_FIXED: Final = 8 * MIB
 _LLAMA_CPP_TOKEN: Final = 450
 """Bytes of the tokenizer for each token of the vocabulary, with its merge."""
@@ -134,13 +134,30 @@ def vllm_size(architecture: Architecture, task: Task, variant: Variant, load: Lo
     weights = weight_bytes(architecture, variant)
     per_token = kv_bytes_per_token(architecture, task, load.kv_element_bytes)
     blocks = -(-vllm_pool_tokens(load) // VLLM_BLOCK)
-    overhead = max(0.5 * GIB, 0.05 * weights) + 0.6 * GIB
     return Size(
         weights=weights,
         kv_cache=per_token * blocks * VLLM_BLOCK,
-        compute=round(overhead),
+        compute=_vllm_overhead(weights),
         process=0,
     )
+
+
+def _vllm_overhead(weights: int) -> int:
+    return round(max(0.5 * GIB, 0.05 * weights) + 0.6 * GIB)
+
+
+def declared_size(engine: Engine, variant: Variant, memory: int) -> Size:
+    """Return the size of a model of unknown architecture within the memory that the user declared.
+
+    What vLLM's weights and overhead leave of it is its KV pool. llama.cpp makes its cache itself.
+    """
+    weights = variant.bytes or 0
+    if engine is not Engine.VLLM:
+        process = SERVE_REPLICA_PROCESS
+        return Size(weights=weights, kv_cache=0, compute=0, process=process, declared=memory)
+    overhead = _vllm_overhead(weights)
+    pool = max(0, memory - weights - overhead)
+    return Size(weights=weights, kv_cache=pool, compute=overhead, process=0, declared=memory)
 
 
 def vllm_pool_tokens(load: Load) -> int:

@@ -124,6 +124,17 @@ def test_before_fetching_the_name_says_the_format_and_the_user_the_context() -> 
     assert named.options[0].context_length == 4096
 
 
+def test_vllm_gets_what_declared_memory_leaves_for_its_cache() -> None:
+    weights = done(None, size=GIB)
+
+    roomy = served(weights, {"resources": {"memory": "8Gi"}}, uri="hf://org/repo").options[0]
+    tight = served(weights, {"resources": {"memory": "1Gi"}}, uri="hf://org/repo").options[0]
+
+    assert 5 * GIB < roomy.size.kv_cache < 7 * GIB
+    assert roomy.size.total == 8 * GIB
+    assert tight.size.kv_cache == 0
+
+
 def test_a_header_without_a_context_leaves_it_to_the_user() -> None:
     facts = LLAMA.model_copy(update={"context_length": 0})
 
