@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -43,14 +44,24 @@ def descendants() -> list[psutil.Process]:
 
 def of_run(run_id: str) -> list[psutil.Process]:
     """Return the living processes, this one aside, that carry the mark of a run."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(RUN_ID_VARIABLE) == run_id:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
-    return found
+    mark = f"{RUN_ID_VARIABLE}={run_id}".encode()
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != os.getpid() and mark in _environment(process.pid)
+    ]
+
+
+def _environment(pid: int) -> list[bytes]:
+    """Return a process's environment; nothing of one that ended or belongs to another user.
+
+    psutil's own reader stops at the first empty entry, and Ray's agents have some at the start:
+    their titles are written over it.
+    """
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def is_alive(pid: int, started: float) -> bool:

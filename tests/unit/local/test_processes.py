@@ -18,6 +18,21 @@ STUBBORN = [
 ]
 
 
+# Ray's agents change their titles, which overwrites the start of their environment. proc(5): it
+# begins at the address in field 50 of `stat`.
+RETITLED = [
+    sys.executable,
+    "-c",
+    "import sys\n"
+    "fields = open('/proc/self/stat').read().rpartition(')')[2].split()\n"
+    "with open('/proc/self/mem', 'r+b', buffering=0) as memory:\n"
+    "    memory.seek(int(fields[47]))\n"
+    "    memory.write(bytes(8))\n"
+    "print('up', flush=True)\n"
+    "sys.stdin.read()\n",
+]
+
+
 def start(command: list[str], run_id: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         command,
@@ -43,6 +58,14 @@ def test_only_the_processes_of_that_run_are_found() -> None:
     finally:
         close(ours)
         close(other)
+
+
+def test_a_process_that_changed_its_title_is_found() -> None:
+    process = start(RETITLED, "run-5")
+    try:
+        assert [found.pid for found in processes.of_run("run-5")] == [process.pid]
+    finally:
+        close(process)
 
 
 @pytest.mark.parametrize("command", [SLEEPER, STUBBORN], ids=["willing", "stubborn"])
