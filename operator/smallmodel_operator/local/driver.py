@@ -70,9 +70,7 @@ class Driver:
 
     async def run(self) -> None:
         """Start, apply, watch, and return once a stop was asked for and requests have ended."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        self._listen_for_signals()
         try:
             await self._run_until_stopped()
         finally:
@@ -107,7 +105,14 @@ class Driver:
     async def _start(self, step: Step) -> None:
         self._events.write(StackEvent(step=step.name, done=False, seconds=self._events.elapsed()))
         await step.start()
+        # Ray's start puts handlers of its own in the place of ours; they end the process at once,
+        # and with it every request.
+        self._listen_for_signals()
         self._events.write(StackEvent(step=step.name, done=True, seconds=self._events.elapsed()))
+
+    def _listen_for_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
 
     async def _accept(self, manifests: ManifestSet) -> None:
         fresh = [p for p in manifests.problems if p not in self._problems]
