@@ -27,7 +27,9 @@ from smallmodel_operator.local import processes
 _BUSY_LOAD: Final = 0.5
 """Load average of a machine that has something else to do."""
 
-_console: Final = Console(highlight=False)
+_PIPED_WIDTH: Final = 140
+
+_console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -89,7 +91,9 @@ def _show(report: Report) -> None:
 def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     if not lines:
         return
-    table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    if title:
+        _console.print(f"\n{title}:", markup=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column)
     for line in lines:

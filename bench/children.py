@@ -64,7 +64,9 @@ async def program(module: str, *arguments: str, log: Path) -> AsyncIterator[tupl
             async with asyncio.timeout(_READY_SECONDS):
                 line = await process.stdout.readline()
         except TimeoutError as error:
-            raise ChildError(f"{module} said nothing for {_READY_SECONDS:.0f} s") from error
+            raise ChildError(
+                f"{module} said nothing for {_READY_SECONDS:.0f} s:\n{tail(log)}"
+            ) from error
         if not line:
             raise ChildError(f"{module} ended at once:\n{tail(log)}")
         yield process.pid, line.decode().strip()

@@ -24,8 +24,8 @@ class Bench:
         return max(1, full // 5) if self.quick else full
 
     def seconds(self, full: float) -> float:
-        """Return how long to do something: a fifth in a quick run, and at least half a second."""
-        return max(0.5, full / 5) if self.quick else full
+        """Return how long to do something: less in a quick run, but at least a second."""
+        return max(1.0, full / 5) if self.quick else full
 
     def new_folder(self, name: str) -> Path:
         """Make an empty folder below the temporary one."""

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +18,12 @@ from bench.children import child, family, free_port, tail, until
 from bench.client import Client, LostError, Reply, chat_body
 from bench.plan import Bench
 from smallmodel_operator.api.serving import EngineReport
+from smallmodel_operator.local.events import (
+    DRIVER_EVENTS,
+    DriverEvent,
+    ModelEvent,
+    StackEvent,
+)
 from smallmodel_operator.local.node import observe_engines
 from smallmodel_operator.local.paths import RunFolder, ScratchFolder
 from smallmodel_operator.local.state import ModelReport, read_record, read_status
@@ -28,13 +33,11 @@ CARD: Final = "smollm2-135m-instruct"
 NAME: Final = "chat"
 
 _READY_SECONDS: Final = 120.0
-# A line of `slm up` is `  12.3 s  chat Ready`, or `… Envoy (the gateway) runs`.
-_LINE: Final = re.compile(r"^ *([0-9.]+) s  (.+)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """Something that `slm up` said, and when it did, in seconds since the command was started."""
+    """What `slm up` reached, and when it said so, in seconds since the command was started."""
 
     text: str
     at: float
@@ -157,14 +160,12 @@ async def slm_up(bench: Bench, name: str, **spec: Any) -> AsyncIterator[SlmRun]:
     write_manifest(manifest, NAME, **spec)
     port = free_port()
     log = folder / "stderr.log"
-    command = (sys.executable, "-m", "smallmodel_operator.cli", "up", str(manifest))
+    command = (sys.executable, "-m", "smallmodel_operator.cli", "up", str(manifest), "-o", "json")
     environment = {"XDG_STATE_HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
     began = time.monotonic()
     async with child(*command, "--port", str(port), log=log, environment=environment) as process:
         assert process.stdout is not None
-        said, phases = await _until_ready(process.stdout, began)
-        if not phases or not phases[-1].text.startswith(f"{NAME} {State.READY}"):
-            raise RuntimeError(f"{NAME} did not become Ready; `slm up` said:\n{said}{tail(log)}")
+        phases = await _until_ready(process.stdout, began, log)
         # Nobody reads on, and a full pipe would stop the command.
         drained = asyncio.create_task(process.stdout.read())
         run = SlmRun(
@@ -192,23 +193,28 @@ def write_manifest(path: Path, name: str, **spec: Any) -> None:
     path.write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
 
 
-async def _until_ready(output: asyncio.StreamReader, began: float) -> tuple[str, tuple[Phase, ...]]:
+async def _until_ready(output: asyncio.StreamReader, began: float, log: Path) -> tuple[Phase, ...]:
+    """Return what the command reached, each thing once; the last is that the model is Ready."""
+    reached: dict[str, float] = {}
     said = ""
-    phases: list[Phase] = []
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_READY_SECONDS):
             async for line in output:
-                text = line.decode(errors="replace")
-                said += text
-                match = _LINE.match(text)
-                if match is None:
-                    continue
-                phases.append(Phase(text=match.group(2).strip(), at=time.monotonic() - began))
-                if match.group(2).startswith((f"{NAME} {State.READY}", f"{NAME} {State.FAILED}")):
-                    break
-    except TimeoutError:
-        said += f"(nothing more within {_READY_SECONDS:.0f} s)\n"
-    return said, tuple(phases)
+                said += line.decode()
+                event = DRIVER_EVENTS.validate_json(line)
+                reached.setdefault(_text(event), time.monotonic() - began)
+                if isinstance(event, ModelEvent) and event.state is State.READY:
+                    return tuple(Phase(text=text, at=at) for text, at in reached.items() if text)
+    raise RuntimeError(f"{NAME} did not become Ready; `slm up` said:\n{said[-3000:]}{tail(log)}")
+
+
+def _text(event: DriverEvent) -> str:
+    match event:
+        case StackEvent(step=step, done=True):
+            return f"{step} runs"
+        case ModelEvent(name=name, state=state):
+            return f"{name} {state}"
+    return ""
 
 
 def _is_llama(port: int) -> bool:

@@ -10,9 +10,9 @@ from bench.tables import number
 from bench.values import Bound, Breakdown, Figure, Report, Target
 
 _ABOUT: Final = (
-    "From starting the `slm up` command to its line that says Ready, which it prints after a real "
+    "From starting the `slm up` command to its word that the model is Ready, after a real "
     "completion came back through the gateway. The weights are in the cache. The phases are the "
-    "command's own lines, timed from outside."
+    "command's own words, timed from outside."
 )
 
 
@@ -39,19 +39,14 @@ MEASUREMENT: Final = Measurement(name="start", about=_ABOUT, measure=measure)
 
 
 def _breakdown(runs: list[tuple[Phase, ...]]) -> Breakdown:
-    """Return when each line came: reminders and numbers in it aside, which differ by run."""
     moments: dict[str, list[float]] = {}
     for phases in runs:
-        seen: set[str] = set()
         for phase in phases:
-            text = phase.text.partition(":")[0]
-            if text not in seen:
-                seen.add(text)
-                moments.setdefault(text, []).append(phase.at)
+            moments.setdefault(phase.text, []).append(phase.at)
     ordered = sorted(moments.items(), key=lambda item: statistics.median(item[1]))
     return Breakdown(
-        title="When each line of `slm up` came, in seconds after the command was started",
-        columns=("Line", "Median", "Range"),
+        title="When each phase was reached, in seconds after the command was started",
+        columns=("Phase", "Median", "Range"),
         rows=tuple(
             (
                 text,

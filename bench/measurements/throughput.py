@@ -95,7 +95,11 @@ async def _servers(bench: Bench, notes: list[str]) -> AsyncIterator[Sequence[_Se
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="slmb-"))
         port = free_port()
         arguments = (str(Path(folder)), str(port), engine)
-        pid, _ = await stack.enter_async_context(program("bench.mock.stack", *arguments, log=log))
+        pid, said = await stack.enter_async_context(
+            program("bench.mock.stack", *arguments, log=log)
+        )
+        if said != "ready":
+            raise RuntimeError(said)
         servers = [
             _Server(name=_PATH, url=f"http://127.0.0.1:{port}/v1", pid=pid),
             _Server(name=_DIRECT, url=f"{engine}/v1", pid=None),

@@ -1,6 +1,7 @@
 """Envoy, HAProxy and a replica of the project, with a mock engine behind: a process of its own.
 
-`python -m bench.mock.stack FOLDER PORT ENGINE_URL` prints `ready` when a request went through.
+`python -m bench.mock.stack FOLDER PORT ENGINE_URL` prints `ready` when a request went through, or
+why none did.
 """
 
 import asyncio
@@ -67,7 +68,8 @@ def _pool(engine_url: str) -> Pool:
     )
 
 
-async def _until_answered(url: str) -> None:
+async def _until_answered(url: str) -> str:
+    """Return `ready` once a request went through, or what came instead."""
     end = time.monotonic() + _READY_SECONDS
     body = chat_body(NAME, "Hello", 1)
     said = "nothing"
@@ -76,21 +78,18 @@ async def _until_answered(url: str) -> None:
         try:
             reply = await client.post("/chat/completions", body)
             if reply.status == 200:
-                return
+                return "ready"
             said = f"{reply.status} {reply.body[:300].decode(errors='replace')}"
         except LostError as error:
             said = str(error)
         finally:
             client.close()
         await asyncio.sleep(0.1)
-    raise SystemExit(f"the mocked stack did not answer; last: {said}")
+    return f"the mocked stack did not answer; last: {said}"
 
 
 async def _main(folder: Path, port: int, engine_url: str) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     settings = RunSettings(
         run_id="bench",
         state_folder=str(folder / "state"),
@@ -104,11 +103,13 @@ async def _main(folder: Path, port: int, engine_url: str) -> None:
     stack = MockedStack(settings, run, ScratchFolder(folder), observe_machine(None))
     for step in stack.steps():
         await step.start()
+    # After Ray, whose own handlers replace those that were there and end the process at once.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     pool = _pool(engine_url)
     await stack.apply_pool(pool)
     await stack.apply_gateway(gateway_models(pool))
-    await _until_answered(stack.url)
-    print("ready", flush=True)
+    print(await _until_answered(stack.url), flush=True)
     await stop.wait()
 
 
@@ -123,6 +124,5 @@ if __name__ == "__main__":
         asyncio.run(_main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
     finally:
         processes.kill_descendants()
-        # Ray's own exit handlers wait for processes that are already ended.
-        sys.stdout.flush()
+    # Ray's own exit handlers would wait for processes that are already ended.
     os._exit(0)

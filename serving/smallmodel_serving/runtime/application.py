@@ -1,7 +1,7 @@
 """The Serve application of one model: `build` is its import path."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,8 +35,9 @@ DEFAULT_TUNING: Final = ModelTuning(idle_timeout_seconds=300, start_timeout_seco
 class Model:
     """One replica of one model: a process that holds, relays, sleeps and wakes."""
 
-    def __init__(self, args: ModelArgs) -> None:
+    def __init__(self, args: ModelArgs, engine_of: Callable[[ModelArgs], Engine]) -> None:
         self._args = args
+        self._engine_of = engine_of
         self._lifecycle: Lifecycle | None = None
 
     async def __serve_build_asgi_app__(self) -> Application:
@@ -52,7 +53,7 @@ class Model:
         self._lifecycle = Lifecycle(
             args=self._args,
             tuning=DEFAULT_TUNING,
-            new_engine=partial(new_engine, self._args),
+            new_engine=partial(self._engine_of, self._args),
             memory=node_memory(self._args, os.environ),
             observer=telemetry,
         )
@@ -117,4 +118,4 @@ def node_memory(args: ModelArgs, environment: Mapping[str, str]) -> Memory:
 
 def build(args: ModelArgs) -> serve.Application:
     """Return the Serve application of one model; Serve parses `args` from its config."""
-    return Model.bind(args)  # type: ignore[attr-defined]  # Serve's decorators have no types.
+    return Model.bind(args, new_engine)  # type: ignore[attr-defined]  # Serve's decorators have no types.
