@@ -1,6 +1,8 @@
 """Stopping: on request within ten seconds, and after any process was killed."""
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -57,44 +59,45 @@ VICTIMS = {
 }
 
 
+@pytest.fixture(scope="module")
+def same_place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A state folder and a port that one run after the other uses."""
+    return tmp_path_factory.mktemp("same"), free_port()
+
+
 @pytest.mark.parametrize("name", VICTIMS.values(), ids=VICTIMS.keys())
-def test_after_a_kill_the_next_start_works(name: str, tmp_path: Path, bundled_gguf: Path) -> None:
-    port = free_port()
-    with live_run(tmp_path / "a", port=port, state=tmp_path / "state") as run:
-        run.apply("chat")
-        run.until_state("chat", State.READY)
+def test_whatever_is_killed_nothing_is_left_and_the_next_start_works(
+    name: str, same_place: tuple[Path, int], bundled_gguf: Path
+) -> None:
+    """Each case is also the next start of the one before."""
+    with _started(same_place) as run:
         _victim(run, name).kill()
         run.process.terminate()
         run.process.wait(timeout=30)
         assert run.pids() == set()
-    _starts_again(tmp_path, port)
 
 
-def test_after_the_supervisor_was_killed_the_next_start_works(
-    tmp_path: Path, bundled_gguf: Path
+def test_after_the_supervisor_was_killed_its_driver_stops_by_itself(
+    same_place: tuple[Path, int], bundled_gguf: Path
 ) -> None:
-    port = free_port()
-    with live_run(tmp_path / "a", port=port, state=tmp_path / "state") as run:
-        run.apply("chat")
-        run.until_state("chat", State.READY)
+    with _started(same_place) as run:
+        left = run.pids()
         run.process.kill()
         run.process.wait()
-    _starts_again(tmp_path, port)
+        _until_gone(left)
 
 
 def test_after_supervisor_and_driver_were_killed_the_next_start_reaps_the_rest(
-    tmp_path: Path, bundled_gguf: Path
+    same_place: tuple[Path, int], bundled_gguf: Path
 ) -> None:
-    port = free_port()
-    with live_run(tmp_path / "a", port=port, state=tmp_path / "state") as run:
-        run.apply("chat")
-        run.until_state("chat", State.READY)
+    with _started(same_place) as run:
         driver, left = _victim(run, VICTIMS["the driver"]), run.pids()
         run.process.kill()
         driver.kill()
         run.process.wait()
-        _starts_again(tmp_path, port)
+    with _started(same_place) as run:
         assert not any(psutil.pid_exists(pid) for pid in left)
+        assert run.stop() < LONGEST_STOP
 
 
 def test_a_replica_that_is_killed_is_replaced_and_its_client_is_told(
@@ -125,9 +128,18 @@ def _victim(run: LiveRun, name: str) -> psutil.Process:
     raise AssertionError(f"no process {name!r} in the run")
 
 
-def _starts_again(tmp_path: Path, port: int) -> None:
-    with live_run(tmp_path / "b", port=port, state=tmp_path / "state") as run:
+@contextlib.contextmanager
+def _started(place: tuple[Path, int]) -> Iterator[LiveRun]:
+    folder, port = place
+    with live_run(folder, port=port) as run:
         run.apply("chat")
         run.until_state("chat", State.READY)
         assert run.ask("chat", max_tokens=2).status_code == 200
-        assert run.stop() < LONGEST_STOP
+        yield run
+
+
+def _until_gone(pids: set[int]) -> None:
+    _, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=20
+    )
+    assert not alive

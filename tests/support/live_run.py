@@ -51,11 +51,18 @@ class LiveRun:
 
     def status(self) -> RunStatus:
         """What it last wrote."""
-        return self.until(lambda: read_status(self.folder))
+        return self.until(self._own_status)
+
+    def _own_status(self) -> RunStatus | None:
+        """Its status, and not one that a run before it left in the same folder."""
+        record = read_record(self.folder)
+        if record is None or record.supervisor_pid != self.process.pid:
+            return None
+        return read_status(self.folder)
 
     def report(self, name: str) -> ModelReport | None:
         """The model's report, or None where the run has no such model."""
-        status = read_status(self.folder)
+        status = self._own_status()
         models = status.models if status else ()
         return next((m for m in models if m.model.metadata.name == name), None)
 
