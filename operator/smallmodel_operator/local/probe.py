@@ -38,7 +38,10 @@ async def probe(base_url: str, model: str, task: Task, timeout: float) -> Answer
         timeout: Seconds until the whole request is given up.
     """
     try:
-        async with httpx.AsyncClient(timeout=timeout, headers={PROBE_HEADER: "1"}) as client:
+        # The gateway is on this machine: a proxy of the environment must not come between.
+        async with httpx.AsyncClient(
+            timeout=timeout, headers={PROBE_HEADER: "1"}, trust_env=False
+        ) as client:
             if task is Task.EMBEDDING:
                 return await _probe_embedding(client, base_url, model)
             return await _probe_text(client, base_url, model, task)
