@@ -60,7 +60,7 @@ class FakeUpstream:
                 return web.Response(text="llamacpp:prompt_tokens_total 7\n")
             if path.endswith("/hang"):
                 await self.release.wait()
-            if path.endswith("/stream"):
+            if path.endswith("/flow"):
                 return await self._stream(request)
             if path.endswith("/refuse"):
                 return web.json_response({"error": {"code": 400}}, status=400)

@@ -18,6 +18,7 @@ from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.serving import LlamaCppArgs, ModelArgs
 from smallmodel_serving.runtime.lifecycle import State
 from smallmodel_serving.runtime.llamacpp import LlamaCppEngine
+from smallmodel_serving.runtime.weights.verify import MARKER_NAME, Verified, sha256_of, stamped
 
 pytestmark = pytest.mark.local
 
@@ -86,7 +87,7 @@ async def test_a_stream_reports_usage_when_asked(replica: RunningReplica) -> Non
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_client_that_leaves_frees_its_slot_within_a_second(
+async def test_a_client_that_leaves_frees_its_slot(
     replica: RunningReplica, streaming: bool
 ) -> None:
     await post(replica, CHAT, asking())
@@ -101,7 +102,9 @@ async def test_a_client_that_leaves_frees_its_slot_within_a_second(
     left = time.monotonic()
     status, _ = await post(replica, CHAT, asking(max_tokens=1))
     assert status == 200
-    assert time.monotonic() - left < 1.0
+    # llama.cpp looks once in a second whether a plain request's client is still there, and the
+    # answer takes its own time; the 2,000 tokens that were asked for take more than ten.
+    assert time.monotonic() - left < 3.0
     assert replica.lifecycle.in_flight == 0
 
 
@@ -272,8 +275,24 @@ async def test_weights_that_were_never_verified_fail_every_request_with_the_reas
     assert answer["error"]["code"] == "WeightsMissing"
 
 
-async def test_an_embedding_model_embeds_and_refuses_to_chat(minilm_gguf: Path) -> None:
-    args = model_args(weights=minilm_gguf, task=Task.EMBEDDING, context_length=256)
+def verified(weights: Path, folder: Path) -> Path:
+    """Put weights that were made here where the fetch program puts what it fetched."""
+    linked = folder / weights.name
+    linked.symlink_to(weights)
+    stamp = stamped(folder, weights.name, sha256_of(weights))
+    marker = Verified(
+        uri=weights.as_uri(), revision=None, sha256=stamp.sha256, bytes=stamp.bytes, files=(stamp,)
+    )
+    (folder / MARKER_NAME).write_text(marker.model_dump_json())
+    return linked
+
+
+async def test_an_embedding_model_embeds_and_refuses_to_chat(
+    minilm_gguf: Path, tmp_path: Path
+) -> None:
+    args = model_args(
+        weights=verified(minilm_gguf, tmp_path), task=Task.EMBEDDING, context_length=256
+    )
     async with running_replica(args, partial(engine_of, args)) as replica:
         status, answer = await post(replica, CHAT, asking())
         assert (status, answer["error"]["code"]) == (400, "WrongEndpoint")

@@ -26,6 +26,9 @@ _REFUSED: Final[dict[Task, tuple[tuple[frozenset[str], str], ...]]] = {
     ),
 }
 
+# They change the engine for everybody, or read what is not the caller's.
+_ADMINISTRATION: Final = ("/cors-proxy", "/lora-adapters", "/models", "/props", "/slots", "/stream")
+
 _LIMIT_NAMES: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _LIMIT: Final = re.compile(rb'"(?:max_tokens|max_completion_tokens|max_output_tokens)"\s*:\s*(\d+)')
 
@@ -36,9 +39,11 @@ def check_endpoint(task: Task, model: str, path: str) -> None:
     Paths that are not known here are the engine's own affair.
 
     Raises:
-        RequestError: 400, with the endpoint to use.
+        RequestError: 400, with the endpoint to use; 404 for the engine's administration.
     """
     endpoint = path.removeprefix("/v1")
+    if endpoint.startswith(_ADMINISTRATION):
+        raise RequestError(404, Reason.WRONG_ENDPOINT, f"{path} is not served here.")
     for endpoints, why in _REFUSED[task]:
         if endpoint in endpoints:
             raise RequestError(400, Reason.WRONG_ENDPOINT, f"{path}: the model {model} {why}.")

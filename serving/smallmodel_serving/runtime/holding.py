@@ -24,6 +24,7 @@ from smallmodel_serving.runtime.relay import Passage, Relay
 from smallmodel_serving.runtime.telemetry import Telemetry
 
 _PROBE: Final = PROBE_HEADER.encode()
+_QUESTIONS: Final = ("GET", "HEAD", "OPTIONS")
 _PROMETHEUS: Final = (b"content-type", b"text/plain; version=0.0.4")
 # RFC 3986 `pchar`: what a path may hold as it is. Everything else is escaped again.
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~"
@@ -32,8 +33,8 @@ _PATH_SAFE: Final = "/:@!$&'()*+,;=~"
 class ModelApplication:
     """Serves one model under any prefix.
 
-    A POST is a use: it wakes the engine and restarts the idle clock, unless it is a probe. Every
-    other method is a question: it does neither, and gets 503 from an engine that is not awake.
+    A POST is a use: it wakes the engine and restarts the idle clock, unless it is a probe. A GET is
+    a question: it does neither, and gets 503 where only an engine that sleeps could answer.
     """
 
     def __init__(
@@ -79,8 +80,12 @@ class ModelApplication:
         try:
             if scope["method"] == "POST":
                 await self._use(path, scope, receive, send)
-            else:
+            elif scope["method"] in _QUESTIONS:
                 await self._question(path, scope, receive, send)
+            else:
+                raise RequestError(
+                    405, Reason.WRONG_ENDPOINT, f"{scope['method']} {path} is not served here."
+                )
         except RequestError as error:
             self._instruments.request(error.status)
             await send_error(send, error)

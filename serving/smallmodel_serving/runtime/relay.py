@@ -26,6 +26,13 @@ _HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     )
 )
+# llama.cpp makes a stream with this header resumable, and goes on when its client leaves.
+_RESUMABLE: Final = b"x-conversation-id"
+_NOT_SENT: Final = _HOP_BY_HOP | {_RESUMABLE}
+# The server in front writes its own.
+_NOT_RETURNED: Final = _HOP_BY_HOP | {b"date", b"server"}
+# What `curl -d` says of any body. llama.cpp takes 8 KiB of it, vLLM none; both read JSON only.
+_FORM: Final = b"application/x-www-form-urlencoded"
 # aiohttp adds these by itself; a relay forwards what the client sent, and no more.
 _NEVER_ADDED: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
@@ -100,7 +107,7 @@ class Relay:
             head = [
                 (name.lower(), value)
                 for name, value in response.raw_headers
-                if name.lower() not in _HOP_BY_HOP
+                if name.lower() not in _NOT_RETURNED
             ]
             await send({"type": "http.response.start", "status": response.status, "headers": head})
             async for chunk in response.content.iter_any():
@@ -116,9 +123,9 @@ class Relay:
         if query:
             url = f"{url}?{query.decode('latin-1')}"
         headers = [
-            (name.decode("latin-1"), value.decode("latin-1"))
+            (name.decode("latin-1"), _as_json(name, value).decode("latin-1"))
             for name, value in scope["headers"]
-            if name not in _HOP_BY_HOP
+            if name not in _NOT_SENT
         ]
         try:
             return await self._session.request(
@@ -134,3 +141,10 @@ class Relay:
                 Reason.ENGINE_DIED,
                 f"The engine did not answer ({type(error).__name__}: {error}); try again.",
             ) from error
+
+
+def _as_json(name: bytes, value: bytes) -> bytes:
+    """Return a header's value, with a form's content type replaced: the body is JSON anyway."""
+    if name == b"content-type" and value.startswith(_FORM):
+        return b"application/json"
+    return value

@@ -212,7 +212,7 @@ async def test_a_model_that_could_not_rest_in_time_goes_on(upstream: Upstream) -
     assert "sleep" not in engine.log
 
 
-@pytest.mark.parametrize("path", ["/v1/hang", "/v1/stream"])
+@pytest.mark.parametrize("path", ["/v1/hang", "/v1/flow"])
 async def test_a_client_that_leaves_closes_the_connection_to_the_engine(
     upstream: Upstream, path: str
 ) -> None:
@@ -242,7 +242,7 @@ async def test_a_stream_arrives_piece_by_piece(upstream: Upstream) -> None:
     server, engine = upstream
     async with (
         running_replica(model_args(), lambda: engine) as replica,
-        replica.http.post("/v1/stream") as response,
+        replica.http.post("/v1/flow") as response,
     ):
         assert response.content_type == "text/event-stream"
         assert await response.content.readuntil(b"\n\n") == b"data: one\n\n"
@@ -306,3 +306,25 @@ async def test_an_engine_that_died_gives_a_clear_error_and_fails_the_health_chec
         assert (status, answer["error"]["code"]) == (503, "EngineDied")
         engine.dead = True
         assert not replica.lifecycle.alive()
+
+
+async def test_a_plain_curl_body_is_json_to_the_engine(upstream: Upstream) -> None:
+    server, engine = upstream
+    form = {"content-type": "application/x-www-form-urlencoded", "x-conversation-id": "mine"}
+    async with running_replica(model_args(), lambda: engine) as replica:
+        assert (await post(replica, headers=form))[0] == 200
+    seen = next(headers for path, headers, _ in server.seen if path == CHAT)
+    sent = {name.lower(): value for name, value in seen.items()}
+    assert sent["content-type"] == "application/json"
+    # With it, llama.cpp would go on when the client leaves.
+    assert "x-conversation-id" not in sent
+
+
+async def test_the_engines_administration_is_not_reachable(upstream: Upstream) -> None:
+    server, engine = upstream
+    async with running_replica(model_args(), lambda: engine) as replica:
+        for path in ("/slots/0?action=erase", "/lora-adapters", "/props", "/v1/stream"):
+            assert (await post(replica, path))[0] == 404
+        async with replica.http.delete("/v1/stream?conv_id=1") as response:
+            assert response.status == 405
+    assert {path for path, _, _ in server.seen} <= {"/metrics"}
