@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from smallmodel_operator.api.modelcard import Evidence
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.catalog.resolve import resolve
@@ -242,6 +244,27 @@ def test_the_worked_example_of_sizing_is_what_slm_plan_prints(
     assert main([*arguments, "-o", "json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert yaml.safe_load(shown.text)["memory"] == printed["models"][0]["memory"]
+
+
+def test_the_readme_counts_the_cards_as_they_are() -> None:
+    cards = fetch_bundled_cards().cards
+    tried = Counter(card.spec.evidence for card in cards)
+    words = " ".join(text_of(ROOT / "README.md").split())
+    assert f"of {len(cards)} model cards" in words
+    assert tried[Evidence.SERVED] == tried[Evidence.CONVERTED] == 1
+    assert (
+        f"one is served by the tests, one was converted by us, {tried[Evidence.DECLARED]} repeat"
+        in words
+    )
+
+
+def test_each_variable_that_is_read_is_on_its_page() -> None:
+    page = text_of(DOCS / "reference" / "environment.md")
+    code = [*(ROOT / "operator").rglob("*.py"), *(ROOT / "serving").rglob("*.py")]
+    asked = re.compile(r'(?:environ\.get|_xdg)\("(\w+)"|"(SMALLMODEL_\w+)"')
+    read = {first or second for path in code for first, second in asked.findall(text_of(path))}
+    assert {"XDG_CACHE_HOME", "SMALLMODEL_RUN_ID", "HF_ENDPOINT"} <= read
+    assert {variable for variable in read if f"`{variable}`" not in page} == set()
 
 
 def test_the_metrics_page_has_each_metric_that_a_replica_makes() -> None:
