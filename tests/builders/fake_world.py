@@ -29,6 +29,8 @@ class FakeWorld:
     """For the next probes, then good ones."""
     broken: set[str] = field(default_factory=set)
     """Models whose application Serve cannot start."""
+    deploying: bool = False
+    """True: Serve calls every application deploying, as while any of them changes."""
     engines: dict[str, EngineReport] = field(default_factory=dict)
     pools: list[Pool] = field(default_factory=list)
     gateways: list[tuple[GatewayModel, ...]] = field(default_factory=list)
@@ -58,8 +60,8 @@ class FakeWorld:
     def _application(self, name: str) -> ServedApplication:
         broken = name in self.broken
         return ServedApplication(
-            status="DEPLOY_FAILED" if broken else "RUNNING",
-            healthy=not broken,
+            status="DEPLOY_FAILED" if broken else "DEPLOYING" if self.deploying else "RUNNING",
+            healthy=not broken and not self.deploying,
             failed=broken,
             replicas=0 if broken else 1,
             deployed_at=time.time() + 1,

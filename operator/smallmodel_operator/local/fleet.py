@@ -144,14 +144,7 @@ class Fleet:
             tracked.engine = EngineState(report.state) if report else None
             tracked.engine_message = report.message if report else ""
             if tracked.deployment is not None and served is not None:
-                tracked.deployment = Deployment(
-                    serving_hash=tracked.deployment.serving_hash,
-                    healthy=served.healthy and served.deployed_at >= tracked.applied_at,
-                    failed=served.failed,
-                    replicas=served.replicas,
-                    message=served.message,
-                )
-                tracked.was_served = tracked.was_served or tracked.deployment.healthy
+                tracked.see(served)
             self._refresh(tracked)
         await self._write_routes()
         async with self._seen:
@@ -225,6 +218,7 @@ class Fleet:
         tracked.applied_at = time.time() if restarts else tracked.applied_at
         await self._write_pool()
         if restarts:
+            tracked.running_hash = None
             tracked.deployment = Deployment(
                 serving_hash=wanted, healthy=False, failed=False, replicas=0
             )

@@ -9,6 +9,7 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.options import ResolvedModel, ResolveError
 from smallmodel_operator.local.events import ModelEvent
+from smallmodel_operator.local.ray_serve import ServedApplication
 from smallmodel_operator.local.state import ModelReport, OptionReport, SizeReport
 from smallmodel_operator.placement.placement import Placement, Unplaced
 from smallmodel_operator.plan.gateway.values import Unavailable
@@ -44,6 +45,8 @@ class TrackedModel:
     deployment: Deployment | None = None
     was_served: bool = False
     """True: Serve had the model running once, and holds requests while it is restarted."""
+    running_hash: str | None = None
+    """The serving hash that Serve has running, as far as was seen."""
     engine: EngineState | None = None
     engine_message: str = ""
     probe: Probe | None = None
@@ -61,6 +64,27 @@ class TrackedModel:
     def state(self) -> State:
         """One word for people."""
         return state(self.status)
+
+    def see(self, served: ServedApplication) -> None:
+        """Take what Serve says of the application that it was given.
+
+        Serve calls every application deploying while any of them changes. One that it had running
+        with these arguments runs on meanwhile.
+        """
+        if self.deployment is None:
+            raise ValueError(f"{self.name} was never given to Serve")
+        given = self.deployment.serving_hash
+        started = served.healthy and served.deployed_at >= self.applied_at
+        goes_on = given == self.running_hash and not served.failed
+        self.deployment = Deployment(
+            serving_hash=given,
+            healthy=started or goes_on,
+            failed=served.failed,
+            replicas=served.replicas,
+            message=served.message,
+        )
+        if started:
+            self.was_served, self.running_hash = True, given
 
     def refresh(self, url: str, now: str) -> bool:
         """Make the status anew, and return whether a fact changed.

@@ -150,6 +150,21 @@ async def test_a_new_bound_is_neither_verified_again_nor_restarted() -> None:
     assert tracked(fleet, "chat").status.observed_generation == 2
 
 
+async def test_a_model_stays_ready_while_serve_deploys_another() -> None:
+    world = FakeWorld()
+    async with running(world) as fleet:
+        await fleet.accept(of(manifest("old")))
+        await until(lambda: tracked(fleet, "old").state is State.READY)
+        world.deploying = True
+        await fleet.accept(of(manifest("old"), manifest("new")))
+        await until(lambda: pool_of(world) == {"old", "new"})
+        await fleet.observe()
+        assert tracked(fleet, "old").state is State.READY
+        assert tracked(fleet, "new").state is State.STARTING
+        world.deploying = False
+        await until(lambda: tracked(fleet, "new").state is State.READY)
+
+
 async def test_a_changed_context_is_verified_again() -> None:
     world = FakeWorld()
     async with running(world) as fleet:
