@@ -151,6 +151,8 @@ def serve_environment(
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": paths.folder,
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": paths.server_state,
         "RAY_SERVE_HAPROXY_SOCKET_PATH": paths.admin_socket,
+        # Answers requests that are held for a model of which no replica comes up.
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "smallmodel_serving.runtime.guard:middlewares",
     }
     variables = texts | {name: str(number) for name, number in numbers.items()}
     return tuple(sorted(variables.items()))

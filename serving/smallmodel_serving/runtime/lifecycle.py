@@ -218,7 +218,7 @@ class Lifecycle:
             reason=failure.reason if failure else None,
             message=failure.message if failure else "",
             load_seconds=round(self._load_seconds, 3),
-            threads=self._engine.threads if self._engine else None,
+            threads=self._engine.threads if self._engine and self._state is State.AWAKE else None,
         )
 
     def health(self) -> dict[str, object]:

@@ -65,5 +65,9 @@ def test_every_port_and_path_of_serve_is_the_runs_own() -> None:
         ("RAY_SERVE_HAPROXY_STATS_PORT", "2"),
         ("RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S", "631"),
         ("RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S", "631"),
+        (
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
+            "smallmodel_serving.runtime.guard:middlewares",
+        ),
         ("RAY_SERVE_PORT_QUARANTINE_S", "661"),
     )
