@@ -69,6 +69,8 @@ def set_environment(variables: Mapping[str, str]) -> None:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_DEDUP_LOGS": "0",
             "RAY_SERVE_LOG_TO_STDERR": "0",
+            # Each of Ray's processes has tens of threads, and by default an arena for each.
+            "MALLOC_ARENA_MAX": "2",
         }
     )
 
@@ -100,7 +102,23 @@ def start_ray(settings: RaySettings) -> Path:
         raise StackFailed(
             f"Ray did not start: {error}; its logs lie in {settings.folder}"
         ) from error
+    _end_idle_helpers(keep_dashboard=settings.dashboard_port is not None)
     return settings.folder / "session_latest" / "logs"
+
+
+def _end_idle_helpers(*, keep_dashboard: bool) -> None:
+    """End those of Ray's processes that have nothing to do on one machine.
+
+    They are the autoscaler's monitor (there are no nodes to add), the log monitor (nothing is
+    logged to the driver) and the head of the dashboard where nobody asked for one. Together they
+    hold some 300 MB; `ray.init` has no switch for them.
+    """
+    from ray._private.worker import _global_node
+
+    _global_node.kill_monitor()
+    _global_node.kill_log_monitor()
+    if not keep_dashboard:
+        _global_node.kill_dashboard()
 
 
 def start_serve(config: str) -> None:
