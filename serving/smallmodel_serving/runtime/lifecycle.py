@@ -177,6 +177,8 @@ class Lifecycle:
         """Take another idle timeout, or stay awake from now on."""
         self._tuning = tuning
         self._retuned.set()
+        if tuning.keep_awake and self._state is State.ASLEEP:
+            self._wake()
         self._spawn(self._memory.keep_awake(tuning.keep_awake))
 
     async def stop(self) -> None:
@@ -308,11 +310,11 @@ class Lifecycle:
                 return
             self._become(State.LOADING)
             try:
-                began = self._clock()
                 if self._engine is None:
                     self._engine = await asyncio.to_thread(self._new_engine)
                 engine = self._engine
                 others = await self._memory.acquire()
+                began = self._clock()
                 await asyncio.to_thread(engine.start, others)
                 self._load_seconds = self._clock() - began
                 await self._observer.loaded(engine.address, self._load_seconds)
@@ -350,8 +352,12 @@ class Lifecycle:
                 return
             # From here nobody enters: who comes now waits for the lock, and then wakes it.
             self._become(State.ASLEEP)
-            await self._observer.before_sleep(engine.address)
-            await asyncio.to_thread(engine.sleep)
+            try:
+                await self._observer.before_sleep(engine.address)
+                await asyncio.to_thread(engine.sleep)
+            except Exception:
+                # The next request loads anew; held requests must not wait for this one.
+                _log.exception("%s did not fall asleep in order", self._args.name)
             await self._memory.release()
             self._quiet.set()
             _log.info("%s is asleep", self._args.name)
