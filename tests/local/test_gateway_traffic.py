@@ -37,7 +37,7 @@ class TestErrorsOfOthers:
         [
             (408, "Request timeout", "timeout_error", "request_timeout"),
             (429, "Request dropped due to backpressure", "rate_limit_error", "rate_limit_exceeded"),
-            (500, "Internal Server Error", "server_error", "internal_error"),
+            (500, "KeyError: 'x'", "server_error", "internal_error"),
             (503, "Service Unavailable", "server_error", "service_unavailable"),
             (404, "Path '/chat' not found.", "invalid_request_error", "not_found"),
             (418, "a teapot", "invalid_request_error", None),
@@ -70,6 +70,16 @@ class TestErrorsOfOthers:
         gateway.upstream.answer = plain(500, text)
 
         assert (await gateway.ask(CHAT)).error["message"] == message
+
+    async def test_a_replica_that_ended_without_an_answer_is_worth_asking_again(
+        self, gateway: RunningGateway
+    ) -> None:
+        gateway.upstream.answer = plain(500, "Internal Server Error")
+        reply = await gateway.ask(CHAT)
+
+        assert reply.status == 503
+        assert reply.headers["retry-after"] == "5"
+        assert reply.error["code"] == "EngineDied"
 
     async def test_serves_timeout_does_not_name_the_limit_of_the_whole_pool(
         self, gateway: RunningGateway

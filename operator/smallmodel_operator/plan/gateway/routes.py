@@ -30,6 +30,7 @@ def build_routes(models: Sequence[GatewayModel], *, with_metrics: bool) -> Messa
     routes: list[Message] = [
         _exact("/", replies.welcome(models)),
         _exact("/health", replies.healthy()),
+        _exact("/v1/health", replies.healthy()),
         _exact("/v1/models", replies.model_list(models)),
         *(_exact(f"/v1/models/{model.name}", replies.one_model(model.name)) for model in models),
         _prefix("/v1/models/", replies.unknown_model_id(models)),
@@ -65,6 +66,7 @@ def _by_path(model: GatewayModel) -> list[Message]:
     }
     return [
         _exact(f"/{model.name}/health", health),
+        _exact(f"/{model.name}/v1/health", health),
         _exact(f"/{model.name}/v1/models", replies.model_list([model])),
         _exact(f"/{model.name}/v1/models/{model.name}", replies.one_model(model.name)),
         _prefix(f"/{model.name}/v1/models/", replies.unknown_model_id([model])),

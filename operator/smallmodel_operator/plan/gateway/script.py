@@ -7,6 +7,7 @@ off the model's name, and to put errors of other programs into OpenAI's form.
 from typing import Final
 
 from smallmodel_operator.api.base import human_bytes
+from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import RETRY_AFTER_SECONDS
 
 _SCRIPT: Final = r"""
@@ -84,11 +85,20 @@ function envoy_on_response(handle)
     return
   end
   local number = tonumber(status)
+  local code = nil
+  -- HAProxy's page for a replica that ended without an answer: Ray makes it 500, but asking again
+  -- helps, so it is 503. Serve's own pages have a charset in their type.
+  if number == 500 and content_type == "text/plain" and text == "Internal Server Error" then
+    number, code = 503, "@DIED@"
+    text = "The model's replica ended before it answered. It is being replaced: ask again."
+    headers:replace(":status", "503")
+    headers:replace("retry-after", "@RETRY@")
+  end
   local kind = KINDS[number] or {number < 500 and "invalid_request_error" or "server_error"}
   headers:replace("content-type", "application/json")
   body:setBytes('{"error":{"message":' .. quoted(message_of(text, status))
     .. ',"type":' .. quoted(kind[1]) .. ',"param":null,"code":'
-    .. (kind[2] and quoted(kind[2]) or "null") .. '}}\n')
+    .. ((code or kind[2]) and quoted(code or kind[2]) or "null") .. '}}\n')
 end
 """
 
@@ -99,5 +109,6 @@ def build_script(body_limit: int) -> str:
         _SCRIPT.strip()
         .replace("@LIMIT@", human_bytes(body_limit))
         .replace("@RETRY@", str(RETRY_AFTER_SECONDS))
+        .replace("@DIED@", Reason.ENGINE_DIED)
         + "\n"
     )
