@@ -48,10 +48,11 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--page",
-        nargs="?",
-        const="",
+        nargs="*",
+        type=Path,
         metavar="RESULTS",
-        help="measure nothing; write docs/reference/performance.md from a file, or the newest",
+        help="measure nothing; write docs/reference/performance.md from files of results, of which "
+        "the last that has a measurement counts, or from the newest",
     )
     arguments = parser.parse_args(given)
     if arguments.runs < 1:
@@ -64,7 +65,7 @@ async def _measure(measurement: Measurement, bench: Bench) -> Report:
     load = host.load_average()
     if load > _BUSY_LOAD:
         _console.print(f"    the machine is busy: its load average is {load:.1f}")
-    began = time.monotonic()
+    began, taken_at = time.monotonic(), _now()
     try:
         report = await measurement.measure(bench)
     except Exception as error:
@@ -73,7 +74,14 @@ async def _measure(measurement: Measurement, bench: Bench) -> Report:
         told = f"{type(error).__name__}: {error}"
         report = Report(name=measurement.name, about=measurement.about, error=told)
     seconds = time.monotonic() - began
-    report = report.model_copy(update={"seconds": seconds, "load_before": load})
+    report = report.model_copy(
+        update={
+            "taken_at": taken_at,
+            "commit": host.commit(),
+            "seconds": seconds,
+            "load_before": load,
+        }
+    )
     _show(report)
     return report
 
@@ -112,13 +120,12 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> Results:
         folder=folder,
         say=lambda text: _console.print(f"    {text}", markup=False),
     )
-    taken_at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    taken_at = _now()
     _console.print("The clients share the cores with what they measure.")
     chosen = [m for m in MEASUREMENTS if not arguments.only or m.name in arguments.only]
     reports = [await _measure(measurement, bench) for measurement in chosen]
     return Results(
         taken_at=taken_at,
-        commit=host.commit(),
         runs=bench.runs,
         quick=bench.quick,
         host=host.observe_host(),
@@ -126,12 +133,16 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> Results:
     )
 
 
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def main(given: Sequence[str]) -> int:
     """Run; return 0 when everything was measured, whether or not its target was met."""
     arguments = _arguments(given)
     if arguments.page is not None:
         try:
-            written = store.write_page(Path(arguments.page) if arguments.page else None)
+            written = store.write_page(arguments.page)
         except store.PageError as error:
             _console.print(f"bench: {error}", markup=False)
             return 1

@@ -1,5 +1,6 @@
 """Results on disk, and the reference page that is written from them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,20 @@ def load(path: Path) -> Results:
     return Results.model_validate_json(path.read_text(encoding="utf-8"))
 
 
+def merged(several: Sequence[Results]) -> Results:
+    """Return several results as one: of each measurement the last, in the order of the first.
+
+    Raises:
+        PageError: They are of different machines, or of different numbers of runs.
+    """
+    last = several[-1]
+    settings = (last.host, last.runs, last.quick)
+    if any((one.host, one.runs, one.quick) != settings for one in several):
+        raise PageError("the results differ in machine, packages or runs; measure all of it anew")
+    reports = {report.name: report for one in several for report in one.reports}
+    return last.model_copy(update={"reports": tuple(reports.values())})
+
+
 def newest(folder: Path = RESULTS) -> Path:
     """Return the file of the last results.
 
@@ -56,12 +71,12 @@ def with_results(page: str, results: Results) -> str:
     return f"{before}{_BEGIN}\n\n{markdown(results)}\n{_END}{after}"
 
 
-def write_page(source: Path | None) -> Path:
-    """Write the reference page from a file of results, or from the newest.
+def write_page(sources: Sequence[Path]) -> Path:
+    """Write the reference page from files of results, or from the newest.
 
     Raises:
-        PageError: There are no results, or the page lacks a mark.
+        PageError: There are no results, they do not fit together, or the page lacks a mark.
     """
-    results = load(source or newest())
+    results = merged([load(source) for source in sources or [newest()]])
     PAGE.write_text(with_results(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
     return PAGE

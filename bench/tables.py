@@ -88,9 +88,9 @@ def _host(results: Results) -> str:
         " It was a quick run, whose loads are too short to be relied on." if results.quick else ""
     )
     return (
-        f"Measured at {results.taken_at} at commit `{results.commit}` on {host.cores} cores "
-        f"({host.processor}), {host.memory_bytes / 2**30:.0f} GiB, Linux {host.kernel}, "
-        f"Python {host.python}; {packages}. Each figure has {results.runs} runs.{quick}"
+        f"Measured on {host.cores} cores ({host.processor}), {host.memory_bytes / 2**30:.0f} GiB, "
+        f"Linux {host.kernel}, Python {host.python}; {packages}. Each figure has {results.runs} "
+        f"runs.{quick}"
     )
 
 
@@ -106,6 +106,6 @@ def _section(report: Report) -> Iterator[str]:
         yield markdown_table(breakdown.columns, breakdown.rows)
     yield from report.notes
     yield (
-        f"It took {report.seconds:.0f} s; the machine's load average was "
-        f"{report.load_before:.1f} when it began."
+        f"Begun at {report.taken_at} at commit `{report.commit}`; it took {report.seconds:.0f} s. "
+        f"The machine's load average was {report.load_before:.1f} before."
     )

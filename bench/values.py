@@ -51,6 +51,10 @@ class Report(ApiModel):
     name: str
     about: str
     """What was done, in sentences."""
+    taken_at: str = ""
+    """When it began, as RFC 3339."""
+    commit: str = ""
+    """What was measured, with `-dirty` where files differed from it."""
     seconds: float = 0.0
     """How long it took."""
     load_before: float = 0.0
@@ -77,9 +81,7 @@ class Results(ApiModel):
     """One run of the benchmark."""
 
     taken_at: str
-    """RFC 3339."""
-    commit: str
-    """With `-dirty` where files differed from it."""
+    """When it began, as RFC 3339."""
     runs: int
     quick: bool
     host: Host

@@ -62,11 +62,16 @@ async def test_a_connection_that_the_server_closed_is_opened_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhi", b"nonsense\r\n\r\n"]
+    ("answer", "why"),
+    [
+        (b"", "closed by the server"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhi", "closed by the server"),
+        (b"nonsense\r\n\r\n", "is not HTTP"),
+    ],
 )
-async def test_an_answer_that_is_not_whole_is_lost(answer: bytes) -> None:
+async def test_an_answer_that_is_not_whole_is_lost(answer: bytes, why: str) -> None:
     async with server(answer) as url:
-        with pytest.raises(LostError):
+        with pytest.raises(LostError, match=why):
             await Client(url).post("/x", b"")
 
 
@@ -86,6 +91,7 @@ def test_tokens_are_counted_by_what_the_answer_says() -> None:
     assert completion_tokens(usage) == 7
     assert completion_tokens(event(content="a") + b"data: " + usage + b"\n\ndata: [DONE]\n\n") == 7
     assert completion_tokens(event(content="a")) == 0
+    assert completion_tokens(b"") == 0
 
 
 def test_the_first_token_is_the_first_text_and_not_the_role() -> None:

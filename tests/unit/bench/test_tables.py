@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.store import PageError, load, newest, save, with_results
+from bench.store import PageError, load, merged, newest, save, with_results
 from bench.tables import markdown, markdown_table, number, quantity, rows
 from bench.values import Bound, Breakdown, Figure, Host, Judge, Report, Results, Target
 
@@ -21,7 +21,6 @@ def report(*figures: Figure, **changed: Any) -> Report:
 def results(*reports: Report, quick: bool = False) -> Results:
     return Results(
         taken_at="2026-11-24T10:00:00Z",
-        commit="abc",
         runs=5,
         quick=quick,
         host=Host(
@@ -44,6 +43,7 @@ def results(*reports: Report, quick: bool = False) -> Results:
         (1.0, "1"),
         (2.346, "2.35"),
         (12.63, "12.6"),
+        (123.4, "123"),
         (1263.4, "1,263"),
         (-0.5, "-0.500"),
         (200, "200"),
@@ -74,11 +74,18 @@ def test_a_row_says_what_was_asked_and_what_came() -> None:
         runs=(0, 2, 1),
         target=Target(bound=Bound.AT_MOST, value=0, judge=Judge.SUM),
     )
+    worst = Figure(
+        name="slowest",
+        unit="s",
+        runs=(1, 6),
+        target=Target(bound=Bound.AT_MOST, value=5, judge=Judge.WORST),
+    )
     free = Figure(name="awake", unit="s", runs=(0.25,))
-    assert list(rows(report(met, missed, lost, free))) == [
+    assert list(rows(report(met, missed, lost, worst, free))) == [
         ("asleep", "≤ 1 s", "0.700 s", "0.500 to 0.900", "met"),
         ("rate", "≥ 1,000 /s", "850 /s", "800 to 900", "missed by 15 %"),
         ("lost", "≤ 0 (sum)", "1", "0 to 2", "missed with 3"),
+        ("slowest", "≤ 5 s (worst)", "3.50 s", "1 to 6", "missed with 6 s"),
         ("awake", "", "0.250 s", "0.250 to 0.250", ""),
     ]
 
@@ -123,6 +130,19 @@ def test_only_what_is_between_the_marks_is_written_anew() -> None:
 def test_a_page_without_its_marks_is_refused(page: str) -> None:
     with pytest.raises(PageError, match="the page needs the lines"):
         with_results(page, results(report()))
+
+
+def test_of_several_results_the_last_of_each_measurement_counts() -> None:
+    first = results(report(name="start"), report(name="wake", seconds=1))
+    second = results(report(name="wake", seconds=2), report(name="cycles"))
+    names = [(one.name, one.seconds) for one in merged([first, second]).reports]
+    assert names == [("start", 0), ("wake", 2), ("cycles", 0)]
+
+
+@pytest.mark.parametrize("changed", [{"runs": 3}, {"quick": True}])
+def test_results_that_were_taken_otherwise_are_not_put_together(changed: Any) -> None:
+    with pytest.raises(PageError, match="measure all of it anew"):
+        merged([results(report()).model_copy(update=changed), results(report())])
 
 
 def test_saved_results_are_read_back_and_the_newest_is_found(tmp_path: Any) -> None:
