@@ -69,8 +69,9 @@ def test_vllm_reads_every_argument_as_it_was_meant(machine: Any) -> None:
     assert arguments.served_model_name == ["chat"]
     assert arguments.max_model_len == 1024
     assert arguments.max_num_seqs == 8
-    # 8 sequences of 1024 tokens, 30 layers with 3 heads of 64 for keys and values, 2 bytes each.
-    assert arguments.kv_cache_memory_bytes == 8 * 1024 * 30 * 3 * 64 * 2 * 2
+    # 8 sequences of 1024 tokens and a block of 128, 30 layers with 3 heads of 64 for keys and
+    # values, 2 bytes each.
+    assert arguments.kv_cache_memory_bytes == (8 * 1024 + 128) * 30 * 3 * 64 * 2 * 2
 
 
 def test_no_argument_is_given_twice() -> None:

@@ -22,6 +22,7 @@ from builders.vllm_models import WITHOUT_ACCELERATOR, planned_for
 from smallmodel_operator.api.serving import ModelArgs, VllmArgs
 from smallmodel_serving.runtime.lifecycle import State
 from smallmodel_serving.runtime.vllm import VllmEngine
+from support.shared_memory import shared_memory
 
 pytestmark = [
     pytest.mark.vllm,
@@ -91,12 +92,6 @@ def engine_processes() -> list[psutil.Process]:
     """The processes that vLLM computes in: they are named after it."""
     children = psutil.Process().children(recursive=True)
     return [child for child in children if child.name().startswith("VLLM")]
-
-
-def shared_memory() -> set[Path]:
-    """The files in shared memory that the engine's processes have open."""
-    maps = "".join(Path(f"/proc/{process.pid}/maps").read_text() for process in engine_processes())
-    return {Path(name) for name in re.findall(r" (/dev/shm/\S+)$", maps, re.MULTILINE)}
 
 
 async def test_a_request_that_comes_while_the_model_loads_is_held_and_answered(
@@ -174,7 +169,7 @@ async def test_an_idle_model_ends_its_engine_and_starts_it_again_for_the_next_re
     replica: RunningReplica,
 ) -> None:
     """vLLM cannot sleep on a CPU, so that nothing but its end gives the memory back."""
-    shared = shared_memory()
+    shared = shared_memory(process.pid for process in engine_processes())
     assert shared != set()
     replica.lifecycle.tune(model_tuning(idle_timeout=0.2))
     await wait_until(lambda: replica.lifecycle.state is State.ASLEEP, within=30)
@@ -200,3 +195,4 @@ async def test_a_dead_engine_is_seen_and_answers_with_an_error_instead_of_silenc
 
     assert status >= 500
     await wait_until(lambda: not replica.lifecycle.alive(), within=10)
+    await replica.lifecycle.stop()

@@ -25,8 +25,8 @@ LLAMA_CPP_UBATCH: Final = 512
 """Tokens that llama.cpp computes in one step (its own default for `ubatch-size`)."""
 VLLM_SEQUENCES: Final = 8
 """Full sequences that the KV pool of vLLM has room for, unless `max-num-seqs` says otherwise."""
-VLLM_BLOCK: Final = 16
-"""Tokens in one KV block of vLLM on an accelerator."""
+VLLM_BLOCK: Final = 128
+"""Tokens in one KV block of vLLM on a CPU; on an accelerator 16, of which this is a multiple."""
 
 SERVE_REPLICA_PROCESS: Final = 200 * MIB
 """Unique memory of a resting Ray Serve replica with the engine imported and no model.
@@ -34,11 +34,12 @@ SERVE_REPLICA_PROCESS: Final = 200 * MIB
 Measured with Ray 2.60 and Python 3.11 on Linux x86_64: a pool grows by about 0.2 GiB with each
 small model that sleeps in it.
 """
-VLLM_CPU_PROCESS: Final = 768 * MIB
+VLLM_CPU_PROCESS: Final = 1024 * MIB
 """What vLLM holds on a CPU beyond the formula for a device.
 
-Measured with vllm-cpu 0.32 and SmolLM2-135M in bf16 with a KV pool of 1 GiB: 3.0 GB unique, where
-the formula says 2.35 GiB without this.
+Measured with vllm-cpu 0.32 and SmolLM2-135M in bf16 with 8 sequences of 1024 tokens: the replica
+and vLLM's two processes have 2497 MiB unique, where the formula says 1563 MiB without this.
+`tests/vllm/test_slm_up.py` measures it again.
 """
 
 # What llama.cpp holds besides weights and KV cache, fitted to the buffers that it logs for seven
@@ -133,7 +134,8 @@ def vllm_size(architecture: Architecture, task: Task, variant: Variant, load: Lo
     """
     weights = weight_bytes(architecture, variant)
     per_token = kv_bytes_per_token(architecture, task, load.kv_element_bytes)
-    blocks = -(-vllm_pool_tokens(load) // VLLM_BLOCK)
+    # One block is vLLM's own. Without it a pool of one full context is refused at the start.
+    blocks = -(-vllm_pool_tokens(load) // VLLM_BLOCK) + 1
     return Size(
         weights=weights,
         kv_cache=per_token * blocks * VLLM_BLOCK,

@@ -5,10 +5,14 @@ holds on a command line holds here.
 """
 
 import asyncio
+import contextlib
+import multiprocessing
 import os
+import re
 import socket
 import threading
 from concurrent.futures import Future
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +20,8 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import ModelArgs, VllmArgs
 from smallmodel_serving.runtime.engine import EngineError, check_weights
 
-_END_SECONDS: Final = 20.0
-"""What vLLM's processes get to end by themselves before they are killed; on two busy cores
-they need 12."""
-_WORKER_GRACE: Final = "VLLM_WORKER_SHUTDOWN_TIMEOUT_SECONDS"
-"""What the engine waits for its workers. In 0.32 a worker on the CPU never ends when it is told
-to, so that all of it is lost before the engine kills it, 4 seconds later."""
+_SHARED_MEMORY: Final = re.compile(r" /dev/shm/(psm_\S+)$", re.MULTILINE)
+"""Shared memory in a process's maps, by the name that Python gave it."""
 
 
 class VllmEngine:
@@ -62,7 +62,7 @@ class VllmEngine:
             self._napping = False
             return
         check_weights(Path(self._args.weights), self._args.sha256)
-        os.environ.update({_WORKER_GRACE: "0", **self._options.environment})
+        os.environ.update(self._options.environment)
         ready: Future[None] = Future()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._live(ready)), name="vllm", daemon=True
@@ -96,7 +96,9 @@ class VllmEngine:
         self._thread = self._loop = self._end = self._client = None
         self._napping = False
         if thread is not None and loop is not None and end is not None:
-            loop.call_soon_threadsafe(end.set)
+            # The loop is closed where the engine died and its server ended with it.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(end.set)
             thread.join()
 
     def alive(self) -> bool:
@@ -149,9 +151,34 @@ class VllmEngine:
                 await asyncio.wait((serving, ending), return_when=asyncio.FIRST_COMPLETED)
                 server.should_exit = True
                 await serving
-            # Left to itself it kills the engine at once, which leaves its shared memory behind
-            # for as long as this process lives.
-            client.shutdown(timeout=_END_SECONDS)
+            _end_processes(client)
+
+
+def _end_processes(client: Any) -> None:
+    """Kill vLLM's processes, and free the memory that they share.
+
+    Told to end by themselves they take 12 seconds on two cores (0.32 waits 9 for a worker that
+    never ends), and a request that needs the memory waits 10. Killed, they leave their shared
+    memory behind for as long as this process lives.
+    """
+    children = multiprocessing.active_children()
+    maps = "".join(_maps_of(child.pid) for child in children)
+    client.shutdown(timeout=0)
+    for child in children:
+        child.join()
+    for name in sorted(set(_SHARED_MEMORY.findall(maps))):
+        with contextlib.suppress(FileNotFoundError):
+            left = SharedMemory(name)
+            left.close()
+            left.unlink()
+
+
+def _maps_of(pid: int | None) -> str:
+    try:
+        return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:
+        # It died, and the memory that it shared goes with this process.
+        return ""
 
 
 def parse_arguments(args: ModelArgs, options: VllmArgs) -> Any:

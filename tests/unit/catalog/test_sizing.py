@@ -88,6 +88,18 @@ def test_the_kv_pool_of_vllm_holds_one_full_context_and_eight_of_4096_tokens() -
     assert sizing.vllm_pool_tokens(Load(context_length=100_000, slots=8)) == 100_000
 
 
+@pytest.mark.parametrize(("context", "blocks"), [(1024, 9), (1000, 9), (1025, 10)])
+def test_the_kv_pool_of_vllm_is_in_whole_blocks_and_one_is_vllms_own(
+    context: int, blocks: int
+) -> None:
+    shape = architecture()
+    load = Load(context_length=context, slots=1)
+
+    size = sizing.vllm_size(shape, Task.CHAT, safetensors(), load)
+
+    assert size.kv_cache == blocks * 128 * sizing.kv_bytes_per_token(shape, Task.CHAT)
+
+
 def test_vllm_on_a_cpu_needs_its_process_too() -> None:
     load = Load(context_length=2048, slots=8)
     size = sizing.vllm_size(architecture(), Task.CHAT, safetensors(), load)
