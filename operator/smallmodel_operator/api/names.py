@@ -6,26 +6,13 @@ from typing import Final, Literal
 GROUP: Final = "smallmodel.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final[Literal["smallmodel.dev/v1alpha1"]] = "smallmodel.dev/v1alpha1"
-MANAGED_BY: Final = "smallmodel-operator"
 
 # A RayService's name may have 47 characters, and `-` with a hash of five is appended to ours.
 SMALLMODEL_NAME_MAX: Final = 40
 INDEX_APPLICATION: Final = "_index"
 """Serve's always healthy application; no SmallModel can have this name (`patterns.NAME`)."""
 
-ANNOTATION_RE_RESOLVE: Final = f"{GROUP}/re-resolve"
-
 
 def short_hash(text: str, length: int = 8) -> str:
     """Return the first `length` hexadecimal digits of the text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def bounded(name: str, limit: int) -> str:
-    """Return `name`, or its head with a hash of the whole where it is longer than `limit`.
-
-    The hash keeps two long names apart that share their head.
-    """
-    if len(name) <= limit:
-        return name
-    return f"{name[: limit - 9].rstrip('-')}-{short_hash(name)}"

@@ -59,8 +59,8 @@ class Reason(StrEnum):
 EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.INVALID_MANIFEST: "The manifest is not valid YAML or breaks the schema. The message "
     "names the file, the line and the field.",
-    Reason.DUPLICATE_NAME: "Two manifests declare the same namespace and name. The first one read "
-    "is served; rename or delete the other.",
+    Reason.DUPLICATE_NAME: "Two manifests declare the same kind and name. The first one read is "
+    "used; rename or delete the other.",
     Reason.RESOLVED: "The card, the licence, the engine's options and the sizes are known.",
     Reason.UNKNOWN_MODEL: "`spec.model` names no ModelCard. The message lists the nearest names; "
     "`slm catalog list` prints all.",

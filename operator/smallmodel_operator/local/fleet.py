@@ -33,6 +33,7 @@ from smallmodel_operator.placement.machine import Machine
 from smallmodel_operator.placement.place import place
 from smallmodel_operator.placement.placement import Placement, Unplaced
 from smallmodel_operator.plan.build import build_model, serving_hash
+from smallmodel_operator.plan.diff import diff
 from smallmodel_operator.plan.gateway.values import GatewayModel, gateway_models
 from smallmodel_operator.plan.pool import PlannedModel, Pool
 from smallmodel_operator.status.observation import Deployment, EngineState, Probe
@@ -69,6 +70,7 @@ class Fleet:
         self._models: dict[str, TrackedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pool_written = asyncio.Lock()
+        self._pool = Pool(models=())
         self._routes_written = asyncio.Lock()
         self._routes: tuple[GatewayModel, ...] = ()
         self._one_probe = asyncio.Lock()
@@ -261,7 +263,11 @@ class Fleet:
 
     async def _write_pool(self) -> None:
         async with self._pool_written:
-            await self._world.apply_pool(Pool(models=self._planned()))
+            pool = Pool(models=self._planned())
+            for action in diff(self._pool, pool):
+                _LOG.info("%s %s: %s", action.model, action.change.lower(), action.reason)
+            await self._world.apply_pool(pool)
+            self._pool = pool
 
     def _planned(self) -> tuple[PlannedModel, ...]:
         return tuple(t.planned for t in self.models if t.planned is not None)

@@ -25,9 +25,6 @@ HARD_STOP_MARGIN: Final = 30
 PORT_MARGIN: Final = 30
 """Seconds between HAProxy's hard stop and the next use of a replica's port (Ray's own margin)."""
 
-CLUSTER_DRAIN: Final = 30.0
-"""Ray's default: time for the proxies of all nodes to learn that a replica goes."""
-
 LOCAL_DRAIN: Final = 5.0
 """One HAProxy on the same machine learns it within its reload, which takes under a second."""
 
