@@ -94,11 +94,22 @@ def end(processes: Iterable[psutil.Process], grace: float) -> None:
 
 
 def kill_descendants() -> None:
-    """Kill every process below this one, and those that they start meanwhile, at once."""
+    """Kill every process below this one, and those that they start meanwhile, at once.
+
+    Python's resource trackers get a moment more: they end by themselves when those whose shared
+    memory they keep are gone, and free it.
+    """
     while children := descendants():
-        for process in children:
+        for process in [child for child in children if not _is_tracker(child)] or children:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(children, timeout=2.0)
+
+
+def _is_tracker(process: psutil.Process) -> bool:
+    try:
+        return any("multiprocessing.resource_tracker" in word for word in process.cmdline())
+    except psutil.Error:
+        return False

@@ -111,3 +111,25 @@ def test_orphans_of_descendants_are_adopted_and_killed() -> None:
         check=False,
     )
     assert done.stdout == "True []\n", done.stderr
+
+
+def test_shared_memory_of_killed_descendants_is_freed() -> None:
+    program = (
+        "import subprocess, sys\n"
+        "from pathlib import Path\n"
+        "from smallmodel_operator.local import processes\n"
+        "child = 'import sys; from multiprocessing.shared_memory import SharedMemory;'\n"
+        "child += 'memory = SharedMemory(create=True, size=8); print(memory.name, flush=True);'\n"
+        "child += 'sys.stdin.read()'\n"
+        "pipe = subprocess.PIPE\n"
+        "started = subprocess.Popen([sys.executable, '-c', child], stdin=pipe, stdout=pipe)\n"
+        "memory = Path('/dev/shm') / started.stdout.readline().decode().strip()\n"
+        "assert memory.exists()\n"
+        "processes.adopt_orphans()\n"
+        "processes.kill_descendants()\n"
+        "print(memory.exists(), len(processes.descendants()))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=30
+    )
+    assert ended.stdout.split() == ["False", "0"]
