@@ -20,6 +20,12 @@ from smallmodel_operator.plan.build import build_model
 from smallmodel_operator.plan.pool import PlannedModel
 
 
+_READ_FROM_THE_FILE = (
+    "What these weights need is read from the file, and planned, when `slm up` has fetched it; "
+    "set spec.resources.memory to plan with a size of your own."
+)
+
+
 class MachineReport(ApiModel):
     """The machine that was planned for."""
 
@@ -94,9 +100,21 @@ class Planned:
     outcome: Placement | Unplaced | ResolveError
 
     @property
+    def waits_for_weights(self) -> bool:
+        """Whether only the weights can tell: a source has no card to read their size from."""
+        unknown = self.outcome
+        return (
+            self.model.spec.source is not None
+            and isinstance(unknown, ResolveError)
+            and unknown.reason is Reason.ARCHITECTURE_UNKNOWN
+        )
+
+    @property
     def refusal(self) -> Unplaced | ResolveError | None:
-        """Why it would not run; None where it would."""
-        return None if isinstance(self.outcome, Placement) else self.outcome
+        """Why it would not run; None where it would, or where that is not known yet."""
+        if self.waits_for_weights or isinstance(self.outcome, Placement):
+            return None
+        return self.outcome
 
     @property
     def for_pool(self) -> PlannedModel | None:
@@ -156,6 +174,14 @@ def _model_plan(planned: Planned) -> ModelPlan:
     refusals = planned.resolved.refusals if planned.resolved else ()
     if isinstance(outcome, Placement | Unplaced):
         refusals = (*refusals, *outcome.rejected)
+    if planned.waits_for_weights:
+        return ModelPlan(
+            name=planned.model.metadata.name,
+            file=planned.manifest.file,
+            runs=False,
+            reason=Reason.WAITING,
+            message=_READ_FROM_THE_FILE,
+        )
     return ModelPlan(
         name=planned.model.metadata.name,
         file=planned.manifest.file,

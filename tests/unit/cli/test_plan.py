@@ -79,6 +79,18 @@ def test_a_broken_manifest_is_told_and_the_good_ones_are_planned(
     assert f"{broken}:2: " in outcome.err
 
 
+def test_weights_named_directly_are_planned_once_they_are_fetched(slm: Slm, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    body = small_model()
+    body["spec"] = {"source": {"uri": "https://models.example/own.gguf"}}
+    path.write_text(yaml.safe_dump(body), encoding="utf-8")
+    outcome = slm("plan", path)
+    [model] = yaml.safe_load(outcome.out)["models"]
+    assert outcome.code == 0
+    assert (model["runs"], model["reason"]) == (False, "Waiting")
+    assert "slm up" in model["message"]
+
+
 def test_the_serve_config_has_the_model_and_the_index(slm: Slm, chat: Path) -> None:
     config = yaml.safe_load(slm("plan", chat, "--serve").out)
     assert [app["name"] for app in config["applications"]] == ["_index", "chat"]
