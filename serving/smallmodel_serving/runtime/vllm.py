@@ -20,6 +20,8 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import ModelArgs, VllmArgs
 from smallmodel_serving.runtime.engine import EngineError, check_weights
 
+_REAP_SECONDS: Final = 5.0
+"""A killed process is gone in milliseconds."""
 _SHARED_MEMORY: Final = re.compile(r" /dev/shm/(psm_\S+)$", re.MULTILINE)
 """Shared memory in a process's maps, by the name that Python gave it."""
 
@@ -165,7 +167,7 @@ def _end_processes(client: Any) -> None:
     maps = "".join(_maps_of(child.pid) for child in children)
     client.shutdown(timeout=0)
     for child in children:
-        child.join()
+        child.join(timeout=_REAP_SECONDS)
     for name in sorted(set(_SHARED_MEMORY.findall(maps))):
         with contextlib.suppress(FileNotFoundError):
             left = SharedMemory(name)
