@@ -83,6 +83,26 @@ def test_an_asleep_model_parks_and_a_request_starts_it(run: LiveRun) -> None:
     run.until_state("leaver", State.PARKED)
 
 
+def test_the_metrics_tell_asleep_and_parked_models(run: LiveRun) -> None:
+    def page() -> str:
+        return httpx.get(run.url.removesuffix("/v1") + "/metrics", timeout=30).text
+
+    def has(name: str, *labels: str) -> bool:
+        return any(
+            line.startswith(f"ray_smallmodel_{name}{{")
+            and line.endswith(" 1.0")
+            and all(label in line for label in labels)
+            for line in page().splitlines()
+        )
+
+    run.until_state("napper", State.ASLEEP)
+    run.until(lambda: has("engine_sleep_state", 'model="napper"', 'state="asleep"'))
+    run.until_state("leaver", State.PARKED)
+    run.until(lambda: has("parked", 'model="leaver"'))
+    for name in ("requests_total", "generation_tokens_total", "model_load_seconds_count"):
+        assert f"ray_smallmodel_{name}{{" in page(), name
+
+
 def test_a_model_with_a_least_number_of_replicas_stays_awake(run: LiveRun) -> None:
     run.until_state("napper", State.ASLEEP)
     assert run.state("keeper") is State.READY

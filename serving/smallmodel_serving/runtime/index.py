@@ -3,12 +3,15 @@
 It runs on the head, where the guard of held requests asks it for the models' start timeouts.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ray import serve
 
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import INDEX_DEPLOYMENT, IndexConfig
+from smallmodel_serving.runtime import parked
 from smallmodel_serving.runtime.asgi import (
     Application,
     Receive,
@@ -23,15 +26,20 @@ from smallmodel_serving.runtime.asgi import (
 class IndexApplication:
     """Answers `/healthz` and `/v1/models`."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: Callable[[], Awaitable[None]]) -> None:
+        """Make it; `beside` runs from the application's start to its end."""
         self.config = IndexConfig()
+        self._beside = beside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; also answers to the application's start and end."""
         if scope["type"] == "lifespan":
-            for phase in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{phase}.complete"})
+            await receive()
+            work = asyncio.ensure_future(self._beside())
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            work.cancel()
+            await send({"type": "lifespan.shutdown.complete"})
         elif scope["type"] == "http":
             await self._answer(scope["path"][len(scope.get("root_path", "")) :], send)
 
@@ -56,7 +64,13 @@ class Index:
     """The one replica of the `_index` application."""
 
     def __init__(self) -> None:
-        self._application = IndexApplication()
+        self._application = IndexApplication(self._keep_gauge)
+
+    async def _keep_gauge(self) -> None:
+        def names() -> tuple[str, ...]:
+            return tuple(model.name for model in self._application.config.models)
+
+        await parked.keep_gauge(parked.ray_gauge(), names, parked.observe_serve)
 
     def __serve_build_asgi_app__(self) -> Application:
         """Return the application."""

@@ -142,7 +142,10 @@ async def test_the_index_says_what_is_below_it() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
+    async def nothing() -> None:
+        raise AssertionError("one request starts nothing beside it")
+
     scope = {"type": "http", "path": "/-index/nope", "root_path": "/-index"}
-    await IndexApplication()(scope, receive, send)
+    await IndexApplication(nothing)(scope, receive, send)
     assert sent[0]["status"] == 404
     assert b"UnknownModel" in sent[1]["body"]
