@@ -12,12 +12,13 @@ from bench.children import cpu_seconds, family, free_port, program, title
 from bench.client import chat_body
 from bench.litellm import VERSION, LiteLlmError, install, litellm
 from bench.load import LoadResult, LoadSettings, put_load
-from bench.mock.engine import EVENTS, TOKENS
+from bench.mock.engine import event_count
 from bench.plan import Bench, Measurement
 from bench.slm_up import NAME
 from bench.values import Bound, Breakdown, Figure, Report, Target
 
 _CLIENTS: Final = 32
+_TOKENS: Final = 64
 _SECONDS: Final = 4.0
 _WARM_UP_SECONDS: Final = 1.0
 _PATH: Final = "the path"
@@ -26,9 +27,10 @@ _LITELLM: Final = f"LiteLLM {VERSION}"
 
 _ABOUT: Final = (
     "Envoy, HAProxy and one replica exactly as `slm up` makes them, with a mock in the place of "
-    "llama.cpp: a process that answers at once with one JSON document, or with a stream of "
-    f"{TOKENS} events that it writes one by one. {_CLIENTS} clients in a process of their own, "
-    f"{_SECONDS:.0f} s a load after {_WARM_UP_SECONDS:.0f} s of warm-up. LiteLLM (one worker, no "
+    "llama.cpp: a process that answers at once as llama.cpp would. A *request* asks for one token "
+    f"and no stream, a *stream* for {_TOKENS}, which the mock writes one by one. {_CLIENTS} "
+    f"clients in a process of their own, {_SECONDS:.0f} s a load after {_WARM_UP_SECONDS:.0f} s of "
+    "warm-up. LiteLLM (one worker, no "
     "database) stands before the same mock in the same run, and the mock alone shows what clients "
     "and mock could do at most. CPU per request is what all processes of the path together use, "
     "their background work included, and neither clients nor mock."
@@ -120,12 +122,13 @@ async def _load(bench: Bench, server: _Server, stream: bool) -> _Sample:
     settings = LoadSettings(
         url=server.url,
         path="/chat/completions",
-        body=chat_body(NAME, "Say hello.", TOKENS, stream=stream).decode(),
+        body=chat_body(NAME, "Say hello.", _TOKENS if stream else 1, stream=stream).decode(),
         headers=server.headers,
         clients=_CLIENTS,
         seconds=bench.seconds(_SECONDS),
         warm_up_seconds=_WARM_UP_SECONDS,
-        events=EVENTS if stream and server.name != _LITELLM else None,
+        # LiteLLM makes events of its own.
+        events=event_count(_TOKENS) if stream and server.name != _LITELLM else None,
     )
     path = family(server.pid) if server.pid is not None else []
     before = cpu_seconds(path)
@@ -184,4 +187,4 @@ def _breakdown(samples: dict[tuple[str, bool], list[_Sample]]) -> Breakdown:
 
 
 def _kind(stream: bool) -> str:
-    return f"streams of {TOKENS} tokens" if stream else "requests"
+    return f"streams of {_TOKENS} tokens" if stream else "requests"

@@ -1,50 +1,72 @@
 """An engine's HTTP server that answers at once: `python -m bench.mock.engine`.
 
-Prints its base URL when it is up. A completion is one JSON document; with `stream` it is 64 events,
-each written by itself, as an engine would that makes a token at a time.
+Prints its base URL when it is up. It answers a chat as llama.cpp does, with as many tokens as
+`max_tokens` says: in one document, or with `stream` in events, of which each token's is written by
+itself, as an engine would that makes one token at a time.
 """
 
 import asyncio
+import functools
 import json
 import signal
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
 from smallmodel_operator.local.processes import end_with_parent
 
-TOKENS: Final = 64
-EVENTS: Final = TOKENS + 1
-"""Of a stream, `[DONE]` included."""
+_EVENTS_BESIDE_TOKENS: Final = 4
+_STREAM_HEAD: Final = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+_ENVELOPE: Final = {
+    "created": 1764000000,
+    "id": "chatcmpl-mock",
+    "model": "chat",
+    "system_fingerprint": "mock",
+}
 
 
-def _document() -> bytes:
-    message = {"role": "assistant", "content": "Hello! How can I help you today?"}
-    return json.dumps(
-        {
-            "id": "chatcmpl-mock",
-            "object": "chat.completion",
-            "created": 1764000000,
-            "model": "chat",
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18},
-        }
-    ).encode()
+def event_count(tokens: int) -> int:
+    """Return how many events a stream has: role, tokens, end, usage and `[DONE]`."""
+    return tokens + _EVENTS_BESIDE_TOKENS
 
 
-def _event() -> bytes:
-    return (
-        b"data: %b\n\n"
-        % json.dumps(
-            {
-                "id": "chatcmpl-mock",
-                "object": "chat.completion.chunk",
-                "created": 1764000000,
-                "model": "chat",
-                "choices": [{"index": 0, "delta": {"content": " word"}, "finish_reason": None}],
-            }
-        ).encode()
-    )
+@functools.cache
+def _document(tokens: int) -> tuple[bytes, ...]:
+    message = {"role": "assistant", "content": " word" * tokens}
+    choice = {"finish_reason": "length", "index": 0, "message": message}
+    answer = {"choices": [choice], "object": "chat.completion", **_ENVELOPE, **_counts(tokens)}
+    return (_whole("application/json", json.dumps(answer).encode()),)
+
+
+@functools.cache
+def _stream(tokens: int) -> tuple[bytes, ...]:
+    """Return what is written, one after the other."""
+    words = [_event({"content": " word"}, timings=_timings(number + 1)) for number in range(tokens)]
+    # llama.cpp sends the role together with the first token.
+    words[:1] = [_event({"role": "assistant", "content": None}) + b"".join(words[:1])]
+    usage = {"choices": [], "object": "chat.completion.chunk", **_ENVELOPE, **_counts(tokens)}
+    end = _event({}, "length") + _data(usage) + b"data: [DONE]\n\n"
+    return (_STREAM_HEAD, *map(_chunk, words), _chunk(end) + b"0\r\n\r\n")
+
+
+def _event(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
+    choice = {"finish_reason": reason, "index": 0, "delta": delta}
+    return _data({"choices": [choice], "object": "chat.completion.chunk", **_ENVELOPE, **more})
+
+
+def _data(value: dict[str, Any]) -> bytes:
+    return b"data: %b\n\n" % json.dumps(value).encode()
+
+
+def _counts(tokens: int) -> dict[str, Any]:
+    usage = {"completion_tokens": tokens, "prompt_tokens": 9, "total_tokens": 9 + tokens}
+    return {"usage": usage, "timings": _timings(tokens)}
+
+
+def _timings(tokens: int) -> dict[str, int]:
+    return {"prompt_n": 9, "predicted_n": tokens}
 
 
 def _whole(kind: str, body: bytes) -> bytes:
@@ -56,16 +78,7 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-_DOCUMENT: Final = _whole("application/json", _document())
 _METRICS: Final = _whole("text/plain", b"")
-_STREAM_HEAD: Final = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-)
-_STREAM: Final = (
-    _STREAM_HEAD,
-    *([_chunk(_event())] * TOKENS),
-    _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n",
-)
 
 
 class _Connection(asyncio.Protocol):
@@ -91,13 +104,13 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         assert self._transport is not None
-        if self._parser.get_method() != b"POST":
-            self._transport.write(_METRICS)
-        elif json.loads(self._body).get("stream"):
-            for part in _STREAM:
+        if self._parser.get_method() == b"POST":
+            request = json.loads(self._body)
+            parts = _stream if request.get("stream") else _document
+            for part in parts(request["max_tokens"]):
                 self._transport.write(part)
         else:
-            self._transport.write(_DOCUMENT)
+            self._transport.write(_METRICS)
         if not self._parser.should_keep_alive():
             self._transport.close()
 
