@@ -51,11 +51,11 @@ def test_questions_about_state_and_probes_neither_wake_a_model_nor_keep_it_awake
     thread.start()
     try:
         assert run.ask("napper", max_tokens=2).status_code == 200
-        run.until_state("napper", State.ASLEEP)
+        run.until(lambda: run.engine("napper") == "Asleep")
         # Asleep for longer than its timeout, under questions: nothing woke it.
         since = time.monotonic()
-        run.until(lambda: time.monotonic() - since > 4 or run.state("napper") != State.ASLEEP)
-        assert run.state("napper") is State.ASLEEP
+        run.until(lambda: time.monotonic() - since > 4 or run.engine("napper") != "Asleep")
+        assert run.engine("napper") == "Asleep"
     finally:
         asking.set()
         thread.join()
@@ -69,8 +69,8 @@ def test_a_probe_is_answered_and_does_not_count_as_use(run: LiveRun) -> None:
         f"{run.url}/chat/completions", json=body, headers={PROBE_HEADER: "1"}, timeout=60
     )
     assert answer.status_code == 200
-    run.until_state("napper", State.ASLEEP)
-    # Its last use lies further back than the timeout, so it sleeps again at once.
+    run.until(lambda: run.engine("napper") == "Asleep")
+    # Its last use lies further back than the timeout of 3 s, so it sleeps again at once.
     assert time.monotonic() - began < 3
 
 

@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 import httpx
 import yaml
 
-from smallmodel_operator.local.paths import RunFolder
+from smallmodel_operator.local.node import observe_engines
+from smallmodel_operator.local.paths import RunFolder, ScratchFolder
 from smallmodel_operator.local.state import ModelReport, RunStatus, read_record, read_status
 from smallmodel_operator.status.state import State
 
@@ -70,6 +71,13 @@ class LiveRun:
         """The model's state, or None where the run has no such model."""
         report = self.report(name)
         return report.state if report else None
+
+    def engine(self, name: str) -> str | None:
+        """What the model's replica says of its engine now, ahead of the status by a second."""
+        record = read_record(self.folder)
+        assert record is not None
+        reports = observe_engines(ScratchFolder(Path(record.scratch)).node)
+        return reports[name].state if name in reports else None
 
     def apply(self, name: str, **spec: Any) -> None:
         """Write the model's manifest; `slm up` takes it by itself."""
