@@ -13,26 +13,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from builders.llamacpp_replicas import CHAT, asking, engine_of, post
 from builders.replicas import RunningReplica, model_args, model_tuning, running_replica, wait_until
 from smallmodel_operator.api.modelcard import Task
-from smallmodel_operator.api.serving import LlamaCppArgs, ModelArgs
 from smallmodel_serving.runtime.lifecycle import State
-from smallmodel_serving.runtime.llamacpp import LlamaCppEngine
 from smallmodel_serving.runtime.weights.verify import MARKER_NAME, Verified, sha256_of, stamped
 
 pytestmark = pytest.mark.local
 
-CHAT = "/v1/chat/completions"
 SLOTS = 2
-
-
-def engine_of(args: ModelArgs) -> LlamaCppEngine:
-    assert isinstance(args.engine, LlamaCppArgs)
-    return LlamaCppEngine(args, args.engine)
-
-
-def asking(**more: Any) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": "Say hi."}], "max_tokens": 8, **more}
 
 
 @pytest_asyncio.fixture
@@ -40,11 +29,6 @@ async def replica(bundled_gguf: Path) -> AsyncIterator[RunningReplica]:
     args = model_args(weights=bundled_gguf, slots=SLOTS, threads=1)
     async with running_replica(args, partial(engine_of, args)) as running:
         yield running
-
-
-async def post(replica: RunningReplica, path: str, body: Any) -> tuple[int, Any]:
-    async with replica.http.post(path, json=body) as response:
-        return response.status, await response.json()
 
 
 async def events(replica: RunningReplica, body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,16 +80,40 @@ async def test_a_client_that_leaves_frees_its_slot(
     leaving = [asyncio.create_task(post(replica, CHAT, endless)) for _ in range(SLOTS + 2)]
     await wait_until(lambda: replica.lifecycle.in_flight == SLOTS + 2)
     await _all_slots_busy(replica)
-    for task in leaving:
-        task.cancel()
-    await asyncio.wait(leaving)
-    left = time.monotonic()
-    status, _ = await post(replica, CHAT, asking(max_tokens=1))
-    assert status == 200
-    # llama.cpp looks once in a second whether a plain request's client is still there, and the
-    # answer takes its own time; the 2,000 tokens that were asked for take more than ten.
-    assert time.monotonic() - left < 3.0
-    assert replica.lifecycle.in_flight == 0
+    await _leave(leaving)
+    assert await _seconds_to_first_byte(replica) < 1.0
+    await wait_until(lambda: replica.lifecycle.in_flight == 0)
+
+
+async def test_a_plain_client_that_leaves_beside_a_running_stream_frees_its_slot(
+    replica: RunningReplica,
+) -> None:
+    await post(replica, CHAT, asking())
+    endless = asking(max_tokens=2000, ignore_eos=True)
+    async with replica.http.post(CHAT, json={**endless, "stream": True}) as stream:
+        await stream.content.readany()
+        leaving = [asyncio.create_task(post(replica, CHAT, endless)) for _ in range(SLOTS - 1)]
+        await _all_slots_busy(replica)
+        await _leave(leaving)
+        assert await _seconds_to_first_byte(replica) < 1.0
+        # Tokens of the stream are there all the time, and more come.
+        assert await stream.content.readany()
+        assert not stream.content.at_eof()
+
+
+async def _leave(clients: list[asyncio.Task[tuple[int, Any]]]) -> None:
+    for client in clients:
+        client.cancel()
+    await asyncio.wait(clients)
+
+
+async def _seconds_to_first_byte(replica: RunningReplica) -> float:
+    """Return how long the next request waits for a slot and its first token."""
+    began = time.monotonic()
+    async with replica.http.post(CHAT, json=asking(max_tokens=1, stream=True)) as response:
+        assert response.status == 200
+        await response.content.readany()
+        return time.monotonic() - began
 
 
 async def _all_slots_busy(replica: RunningReplica) -> None:
@@ -151,59 +159,6 @@ async def test_json_schema_output_parses_and_has_the_shape(replica: RunningRepli
     value = json.loads(answer["choices"][0]["message"]["content"])
     assert set(value) == {"city", "warm"}
     assert isinstance(value["warm"], bool)
-
-
-# SmolLM2's own template has no tools. This one has, in the form that llama.cpp reads out of it.
-TOOL_TEMPLATE = """{%- if tools %}<|im_start|>system
-For each function call, return a json object within <tool_call></tool_call> tags.
-<tools>{% for tool in tools %}
-{{ tool | tojson }}{% endfor %}
-</tools><|im_end|>
-{% endif %}{%- for message in messages %}<|im_start|>{{ message.role }}
-{{ message.content }}{% if message.tool_calls %}{% for call in message.tool_calls %}
-<tool_call>
-{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
-</tool_call>{% endfor %}{% endif %}<|im_end|>
-{% endfor %}{%- if add_generation_prompt %}<|im_start|>assistant
-{% endif %}"""
-
-
-def weather_in(city: str, *, answered: bool) -> list[dict[str, Any]]:
-    asked = {"role": "user", "content": f"What is the weather in {city}?"}
-    function = {"name": "get_weather", "arguments": json.dumps({"city": city})}
-    call = {"id": city, "type": "function", "function": function}
-    said = {"role": "assistant", "content": "", "tool_calls": [call]}
-    return [asked, said] if answered else [asked]
-
-
-async def test_a_forced_tool_is_called_with_arguments_of_its_schema(bundled_gguf: Path) -> None:
-    parameters = {
-        "type": "object",
-        "properties": {"city": {"type": "string", "maxLength": 12}},
-        "required": ["city"],
-    }
-    function = {"name": "get_weather", "description": "The weather.", "parameters": parameters}
-    body = {
-        # Examples, because the grammar lets a model talk before it calls, and this one likes to.
-        "messages": weather_in("Rome", answered=True)
-        + weather_in("Oslo", answered=True)
-        + weather_in("Lima", answered=True)
-        + weather_in("Paris", answered=False),
-        "tools": [{"type": "function", "function": function}],
-        "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
-        "max_tokens": 96,
-        "temperature": 0,
-    }
-    args = model_args(weights=bundled_gguf, options={"chat-template": TOOL_TEMPLATE})
-    async with running_replica(args, partial(engine_of, args)) as replica:
-        status, answer = await post(replica, CHAT, body)
-    assert status == 200
-    assert answer["choices"][0]["finish_reason"] == "tool_calls"
-    call = answer["choices"][0]["message"]["tool_calls"][0]
-    assert call["type"] == "function"
-    assert call["id"]
-    assert call["function"]["name"] == "get_weather"
-    assert isinstance(json.loads(call["function"]["arguments"])["city"], str)
 
 
 async def test_logprobs_have_one_entry_for_each_token(replica: RunningReplica) -> None:

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     START_TIMEOUT = "StartTimeout"
     LOAD_FAILED = "LoadFailed"
     ENGINE_DIED = "EngineDied"
+    MALFORMED_ANSWER = "MalformedAnswer"
 
     WRONG_ENDPOINT = "WrongEndpoint"
     TOO_MANY_TOKENS = "TooManyTokens"
@@ -98,6 +99,8 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.LOAD_FAILED: "The engine refused the weights or its arguments; the message has its "
     "error. Requests get 503 with the same text.",
     Reason.ENGINE_DIED: "The engine's process ended; its replica is being replaced.",
+    Reason.MALFORMED_ANSWER: "The engine sent what its endpoint does not promise. The request gets "
+    "502; the engine goes on.",
     Reason.WRONG_ENDPOINT: "The model's task does not have the endpoint that was asked for; the "
     "message names the one to use. The request gets 400.",
     Reason.TOO_MANY_TOKENS: "The request's limit of tokens is beyond the model's context. The "

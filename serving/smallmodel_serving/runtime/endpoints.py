@@ -1,8 +1,7 @@
 """Which requests a model answers, and which are refused before they reach its engine."""
 
 import json
-import re
-from typing import Final
+from typing import Any, Final
 
 from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.reasons import Reason
@@ -30,7 +29,6 @@ _REFUSED: Final[dict[Task, tuple[tuple[frozenset[str], str], ...]]] = {
 _ADMINISTRATION: Final = ("/cors-proxy", "/lora-adapters", "/models", "/props", "/slots", "/stream")
 
 _LIMIT_NAMES: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_LIMIT: Final = re.compile(rb'"(?:max_tokens|max_completion_tokens|max_output_tokens)"\s*:\s*(\d+)')
 
 
 def check_endpoint(task: Task, model: str, path: str) -> None:
@@ -49,25 +47,24 @@ def check_endpoint(task: Task, model: str, path: str) -> None:
             raise RequestError(400, Reason.WRONG_ENDPOINT, f"{path}: the model {model} {why}.")
 
 
-def check_token_limit(body: bytes, context_length: int) -> None:
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a body is, or None: then the engine says what is wrong."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return request if isinstance(request, dict) else None
+
+
+def check_token_limit(request: dict[str, Any], context_length: int) -> None:
     """Refuse a limit of tokens that is beyond the context.
 
     llama.cpp takes any limit and stops at the context's end, so a client that counts on its limit
-    would get less without an error. The body is parsed only where its bytes hold such a number;
-    a body that is no JSON is left for the engine to refuse.
+    would get less without an error.
 
     Raises:
         RequestError: 400, with the limit that is possible.
     """
-    numbers = _LIMIT.findall(body)
-    if not any(len(number) > 9 or int(number) > context_length for number in numbers):
-        return
-    try:
-        request = json.loads(body)
-    except ValueError:
-        return
-    if not isinstance(request, dict):
-        return
     for name in _LIMIT_NAMES:
         asked = request.get(name)
         if isinstance(asked, int) and asked > context_length:

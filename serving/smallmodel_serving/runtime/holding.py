@@ -16,8 +16,9 @@ from smallmodel_serving.runtime.asgi import (
     send_error,
     send_json,
 )
+from smallmodel_serving.runtime.assemble import plain_request
 from smallmodel_serving.runtime.client import ClientLeftError, read_body, while_connected
-from smallmodel_serving.runtime.endpoints import check_endpoint, check_token_limit
+from smallmodel_serving.runtime.endpoints import check_endpoint, check_token_limit, json_object
 from smallmodel_serving.runtime.lifecycle import Lifecycle, State
 from smallmodel_serving.runtime.metrics import Instruments
 from smallmodel_serving.runtime.relay import Passage, Relay
@@ -100,15 +101,21 @@ class ModelApplication:
         began = time.perf_counter()
         check_endpoint(self._args.task, self._args.name, path)
         body = await read_body(receive)
+        plain = None
         if self._context is not None and isinstance(body, bytes):
-            check_token_limit(body, self._context)
+            request = json_object(body)
+            if request is not None:
+                check_token_limit(request, self._context)
+            plain = plain_request(path, request, body)
         counts = all(name != _PROBE for name, _ in scope["headers"])
         passage = Passage()
         async with (
             while_connected(receive, body),
             self._lifecycle.use(counts=counts) as address,
         ):
-            await self._relay.forward(address + quote(path, _PATH_SAFE), scope, body, send, passage)
+            url = address + quote(path, _PATH_SAFE)
+            if plain is None or not await self._relay.assemble(url, scope, plain, send, passage):
+                await self._relay.forward(url, scope, body, send, passage)
         self._measure(passage, began)
 
     def _measure(self, passage: Passage, began: float) -> None:
