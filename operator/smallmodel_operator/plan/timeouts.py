@@ -141,6 +141,9 @@ def serve_environment(
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": timeouts.hard_stop,
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": timeouts.hard_stop,
         "RAY_SERVE_PORT_QUARANTINE_S": timeouts.port_quarantine,
+        # A model's application never blocks its event loop. In a loop of its own each chunk would
+        # cross two threads, which took a third of an idle application's throughput.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": 0,
     }
     texts = {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": paths.config,

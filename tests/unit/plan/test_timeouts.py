@@ -70,4 +70,5 @@ def test_every_port_and_path_of_serve_is_the_runs_own() -> None:
             "smallmodel_serving.runtime.guard:middlewares",
         ),
         ("RAY_SERVE_PORT_QUARANTINE_S", "661"),
+        ("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0"),
     )
