@@ -101,7 +101,7 @@ class Assembly:
     def __init__(self, *, chat: bool, tools: bool) -> None:
         """Begin with nothing; the arguments are those of `PlainRequest`."""
         self.ended = False
-        """Whether the last event came; the connection need not be read to its end."""
+        """Whether all that an answer needs came; the stream need not be read to its end."""
         self._chat = chat
         self._tools = tools
         self._rest = b""
@@ -124,9 +124,7 @@ class Assembly:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             if line.startswith(b"data: "):
-                if line == b"data: [DONE]":
-                    self.ended = True
-                else:
+                if line != b"data: [DONE]":
                     self._read(line)
             elif line and not line.startswith(b":"):
                 raise MalformedStreamError(f"{line[:80]!r} is no line of an event stream")
@@ -160,8 +158,11 @@ class Assembly:
     def _take(self, event: dict[str, Any]) -> None:
         if "error" in event:
             self._error = event
+            self.ended = True
             return
         self._last = event
+        # llama.cpp counts the usage last.
+        self.ended = "usage" in event
         for choice in event["choices"]:
             self._finish_reason = choice["finish_reason"]
             told = self._delta(choice["delta"]) if self._chat else self._piece(choice["text"])

@@ -131,12 +131,12 @@ def test_deltas_become_one_message(events: list[Any], reason: str, message: dict
     )
 
 
-def test_the_stream_has_ended_with_its_last_event_and_not_before() -> None:
+@pytest.mark.parametrize("last", [chat_end("stop", 1)[1], {"error": {"code": 500}}])
+def test_nothing_is_waited_for_after_the_usage_or_an_error(last: dict[str, Any]) -> None:
     assembly = Assembly(chat=True, tools=False)
-    sent = stream([ROLE, *chat_end("stop", 1)])
-    assembly.feed(sent[:-3])
+    assembly.feed(stream([ROLE, chat_end("stop", 1)[0]]))
     assert not assembly.ended
-    assembly.feed(sent[-3:])
+    assembly.feed(stream([last]))
     assert assembly.ended
 
 
