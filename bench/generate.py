@@ -48,9 +48,11 @@ async def generate(url: str, *, clients: int, requests: int, tokens: int) -> Rat
 
 
 async def _client(url: str, requests: int, tokens: int) -> int:
-    client = Client(url)
     made = 0
     for _ in range(requests):
+        # One connection each, as the replica does it: llama.cpp closes one after a stream without
+        # saying so before.
+        client = Client(url)
         prompt = f"{next(_numbers)}: tell a story about a harbour."
         reply = await client.post("/chat/completions", chat_body(NAME, prompt, tokens, stream=True))
         got = completion_tokens(reply.body)
@@ -58,6 +60,6 @@ async def _client(url: str, requests: int, tokens: int) -> int:
             raise RuntimeError(
                 f"{got} tokens instead of {tokens}, status {reply.status}: {reply.body[:300]!r}"
             )
+        client.close()
         made += got
-    client.close()
     return made
