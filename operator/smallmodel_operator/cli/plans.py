@@ -19,7 +19,6 @@ from smallmodel_operator.placement.placement import Placement, Unplaced
 from smallmodel_operator.plan.build import build_model
 from smallmodel_operator.plan.pool import PlannedModel
 
-
 _READ_FROM_THE_FILE = (
     "What these weights need is read from the file, and planned, when `slm up` has fetched it; "
     "set spec.resources.memory to plan with a size of your own."
