@@ -109,7 +109,7 @@ def test_a_full_queue_answers_429_with_retry_after_and_loses_nothing_else(
             assert answer.json()["error"]["message"]
 
 
-def test_streams_whose_clients_leave_free_their_slots_within_a_second(narrow: LiveRun) -> None:
+def test_streams_whose_clients_leave_free_their_slots(narrow: LiveRun) -> None:
     """Both slots are taken by streams that would run for half a minute; then both clients leave."""
     with (
         narrow.stream("narrow", max_tokens=1900, ignore_eos=True) as one,
@@ -119,7 +119,7 @@ def test_streams_whose_clients_leave_free_their_slots_within_a_second(narrow: Li
     _assert_a_slot_is_free(narrow)
 
 
-def test_plain_requests_whose_clients_leave_free_their_slots_within_a_second(
+def test_plain_requests_whose_clients_leave_free_their_slots(
     narrow: LiveRun,
 ) -> None:
     def leave(_: int) -> None:
@@ -137,7 +137,11 @@ def test_plain_requests_whose_clients_leave_free_their_slots_within_a_second(
 
 
 def _assert_a_slot_is_free(run: LiveRun) -> None:
+    """Ask; both slots would be taken for half a minute, had nobody noticed that the clients left.
+
+    That a slot is free within one second is asserted on the replica itself, where no other
+    process has a part in it (`test_plain_answers`, `test_replica_llamacpp`).
+    """
     began = time.monotonic()
     assert run.ask("narrow", max_tokens=1).status_code == 200
-    # One second for the slot, and another for the answer on a machine that does other things too.
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8

@@ -2,10 +2,10 @@
 
 import threading
 import time
-from types import TracebackType
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -69,12 +69,7 @@ class Lines:
         self._reminder.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._settled.set()
 
     def show(self, event: DriverEvent) -> None:
@@ -120,40 +115,34 @@ class Lines:
 
 
 class Bars:
-    """A spinner for each step and a bar for each download, for terminals."""
+    """A spinner for each step and a bar for each download, for terminals.
+
+    One live display holds both: two of them on one terminal overwrite each other.
+    """
 
     def __init__(self, console: Console) -> None:
-        self._console = console
         self._lines = Lines(console)
-        self._progress = Progress(
+        self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             console=console,
-            transient=True,
         )
         self._steps = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
+            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console
         )
+        self._live = Live(Group(self._bars, self._steps), console=console, transient=True)
         self._tasks: dict[str, TaskID] = {}
+        self._downloads: dict[str, TaskID] = {}
 
     def __enter__(self) -> "Bars":
-        self._steps.start()
+        self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end_bars()
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     def show(self, event: DriverEvent) -> None:
         """Move the bar or spinner that the event is about, and print what stays."""
@@ -166,48 +155,34 @@ class Bars:
                 self._fetching(event)
                 return
             case ModelEvent(state=State.STARTING | State.VERIFYING | State.PENDING):
-                self._leave_bar(event.name)
+                self._end(event.name)
                 self._spin(event.name, f"{event.name}: {event.message or event.state}")
                 return
             case ModelEvent():
-                self._leave_bar(event.name)
                 self._end(event.name)
             case SettledEvent() | StopEvent():
-                self._end_bars()
+                self._live.stop()
             case _:
                 pass
         self._lines.show(event)
 
     def _spin(self, key: str, text: str) -> None:
-        if key in self._tasks:
-            self._steps.update(self._tasks[key], description=text)
-        else:
-            self._steps.start()
-            self._tasks[key] = self._steps.add_task(text, total=None)
+        self._live.start()
+        self._tasks[key] = self._steps.add_task(text, total=None)
 
     def _end(self, key: str) -> None:
-        task = self._tasks.pop(key, None)
-        if task is not None:
-            self._steps.remove_task(task)
+        for progress, tasks in ((self._steps, self._tasks), (self._bars, self._downloads)):
+            task = tasks.pop(key, None)
+            if task is not None:
+                progress.remove_task(task)
 
     def _fetching(self, event: ModelEvent) -> None:
-        self._end(event.name)
-        bar = f"bar {event.name}"
-        if bar not in self._tasks:
-            self._steps.stop()
-            self._progress.start()
-            self._tasks[bar] = self._progress.add_task(f"{event.name}: fetching")
-        self._progress.update(
-            self._tasks[bar], completed=event.done_bytes or 0, total=event.total_bytes
+        if event.name not in self._downloads:
+            self._end(event.name)
+            self._live.start()
+            self._downloads[event.name] = self._bars.add_task(f"{event.name}: fetching", total=None)
+        self._bars.update(
+            self._downloads[event.name],
+            completed=event.done_bytes or 0,
+            total=event.total_bytes,
         )
-
-    def _leave_bar(self, name: str) -> None:
-        task = self._tasks.pop(f"bar {name}", None)
-        if task is not None:
-            self._progress.remove_task(task)
-            self._progress.stop()
-            self._steps.start()
-
-    def _end_bars(self) -> None:
-        self._progress.stop()
-        self._steps.stop()
