@@ -41,12 +41,13 @@ def test_a_stop_lets_a_running_stream_end_and_takes_no_new_request(
     with live_run(tmp_path) as run:
         run.apply("chat")
         run.until_state("chat", State.READY)
-        with run.stream("chat", max_tokens=150, ignore_eos=True) as response:
+        # As short as can be seen to go on: a stop waits seven seconds, and machines may be busy.
+        with run.stream("chat", max_tokens=40, ignore_eos=True) as response:
             pieces = tokens(response)
             assert next(pieces)
             run.process.send_signal(signal.SIGTERM)
             rest = list(pieces)
-        assert len(rest) > 100
+        assert len(rest) > 30
         assert run.process.wait(timeout=LONGEST_STOP) == 0
 
 
