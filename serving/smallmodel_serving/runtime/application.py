@@ -25,6 +25,7 @@ from smallmodel_serving.runtime.metrics import RayInstruments
 from smallmodel_serving.runtime.relay import Relay
 from smallmodel_serving.runtime.report import ReportFile
 from smallmodel_serving.runtime.telemetry import Telemetry
+from smallmodel_serving.runtime.threads import SPIN_VARIABLE, SPINS
 
 DEFAULT_TUNING: Final = ModelTuning(idle_timeout_seconds=300, start_timeout_seconds=60)
 """Until Serve passes the model's own."""
@@ -88,6 +89,7 @@ def new_engine(args: ModelArgs) -> Engine:
     Each engine is imported only where it is used: an image has one of them.
     """
     if isinstance(args.engine, LlamaCppArgs):
+        os.environ.setdefault(SPIN_VARIABLE, SPINS)
         from smallmodel_serving.runtime.llamacpp import LlamaCppEngine
 
         return LlamaCppEngine(args, args.engine)
