@@ -109,7 +109,8 @@ def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -
     _console.print(table)
 
 
-async def _run(arguments: argparse.Namespace, folder: Path) -> Results:
+async def _run(arguments: argparse.Namespace, folder: Path, reports: list[Report]) -> None:
+    """Measure what was chosen, and append each report as soon as it is there."""
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -120,17 +121,11 @@ async def _run(arguments: argparse.Namespace, folder: Path) -> Results:
         folder=folder,
         say=lambda text: _console.print(f"    {text}", markup=False),
     )
-    taken_at = _now()
     _console.print("The clients share the cores with what they measure.")
-    chosen = [m for m in MEASUREMENTS if not arguments.only or m.name in arguments.only]
-    reports = [await _measure(measurement, bench) for measurement in chosen]
-    return Results(
-        taken_at=taken_at,
-        runs=bench.runs,
-        quick=bench.quick,
-        host=host.observe_host(),
-        reports=tuple(reports),
-    )
+    for measurement in MEASUREMENTS:
+        if not arguments.only or measurement.name in arguments.only:
+            report = await _measure(measurement, bench)
+            reports.append(report)
 
 
 def _now() -> str:
@@ -148,19 +143,33 @@ def main(given: Sequence[str]) -> int:
             return 1
         _console.print(f"wrote {written}", markup=False)
         return 0
+    taken_at, reports = _now(), list[Report]()
+    code = _measure_all(arguments, reports)
+    if reports:
+        results = Results(
+            taken_at=taken_at,
+            runs=arguments.runs,
+            quick=arguments.quick,
+            host=host.observe_host(),
+            reports=tuple(reports),
+        )
+        _console.print(f"wrote {store.save(results)}", markup=False)
+    return code
+
+
+def _measure_all(arguments: argparse.Namespace, reports: list[Report]) -> int:
     # What is started below is found and ended here, whatever became of its own parent.
     processes.adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="slm-bench-", ignore_cleanup_errors=True) as folder:
         try:
-            results = asyncio.run(_run(arguments, Path(folder)))
+            asyncio.run(_run(arguments, Path(folder), reports))
         except asyncio.CancelledError:
-            _console.print("Stopped; nothing was written.")
+            _console.print("Stopped.")
             return 130
         finally:
             with contextlib.suppress(KeyboardInterrupt):
                 processes.kill_descendants()
-    _console.print(f"wrote {store.save(results)}", markup=False)
-    return 1 if any(report.error for report in results.reports) else 0
+    return 1 if any(report.error for report in reports) else 0
 
 
 if __name__ == "__main__":
