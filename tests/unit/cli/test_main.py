@@ -37,7 +37,7 @@ def test_the_reference_documents_every_exit_code() -> None:
         (NotRunning("why"), 4),
         (PortTaken("why"), 6),
         (PlatformUnsupported("why"), 7),
-        (PermissionError(13, "why", "/root/file"), 1),
+        (PermissionError(13, "why", "/a/file"), 1),
         (RuntimeError("why"), 1),
         (KeyboardInterrupt(), 130),
     ],
