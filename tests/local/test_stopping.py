@@ -10,7 +10,8 @@ import pytest
 
 from smallmodel_operator.local.state import read_record
 from smallmodel_operator.status.state import State
-from support.live_run import LiveRun, free_port, live_run, tokens
+from support.free_ports import free_port
+from support.live_run import LiveRun, live_run, tokens
 
 pytestmark = pytest.mark.local
 

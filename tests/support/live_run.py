@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from smallmodel_operator.local.node import observe_engines
 from smallmodel_operator.local.paths import RunFolder, ScratchFolder
 from smallmodel_operator.local.state import ModelReport, RunStatus, read_record, read_status
 from smallmodel_operator.status.state import State
+from support.free_ports import free_port
 
 _T = TypeVar("_T")
 
@@ -169,13 +169,6 @@ class LiveRun:
 
 
 SLM: Final = (sys.executable, "-m", "smallmodel_operator.cli")
-
-
-def free_port() -> int:
-    """Return a port where nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def tokens(response: httpx.Response) -> Iterator[str]:

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from smallmodel_operator.plan.gateway.values import (
     GatewayModel,
     GatewaySettings,
 )
+from support.free_ports import free_port
 from support.mock_upstream import MockUpstream
 
 
@@ -42,14 +42,6 @@ class Reply(NamedTuple):
         assert list(self.json) == ["error"]
         assert set(self.json["error"]) == {"message", "type", "param", "code"}
         return self.json["error"]
-
-
-def free_port() -> int:
-    """Return a port of loopback at which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def settings_for(folder: Path, serve_port: int, **changed: Any) -> GatewaySettings:
@@ -88,9 +80,13 @@ class RunningGateway:
         await upstream.start()
         settings = settings_for(folder, upstream.port, **changed)
         served = (gateway_model("chat"),) if models is None else models
-        gateway = await asyncio.to_thread(
-            start_gateway, build_gateway(served, settings), settings, folder
-        )
+        try:
+            gateway = await asyncio.to_thread(
+                start_gateway, build_gateway(served, settings), settings, folder
+            )
+        except BaseException:
+            await upstream.stop()
+            raise
         return cls(settings, gateway, upstream)
 
     async def serve(self, *models: GatewayModel) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -12,26 +11,22 @@ from typing import Any
 
 import httpx
 
+from smallmodel_operator.local.ports import take_block
+from support.free_ports import free_port
+
 START_TIMEOUT = 15
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(folder: Path) -> dict[str, str]:
     haproxy = folder / "h"
     haproxy.mkdir()
-    first = 20000 + os.getpid() % 8000
+    replicas = take_block().replicas
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": "x" * 40,
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 50),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replicas.stop),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas.start),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
