@@ -16,7 +16,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.venv-tools/bin/uv)
 BIN := .venv/bin
 # Written by a sync that succeeded, and older than whatever asks for another one.
 READY := .venv/.ready
-EXTRAS := --extra serving --extra cli
+EXTRAS := --extra operator --extra serving --extra cli
 # vLLM's environment has a lock of its own: in uv.lock it would hold back everybody's packages.
 VLLM_READY := .venv-vllm/.ready
 VLLM_LOCK := tools/vllm/requirements.txt

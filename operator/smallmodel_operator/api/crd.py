@@ -11,6 +11,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from smallmodel_operator.api.modelcard import ModelCard
+from smallmodel_operator.api.modelcluster import ModelCluster
+from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import GROUP, VERSION
 from smallmodel_operator.api.smallmodel import SmallModel
 
@@ -68,6 +70,7 @@ KINDS: Final = (
             Column(name="Model", path=".spec.model"),
             Column(name="Engine", path=".status.engine"),
             Column(name="Variant", path=".status.variant"),
+            Column(name="Cluster", path=".status.copies[*].cluster"),
             Column(name="Replicas", path=".status.replicas", type="integer"),
             Column(name="Ready", path=_ready("status")),
             Column(name="Reason", path=_ready("reason"), priority=1),
@@ -86,6 +89,36 @@ KINDS: Final = (
             Column(name="Licence", path=".spec.license.id"),
             Column(name="Context", path=".spec.contextLength", type="integer"),
             Column(name="Evidence", path=".spec.evidence"),
+        ),
+    ),
+    Kind(
+        model=ModelCluster,
+        plural="modelclusters",
+        short_name="mcl",
+        scope="Cluster",
+        columns=(
+            Column(name="Connection", path=".spec.connection.mode"),
+            Column(name="Nodes", path=".status.nodes", type="integer"),
+            Column(name="CPU", path=".status.cpu"),
+            Column(name="Memory", path=".status.memory"),
+            Column(name="KubeRay", path=".status.kubeRayVersion"),
+            Column(name="Ready", path=_ready("status")),
+            Column(name="Reason", path=_ready("reason"), priority=1),
+        ),
+    ),
+    Kind(
+        model=ModelPlacement,
+        plural="modelplacements",
+        short_name="mpl",
+        scope="Namespaced",
+        columns=(
+            Column(name="Namespace", path=".spec.model.namespace"),
+            Column(name="Model", path=".spec.model.name"),
+            Column(name="Variant", path=".spec.variant"),
+            Column(name="Pool", path=".status.pool"),
+            Column(name="Replicas", path=".status.deployment.replicas", type="integer"),
+            Column(name="Ready", path=_ready("status")),
+            Column(name="Reason", path=_ready("reason"), priority=1),
         ),
     ),
 )

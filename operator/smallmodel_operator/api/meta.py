@@ -23,6 +23,12 @@ class ObjectMeta(ApiModel):
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     generation: Annotated[int, Field(ge=0)] = 0
+    uid: str | None = None
+    resource_version: str | None = None
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    """Set: it is being deleted, and waits for its finalizers."""
+    finalizers: tuple[str, ...] = ()
 
 
 class Condition(ApiModel):

@@ -16,3 +16,49 @@ INDEX_APPLICATION: Final = "_index"
 def short_hash(text: str, length: int = 8) -> str:
     """Return the first `length` hexadecimal digits of the text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+MANAGER: Final = "smallmodel-operator"
+"""Field manager of every write, and the value of `LABEL_MANAGED_BY` on whatever is ours."""
+
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_HUB: Final = "smallmodel.dev/hub"
+"""The id of the installation that owns an object: with another value it is never touched."""
+LABEL_MODEL: Final = "smallmodel.dev/model"
+LABEL_POOL: Final = "smallmodel.dev/pool"
+LABEL_WORKER_CLASS: Final = "smallmodel.dev/worker-class"
+
+ANNOTATION_RE_RESOLVE: Final = "smallmodel.dev/re-resolve"
+"""On a SmallModel: a new value has it resolved again from today's cards."""
+ANNOTATION_CONTRACT: Final = "smallmodel.dev/contract"
+"""On a pool: the contract in which its models' arguments are rendered."""
+
+FINALIZER: Final = "smallmodel.dev/placement"
+
+LOCAL_CLUSTER: Final = "local"
+"""The ModelCluster of the operator's own cluster."""
+
+RAYSERVICE_NAME_MAX: Final = 47
+"""KubeRay's limit; it appends names of its own to it."""
+
+
+def bounded(name: str, length: int) -> str:
+    """Return the name, or its head and a hash where it has more than `length` characters."""
+    if len(name) <= length:
+        return name
+    digest = short_hash(name)
+    return f"{name[: length - len(digest) - 1].rstrip('-.')}-{digest}"
+
+
+def placement_namespace(cluster: str) -> str:
+    """Return the hub's namespace for the ModelPlacements of a cluster."""
+    return f"slm-cluster-{cluster}"
+
+
+def placement_name(namespace: str, name: str) -> str:
+    """Return the name of a SmallModel's ModelPlacement, the same on every cluster.
+
+    The hash tells `a-b`/`c` from `a`/`b-c`.
+    """
+    digest = short_hash(f"{namespace}/{name}")
+    return f"{bounded(f'{namespace}-{name}', 63 - len(digest) - 1)}-{digest}"

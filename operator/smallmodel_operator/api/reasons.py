@@ -30,6 +30,16 @@ class Reason(StrEnum):
     ENGINE_NOT_INSTALLED = "EngineNotInstalled"
     ACCELERATOR_MISSING = "AcceleratorMissing"
 
+    ACCELERATOR_CAPACITY = "AcceleratorCapacity"
+    CLUSTER_NOT_OBSERVED = "ClusterNotObserved"
+    API_MISSING = "ApiMissing"
+    NAME_CONFLICT = "NameConflict"
+    POOL_STARTING = "PoolStarting"
+    UPGRADE_WAITING = "UpgradeWaiting"
+    QUARANTINED = "Quarantined"
+    NAMESPACE_ENDING = "NamespaceEnding"
+    OBSERVED = "Observed"
+
     FETCHING = "Fetching"
     SOURCE_UNREACHABLE = "SourceUnreachable"
     DIGEST_MISMATCH = "DigestMismatch"
@@ -85,6 +95,21 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "use. The message gives need, have, and what would fit or who holds it.",
     Reason.ENGINE_NOT_INSTALLED: "The only engine that runs this variant is not installed here.",
     Reason.ACCELERATOR_MISSING: "The model asks for an accelerator that the machine does not have.",
+    Reason.ACCELERATOR_CAPACITY: "The cluster has the accelerator, and all of them are taken. The "
+    "message says how many there are, and who holds them; the model goes on when one is free.",
+    Reason.CLUSTER_NOT_OBSERVED: "Nothing is known of the cluster yet, or it did not answer. "
+    "Unknown is never taken for empty: what runs there is left alone.",
+    Reason.API_MISSING: "An API that the model needs is not installed, or is too old: KubeRay's. "
+    "The message has the command that installs it; models go on by themselves once it is there.",
+    Reason.NAME_CONFLICT: "An object of the name that is needed exists and is not ours. It is "
+    "never touched: rename or delete it.",
+    Reason.POOL_STARTING: "The Ray cluster that will serve the model is starting.",
+    Reason.UPGRADE_WAITING: "The pool has a newer template, and there is no room for a second pool "
+    "beside it. The model goes on where it is until there is.",
+    Reason.QUARANTINED: "This revision never worked, and is out of its pool until it is tried "
+    "again. The message has the error and the time; a change of the spec is tried at once.",
+    Reason.NAMESPACE_ENDING: "The namespace is being deleted, so nothing is made in it.",
+    Reason.OBSERVED: "The cluster answered, and its facts are in the status.",
     Reason.FETCHING: "Weights are being copied into the cache; the message has the progress.",
     Reason.SOURCE_UNREACHABLE: "The weights' source did not answer, or does not have the file.",
     Reason.DIGEST_MISMATCH: "The fetched file is not the one whose sha256 was declared. It was "

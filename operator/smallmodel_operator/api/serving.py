@@ -86,7 +86,9 @@ class ModelTuning(ApiModel):
     keep_awake: bool = False
     """True: never asleep, and never asked to give way."""
     idle_timeout_seconds: float
+    """Without a request for this long, the weights leave memory."""
     start_timeout_seconds: float
+    """How long requests wait for a replica that comes up."""
 
 
 class IndexedModel(ApiModel):

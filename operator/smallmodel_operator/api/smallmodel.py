@@ -179,6 +179,23 @@ class Performance(ApiModel):
     """Generated tokens per second after the first."""
 
 
+class Copy(ApiModel):
+    """The model on one cluster."""
+
+    cluster: Name
+    """The ModelCluster."""
+    engine: Engine
+    """The engine there."""
+    variant: str
+    """The variant there."""
+    serving_hash: str | None = None
+    """Of what runs there."""
+    pool: str | None = None
+    """The RayService that answers there."""
+    replicas: int = 0
+    """Replicas that run there."""
+
+
 class SmallModelStatus(ApiModel):
     """What is true now, as far as it was observed."""
 
@@ -200,6 +217,10 @@ class SmallModelStatus(ApiModel):
     """Names what is served: variant, digest and arguments."""
     performance: Performance | None = None
     """What the verifying request measured."""
+    copies: Annotated[
+        tuple[Copy, ...], Field(max_length=100, json_schema_extra=keyed_by("cluster"))
+    ] = ()
+    """The model on each cluster that serves it."""
 
 
 class SmallModel(ApiModel):
