@@ -141,6 +141,8 @@ class PlacedProbe(ApiModel):
     """The answer had the form that its endpoint promises."""
     reason: Reason
     """Verified, or why not."""
+    at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When the answer came."""
     message: Annotated[str, Field(max_length=1024)] = ""
     """What came back."""
     performance: Performance | None = None
@@ -162,6 +164,15 @@ class Quarantine(ApiModel):
     """The error, cleaned and shortened."""
 
 
+class Problem(ApiModel):
+    """What keeps the work from going on, where Serve has not been asked yet."""
+
+    reason: Reason
+    """One word for it."""
+    message: Annotated[str, Field(max_length=1024)]
+    """The value, the rule and the next step."""
+
+
 class ModelPlacementStatus(ApiModel):
     """What the serving cluster knows of the model."""
 
@@ -175,6 +186,12 @@ class ModelPlacementStatus(ApiModel):
     """The RayService that answers for the model: the gateway's upstream."""
     moving_to: str | None = None
     """The RayService that will answer once the model is verified there."""
+    leaving: str | None = None
+    """The RayService that answered before, and still has the model until its requests are done."""
+    left_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When `leaving` stopped being the gateway's upstream."""
+    problem: Problem | None = None
+    """What keeps the pool from being made or changed; unset: nothing."""
     fetch: Annotated[
         FetchEvent | None,
         Field(discriminator="kind"),
@@ -187,8 +204,10 @@ class ModelPlacementStatus(ApiModel):
         ),
     ] = None
     """How far the weights are."""
+    fetch_job: str | None = None
+    """The Job that `fetch` speaks of; its name depends on the weights."""
     serving_hash: str | None = None
-    """Of what the spec asks for."""
+    """Of what the spec asks for, in the pool that it is assigned to."""
     deployment: PlacedDeployment | None = None
     """Ray Serve's view of the application."""
     probe: PlacedProbe | None = None

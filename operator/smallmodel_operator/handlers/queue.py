@@ -1,0 +1,126 @@
+"""A keyed work queue: one run per key at a time, duplicates merged, failures tried again later.
+
+The same rules as client-go's work queue, in one event loop: a key that is added while it waits is
+one key, and a key that is added while it is worked on is worked on once more afterwards.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
+
+Key = TypeVar("Key")
+
+_LOG: Final = logging.getLogger(__name__)
+
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 60.0
+_JITTER: Final = 0.3
+"""Share by which pauses differ, so that keys that failed together do not come back together."""
+
+
+class WorkQueue(Generic[Key]):
+    """Keys that wait to be worked on."""
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Key], Awaitable[float | None]],
+        *,
+        workers: int,
+        failed: Callable[[Key, Exception], None] | None = None,
+    ) -> None:
+        """Make it; `run` starts the workers.
+
+        Args:
+            name: For logs and metrics.
+            work: Works on one key, and returns after how many seconds it wants the key again.
+            workers: How many keys are worked on at the same time.
+            failed: Told of each failure, before the key waits for its next try.
+        """
+        self.name = name
+        self._work = work
+        self._workers = workers
+        self._failed = failed
+        self._waiting: deque[Key] = deque()
+        self._dirty: set[Key] = set()
+        self._busy: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._some = asyncio.Event()
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait."""
+        return len(self._waiting)
+
+    def idle(self) -> bool:
+        """Return whether nothing waits and nothing is worked on; timers do not count."""
+        return not self._waiting and not self._busy
+
+    def add(self, key: Key) -> None:
+        """Have the key worked on as soon as a worker is free."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._busy:
+            self._waiting.append(key)
+            self._some.set()
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Have the key worked on after some time, or earlier where that is wanted already."""
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= loop.time() + seconds:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_later(seconds, self.add, key)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._workers):
+                    group.create_task(self._worker(), name=f"{self.name} {number}")
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            self._timers.clear()
+
+    async def _worker(self) -> None:
+        while True:
+            while not self._waiting:
+                self._some.clear()
+                await self._some.wait()
+            key = self._waiting.popleft()
+            self._dirty.discard(key)
+            self._busy.add(key)
+            try:
+                again = await self._work(key)
+            except Exception as error:
+                again = self._pause_after_failure(key, error)
+            else:
+                self._failures.pop(key, None)
+            finally:
+                self._busy.discard(key)
+                if key in self._dirty:
+                    self._waiting.append(key)
+                    self._some.set()
+            if again is not None and key not in self._dirty:
+                self.add_after(key, again)
+
+    def _pause_after_failure(self, key: Key, error: Exception) -> float:
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        if self._failed is not None:
+            self._failed(key, error)
+        else:
+            _LOG.warning("%s %s failed: %s", self.name, key, error)
+        pause = min(_FIRST_PAUSE * 2.0**count, _LONGEST_PAUSE)
+        return pause * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - not for secrets
