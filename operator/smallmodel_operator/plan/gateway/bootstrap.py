@@ -14,7 +14,8 @@ from smallmodel_operator.plan.gateway.values import (
 )
 
 STAT_PREFIX: Final = "gateway"
-_FILTERS: Final = "envoy.extensions.filters"
+FILTERS: Final = "envoy.extensions.filters"
+CONNECTION_MANAGER: Final = f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager"
 _CLIENTS: Final = 8192
 """Connections of clients, idle ones included. More would end in a lack of file handles."""
 
@@ -24,28 +25,37 @@ _HEADERS_TIMEOUT: Final = 30.0
 
 def build_bootstrap(settings: GatewaySettings) -> Message:
     """Return Envoy's bootstrap, which depends on the settings and on no model."""
+    manager = connection_manager(
+        settings.discovery_folder, ROUTES_FILE, http_filters(settings.body_limit)
+    )
     return {
         "node": {"id": "gateway", "cluster": "smallmodel"},
-        "admin": {"address": _socket(settings.admin)},
-        "dynamic_resources": {"cds_config": _watched(settings, CLUSTERS_FILE)},
-        "static_resources": {"listeners": [_listener(settings)]},
-        "overload_manager": {
-            "resource_monitors": [
-                _extension(
-                    "envoy.resource_monitors.global_downstream_max_connections",
-                    "envoy.extensions.resource_monitors.downstream_connections.v3"
-                    ".DownstreamConnectionsConfig",
-                    {"max_active_downstream_connections": _CLIENTS},
-                )
-            ]
-        },
+        "admin": {"address": socket(settings.admin)},
+        "dynamic_resources": {"cds_config": watched(settings.discovery_folder, CLUSTERS_FILE)},
+        "static_resources": {"listeners": [listener(STAT_PREFIX, settings.listen, manager)]},
+        "overload_manager": overload_manager(),
     }
 
 
-def _listener(settings: GatewaySettings) -> Message:
+def overload_manager() -> Message:
+    """Return the limit on connections of clients."""
     return {
-        "name": STAT_PREFIX,
-        "address": _socket(settings.listen),
+        "resource_monitors": [
+            extension(
+                "envoy.resource_monitors.global_downstream_max_connections",
+                "envoy.extensions.resource_monitors.downstream_connections.v3"
+                ".DownstreamConnectionsConfig",
+                {"max_active_downstream_connections": _CLIENTS},
+            )
+        ]
+    }
+
+
+def listener(name: str, address: Endpoint, manager: Message) -> Message:
+    """Return a listener of HTTP."""
+    return {
+        "name": name,
+        "address": socket(address),
         # With it, a second Envoy would share the port in silence.
         "enable_reuse_port": False,
         "filter_chains": [
@@ -53,7 +63,7 @@ def _listener(settings: GatewaySettings) -> Message:
                 "filters": [
                     {
                         "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": _connection_manager(settings),
+                        "typed_config": manager,
                     }
                 ]
             }
@@ -61,17 +71,18 @@ def _listener(settings: GatewaySettings) -> Message:
     }
 
 
-def _connection_manager(settings: GatewaySettings) -> Message:
+def connection_manager(folder: str, routes_file: str, filters: list[Message]) -> Message:
+    """Return how HTTP is read, and that its routes come from that file."""
     return typed(
-        f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
+        CONNECTION_MANAGER,
         {
             "stat_prefix": STAT_PREFIX,
             "server_name": "smallmodel",
             "rds": {
                 "route_config_name": ROUTE_TABLE,
-                "config_source": _watched(settings, ROUTES_FILE),
+                "config_source": watched(folder, routes_file),
             },
-            "http_filters": _filters(settings),
+            "http_filters": filters,
             "max_request_headers_kb": _HEADERS_KIB,
             # A path is judged as the upstream will read it: `/v1/../-/routes` leads nowhere.
             "normalize_path": True,
@@ -85,16 +96,17 @@ def _connection_manager(settings: GatewaySettings) -> Message:
     )
 
 
-def _filters(settings: GatewaySettings) -> list[Message]:
+def http_filters(body_limit: int) -> list[Message]:
+    """Return what each request passes: its size, its model's name, errors' form, its route."""
     return [
-        _extension(
+        extension(
             "envoy.filters.http.buffer",
-            f"{_FILTERS}.http.buffer.v3.Buffer",
-            {"max_request_bytes": settings.body_limit},
+            f"{FILTERS}.http.buffer.v3.Buffer",
+            {"max_request_bytes": body_limit},
         ),
-        _extension(
+        extension(
             JSON_FILTER,
-            f"{_FILTERS}.http.json_to_metadata.v3.JsonToMetadata",
+            f"{FILTERS}.http.json_to_metadata.v3.JsonToMetadata",
             {
                 "request_rules": {
                     # `curl -d` says that JSON is a form, and others add a charset.
@@ -111,38 +123,46 @@ def _filters(settings: GatewaySettings) -> list[Message]:
                 }
             },
         ),
-        _extension(
+        extension(
             "envoy.filters.http.lua",
-            f"{_FILTERS}.http.lua.v3.Lua",
-            {"default_source_code": {"inline_string": build_script(settings.body_limit)}},
+            f"{FILTERS}.http.lua.v3.Lua",
+            {"default_source_code": {"inline_string": build_script(body_limit)}},
         ),
-        _extension(
-            "envoy.filters.http.router",
-            f"{_FILTERS}.http.router.v3.Router",
-            {"suppress_envoy_headers": True},
-        ),
+        router(),
     ]
 
 
-def _extension(name: str, kind: str, config: Message) -> Message:
+def router() -> Message:
+    """Return the filter that ends each chain."""
+    return extension(
+        "envoy.filters.http.router",
+        f"{FILTERS}.http.router.v3.Router",
+        {"suppress_envoy_headers": True},
+    )
+
+
+def extension(name: str, kind: str, config: Message) -> Message:
+    """Return an extension of Envoy with its configuration."""
     return {"name": name, "typed_config": typed(kind, config)}
+
+
+def watched(folder: str, file: str) -> Message:
+    """Return the source of what Envoy discovers in a file."""
+    return {
+        "resource_api_version": "V3",
+        "path_config_source": {
+            "path": f"{folder}/{file}",
+            # Files are replaced by a rename, which only a watch of the folder sees.
+            "watched_directory": {"path": folder},
+        },
+    }
+
+
+def socket(endpoint: Endpoint) -> Message:
+    """Return the address as Envoy writes it."""
+    return {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
 
 
 def _keep(key: str, value: str | None = None) -> Message:
     kept: Message = {"metadata_namespace": DYNAMIC_NAMESPACE, "key": key}
     return kept if value is None else kept | {"value": value}
-
-
-def _watched(settings: GatewaySettings, file: str) -> Message:
-    return {
-        "resource_api_version": "V3",
-        "path_config_source": {
-            "path": f"{settings.discovery_folder}/{file}",
-            # Files are replaced by a rename, which only a watch of the folder sees.
-            "watched_directory": {"path": settings.discovery_folder},
-        },
-    }
-
-
-def _socket(endpoint: Endpoint) -> Message:
-    return {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}

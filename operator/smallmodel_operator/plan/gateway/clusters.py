@@ -1,5 +1,6 @@
 """The gateway's upstreams."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from smallmodel_operator.plan.gateway.document import Message, duration, typed
@@ -17,13 +18,13 @@ _CONNECT_TIMEOUT: Final = 2.0
 
 def build_clusters(settings: GatewaySettings) -> list[Message]:
     """Return Serve's HAProxy frontend, and Ray's exporter where there is one."""
-    clusters = [_cluster(SERVE_CLUSTER, settings.serve)]
+    clusters = [upstream_cluster(SERVE_CLUSTER, settings.serve)]
     if settings.metrics:
-        clusters.append(_cluster(METRICS_CLUSTER, settings.metrics))
+        clusters.append(upstream_cluster(METRICS_CLUSTER, settings.metrics))
     return clusters
 
 
-def _cluster(name: str, upstream: Endpoint) -> Message:
+def upstream_cluster(name: str, upstream: Endpoint) -> Message:
     """Return a cluster that is given each request on a connection of its own.
 
     HAProxy reloads when a model or a replica comes or goes, and with Ray's settings the process
@@ -60,3 +61,14 @@ def _cluster(name: str, upstream: Endpoint) -> Message:
             },
         },
     )
+
+
+def pool_name(upstream: Endpoint) -> str:
+    """Return the name of a pool's cluster. A dot in it would end the name in a metric's label."""
+    return f"{upstream.address.replace('.', '_')}:{upstream.port}"
+
+
+def build_pool_clusters(upstreams: Iterable[Endpoint]) -> list[Message]:
+    """Return one cluster for each pool, sorted by name."""
+    pools = {pool_name(upstream): upstream for upstream in upstreams}
+    return [upstream_cluster(name, pools[name]) for name in sorted(pools)]

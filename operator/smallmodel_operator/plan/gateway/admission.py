@@ -1,0 +1,90 @@
+"""Who may ask the models of a namespace: Envoy's RBAC filter, by the connection's own address."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+from smallmodel_operator.plan.gateway.cluster_values import (
+    EVERYONE,
+    LOOPBACK,
+    NamespaceRoutes,
+    networks,
+)
+from smallmodel_operator.plan.gateway.document import Message, typed
+
+RBAC_FILTER: Final = "envoy.filters.http.rbac"
+FORBIDDEN_CODE: Final = "namespace_forbidden"
+
+_RBAC: Final = "envoy.extensions.filters.http.rbac.v3"
+_FORBIDDEN: Final = (
+    "The client at %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% may not ask the models at "
+    "%PATH(NQ:PATH):200%. A namespace's models answer its own pods and those that "
+    "`gateway.allowFrom` names: add the client's namespace there."
+)
+_ALL: Final = networks(EVERYONE)
+
+
+def admission_filter() -> Message:
+    """Return the filter, which by itself refuses nobody: the rules come with the routes."""
+    return {"name": RBAC_FILTER, "typed_config": typed(f"{_RBAC}.RBAC", {})}
+
+
+def admission_rules(namespaces: Sequence[NamespaceRoutes], *, admit_loopback: bool) -> Message:
+    """Return the virtual host's rules for the filter; nothing where everyone is admitted.
+
+    Rules refuse, and each holds for one namespace's path alone: a path that leads to no namespace
+    is answered with 404 to everybody.
+    """
+    always = LOOPBACK if admit_loopback else ()
+    policies: Message = {}
+    for namespace in namespaces:
+        admitted = networks((*namespace.admitted, *always))
+        if admitted != _ALL:
+            policies[namespace.name] = _refuse_others(namespace.name, admitted)
+    if not policies:
+        return {}
+    rules = typed(f"{_RBAC}.RBACPerRoute", {"rbac": {"rules": _deny(policies)}})
+    return {"typed_per_filter_config": {RBAC_FILTER: rules}}
+
+
+def forbidden_reply() -> Message:
+    """Return how Envoy words the only 403 that it makes itself."""
+    status: Message = {"default_value": 403, "runtime_key": "smallmodel.forbidden_status"}
+    error: Message = {
+        "message": _FORBIDDEN,
+        "type": "permission_error",
+        "param": None,
+        "code": FORBIDDEN_CODE,
+    }
+    return {
+        "mappers": [
+            {
+                "filter": {"status_code_filter": {"comparison": {"op": "EQ", "value": status}}},
+                "body_format_override": {"json_format": {"error": error}},
+            }
+        ]
+    }
+
+
+def _deny(policies: Message) -> Message:
+    return {"action": "DENY", "policies": policies}
+
+
+def _refuse_others(name: str, admitted: Sequence[IPv4Network | IPv6Network]) -> Message:
+    below: Message = {"url_path": {"path": {"prefix": f"/{name}/"}}}
+    return {"permissions": [below], "principals": [_everyone_but(admitted)]}
+
+
+def _everyone_but(admitted: Sequence[IPv4Network | IPv6Network]) -> Message:
+    if not admitted:
+        return {"any": True}
+    ids: list[Message] = [
+        {
+            "direct_remote_ip": {
+                "address_prefix": str(network.network_address),
+                "prefix_len": network.prefixlen,
+            }
+        }
+        for network in admitted
+    ]
+    return {"not_id": {"or_ids": {"ids": ids}}}

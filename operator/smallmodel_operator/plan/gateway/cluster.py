@@ -1,0 +1,60 @@
+"""The whole Envoy configuration of a serving cluster."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from smallmodel_operator.plan.gateway.cluster_bootstrap import build_cluster_bootstrap
+from smallmodel_operator.plan.gateway.cluster_routes import build_cluster_routes
+from smallmodel_operator.plan.gateway.cluster_values import (
+    ClusterGatewaySettings,
+    NamespaceRoutes,
+)
+from smallmodel_operator.plan.gateway.clusters import build_pool_clusters
+from smallmodel_operator.plan.gateway.document import discovery_json, dump
+from smallmodel_operator.plan.gateway.values import GatewayConfig
+
+
+def build_cluster_gateway(
+    namespaces: Sequence[NamespaceRoutes], settings: ClusterGatewaySettings
+) -> GatewayConfig:
+    """Return the text of Envoy's files; the order of namespaces and models does not matter.
+
+    Raises:
+        ValueError: Two namespaces, or two models of one, have the same name, or an admitted
+            address is none.
+    """
+    ordered = _sorted(namespaces)
+    upstreams = (
+        routed.upstream
+        for namespace in ordered
+        for routed in namespace.models
+        if routed.upstream and not routed.model.unavailable
+    )
+    routes = build_cluster_routes(ordered, admit_loopback=settings.admit_loopback)
+    return GatewayConfig(
+        bootstrap=dump(build_cluster_bootstrap(settings)),
+        routes=discovery_json([routes]),
+        clusters=discovery_json(build_pool_clusters(upstreams)),
+    )
+
+
+def _sorted(namespaces: Sequence[NamespaceRoutes]) -> tuple[NamespaceRoutes, ...]:
+    _refuse_twice([namespace.name for namespace in namespaces], "namespace")
+    for namespace in namespaces:
+        _refuse_twice(
+            [routed.model.name for routed in namespace.models], f"model of {namespace.name}"
+        )
+    return tuple(
+        NamespaceRoutes(
+            name=namespace.name,
+            models=tuple(sorted(namespace.models, key=lambda routed: routed.model.name)),
+            admitted=namespace.admitted,
+        )
+        for namespace in sorted(namespaces, key=lambda one: one.name)
+    )
+
+
+def _refuse_twice(names: Sequence[str], what: str) -> None:
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise ValueError(f"a {what} is given more than once: {', '.join(twice)}; merge them first")

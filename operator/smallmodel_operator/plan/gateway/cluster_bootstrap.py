@@ -1,0 +1,113 @@
+"""The start-up file of a cluster's Envoy."""
+
+from typing import Final
+
+from smallmodel_operator.plan.gateway.admission import admission_filter, forbidden_reply
+from smallmodel_operator.plan.gateway.bootstrap import (
+    CONNECTION_MANAGER,
+    STAT_PREFIX,
+    connection_manager,
+    http_filters,
+    listener,
+    overload_manager,
+    router,
+    socket,
+    watched,
+)
+from smallmodel_operator.plan.gateway.cluster_values import (
+    CLUSTER_CLUSTERS_FILE,
+    CLUSTER_ROUTES_FILE,
+    ClusterGatewaySettings,
+)
+from smallmodel_operator.plan.gateway.document import Message, duration, typed
+from smallmodel_operator.plan.gateway.values import Endpoint
+
+CONTRACT: Final = 1
+"""Raised when routes need a bootstrap that an older operator did not write (or the reverse)."""
+
+_ADMIN_CLUSTER: Final = "admin"
+_ADMIN_TIMEOUT: Final = 10.0
+
+_STATS_KEPT: Final = (
+    rf"http\.{STAT_PREFIX}\.(downstream_(cx|rq)_active|downstream_rq_(completed|time|total|[1-5]xx))",
+    rf"http\.{STAT_PREFIX}\.(rbac|rds)\..*",
+    r"cluster\.[^.]+\.(membership_healthy|upstream_cx_(active|connect_fail))",
+    r"cluster\.[^.]+\.upstream_rq_([245]xx|active|pending_overflow|rx_reset)",
+    r"(cluster_manager|server)\..*",
+)
+"""Expressions of the names of kept metrics: ten of each pool, where Envoy would keep a hundred,
+histograms among them."""
+
+
+def build_cluster_bootstrap(settings: ClusterGatewaySettings) -> Message:
+    """Return Envoy's bootstrap, which depends on the settings and on no model."""
+    folder = settings.discovery_folder
+    filters = [admission_filter(), *http_filters(settings.body_limit)]
+    manager = connection_manager(folder, CLUSTER_ROUTES_FILE, filters)
+    manager["local_reply_config"] = forbidden_reply()
+    clients = listener(STAT_PREFIX, settings.listen, manager)
+    clients["address"] = _dual(settings.listen)
+    metrics = listener("metrics", settings.metrics, _metrics_manager())
+    metrics["address"] = _dual(settings.metrics)
+    return {
+        "node": {"id": "gateway", "cluster": "smallmodel", "metadata": {"contract": CONTRACT}},
+        "admin": {"address": socket(settings.admin)},
+        "dynamic_resources": {"cds_config": watched(folder, CLUSTER_CLUSTERS_FILE)},
+        "static_resources": {
+            "listeners": [clients, metrics],
+            "clusters": [_admin_cluster(settings.admin)],
+        },
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept_stats()}}},
+        "overload_manager": overload_manager(),
+    }
+
+
+def _dual(endpoint: Endpoint) -> Message:
+    address: Message = {"address": endpoint.address, "port_value": endpoint.port}
+    if endpoint.address == "::":
+        address["ipv4_compat"] = True
+    return {"socket_address": address}
+
+
+def _kept_stats() -> list[Message]:
+    return [{"safe_regex": {"regex": f"^{names}$"}} for names in _STATS_KEPT]
+
+
+def _metrics_manager() -> Message:
+    """Return a manager that shows one page of the admin's, which can do far more."""
+    shown: Message = {
+        "match": {
+            "path": "/metrics",
+            "headers": [{"name": ":method", "string_match": {"exact": "GET"}}],
+        },
+        "route": {
+            "cluster": _ADMIN_CLUSTER,
+            "timeout": duration(_ADMIN_TIMEOUT),
+            "regex_rewrite": {
+                "pattern": {"regex": "^.*$"},
+                "substitution": "/stats/prometheus?usedonly",
+            },
+        },
+    }
+    return typed(
+        CONNECTION_MANAGER,
+        {
+            "stat_prefix": "metrics",
+            "route_config": {
+                "name": "metrics",
+                "virtual_hosts": [{"name": "metrics", "domains": ["*"], "routes": [shown]}],
+            },
+            "http_filters": [router()],
+        },
+    )
+
+
+def _admin_cluster(admin: Endpoint) -> Message:
+    return {
+        "name": _ADMIN_CLUSTER,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": _ADMIN_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket(admin)}}]}],
+        },
+    }

@@ -1,0 +1,94 @@
+"""What the gateway of a serving cluster is built from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from typing import Final
+
+from smallmodel_operator.plan.gateway.values import BODY_LIMIT, Endpoint, GatewayModel
+
+EVERYONE: Final = ("0.0.0.0/0", "::/0")
+"""Admits every client."""
+
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+
+CLUSTER_ROUTES_FILE: Final = "routes.json"
+CLUSTER_CLUSTERS_FILE: Final = "clusters.json"
+BOOTSTRAP_FILE: Final = "bootstrap.yaml"
+
+HTTP_PORT: Final = 8080
+ADMIN_PORT: Final = 9901
+METRICS_PORT: Final = 9902
+DISCOVERY_FOLDER: Final = "/config/discovery"
+
+_CLIENTS_COME_IN: Final = Endpoint(address="0.0.0.0", port=HTTP_PORT)  # noqa: S104 - a pod's own
+_ADMIN: Final = Endpoint(address="127.0.0.1", port=ADMIN_PORT)
+_METRICS: Final = Endpoint(address="0.0.0.0", port=METRICS_PORT)  # noqa: S104 - a pod's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedModel:
+    """A model of a namespace, and the pool that answers for it."""
+
+    model: GatewayModel
+    upstream: Endpoint | None = None
+    """Serve's front of its pool, such as `chat-serve-svc.team-a.svc` and 8000. A model that cannot
+    be asked needs none."""
+
+    def __post_init__(self) -> None:
+        if self.upstream is None and self.model.unavailable is None:
+            raise ValueError(
+                f"the model {self.model.name!r} has neither an upstream nor a reason why it "
+                "cannot be asked; give one of them"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceRoutes:
+    """What one namespace's path leads to, and for whom."""
+
+    name: str
+    models: tuple[RoutedModel, ...]
+    """In any order. Without any, the path says that there is none yet."""
+    admitted: tuple[str, ...] = EVERYONE
+    """Addresses or networks (`10.1.2.3`, `10.1.0.0/16`) whose requests are answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterGatewaySettings:
+    """What stays while the gateway runs: a change of it needs another Envoy."""
+
+    listen: Endpoint = _CLIENTS_COME_IN
+    """Where clients come in. `::` takes IPv4 too, where the pods have IPv6."""
+    admin: Endpoint = _ADMIN
+    """Envoy's admin page can stop it, so it stays on the pod's loopback."""
+    metrics: Endpoint = _METRICS
+    """Where Prometheus reads Envoy's metrics, and nothing else is shown."""
+    discovery_folder: str = DISCOVERY_FOLDER
+    body_limit: int = BODY_LIMIT
+    """Bytes of the largest request body."""
+    admit_loopback: bool = True
+    """Whether every namespace admits the pod's own loopback, where `kubectl port-forward` ends."""
+
+
+def networks(addresses: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return the addresses as the fewest networks that cover them, sorted.
+
+    Raises:
+        ValueError: One is neither an address nor a network.
+    """
+    found = [_network(address) for address in addresses]
+    return (
+        *collapse_addresses(one for one in found if isinstance(one, IPv4Network)),
+        *collapse_addresses(one for one in found if isinstance(one, IPv6Network)),
+    )
+
+
+def _network(address: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(address)
+    except ValueError as error:
+        raise ValueError(
+            f"{address!r} is neither an address nor a network ({error}); write for example "
+            "10.1.2.3 or 10.1.0.0/16"
+        ) from error

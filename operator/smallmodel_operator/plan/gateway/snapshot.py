@@ -1,0 +1,86 @@
+"""Whether a new snapshot of all routes may replace the last good one: stale is fine, empty is not.
+
+What was read of a cluster can be wrong for a while: a cache that is still being filled, an API
+server that answers with half a list. Routes that nobody deleted are not taken away by that.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes
+
+LARGEST_LOSS: Final = Fraction(1, 5)
+"""The share of routes that a snapshot may lose unexplained."""
+
+_NAMES_SHOWN: Final = 5
+
+RouteKey = tuple[str, str]
+"""A namespace and the name of a model in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotInput:
+    """What is known when a snapshot is to be written."""
+
+    before: frozenset[RouteKey]
+    """What the last good snapshot leads to; nothing where there was none."""
+    after: frozenset[RouteKey]
+    deleted: frozenset[RouteKey]
+    """Models that were seen to be deleted since the last good snapshot was written."""
+    all_pools_read: bool
+    """Whether every pool of the cluster was read at least once since this process started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """Why the last good snapshot stays."""
+
+    reason: str
+    """One word: the label of a metric, the reason of an event."""
+    message: str
+
+
+def routes_of(namespaces: Iterable[NamespaceRoutes]) -> frozenset[RouteKey]:
+    """Return what these namespaces lead to, models that cannot be asked included."""
+    return frozenset(
+        (namespace.name, routed.model.name)
+        for namespace in namespaces
+        for routed in namespace.models
+    )
+
+
+def withhold(given: SnapshotInput) -> Withheld | None:
+    """Return why the new snapshot must not replace the last good one, or None where it may."""
+    return next((why for check in _CHECKS if (why := check(given))), None)
+
+
+def _pools_unread(given: SnapshotInput) -> Withheld | None:
+    if given.all_pools_read:
+        return None
+    return Withheld(
+        reason="PoolsUnread",
+        message="The gateway keeps its routes: not every pool of the cluster has been read since "
+        "the operator started. It goes on by itself when they are.",
+    )
+
+
+def _shrunk(given: SnapshotInput) -> Withheld | None:
+    lost = given.before - given.after - given.deleted
+    # As a fraction, since 1/5 has no exact float.
+    if len(lost) <= LARGEST_LOSS * len(given.before):
+        return None
+    names = [f"{namespace}/{model}" for namespace, model in sorted(lost)]
+    more = len(names) - _NAMES_SHOWN
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return Withheld(
+        reason="SnapshotShrunk",
+        message=f"The gateway keeps its routes: the new ones lack {len(lost)} of "
+        f"{len(given.before)} models that nobody deleted ({shown}), and at most a fifth may go "
+        "missing at once. If they are meant to be gone, delete their SmallModels; if not, find out "
+        "why they were not read.",
+    )
+
+
+_CHECKS: Final = (_pools_unread, _shrunk)
