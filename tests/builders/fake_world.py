@@ -10,11 +10,11 @@ from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import EngineReport
 from smallmodel_operator.local.fetcher import FetchRequest
-from smallmodel_operator.local.probe import Answer
-from smallmodel_operator.local.ray_serve import ServedApplication
 from smallmodel_operator.local.world import Sight
 from smallmodel_operator.plan.gateway.values import GatewayModel
 from smallmodel_operator.plan.pool import Pool
+from smallmodel_operator.probe import Answer
+from smallmodel_operator.status.serve import ServedApplication
 
 GOOD_ANSWER = Answer(passed=True, reason=Reason.VERIFIED, message="it answered")
 
@@ -60,10 +60,12 @@ class FakeWorld:
     def _application(self, name: str) -> ServedApplication:
         broken = name in self.broken
         return ServedApplication(
+            name=name,
             status="DEPLOY_FAILED" if broken else "DEPLOYING" if self.deploying else "RUNNING",
             healthy=not broken and not self.deploying,
             failed=broken,
             replicas=0 if broken else 1,
+            target_replicas=1,
             deployed_at=time.time() + 1,
             message="ImportError: no engine" if broken else "",
         )

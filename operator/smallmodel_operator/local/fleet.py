@@ -25,7 +25,6 @@ from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.catalog.rules import gate_secret
 from smallmodel_operator.local.fetcher import FetchRequest
 from smallmodel_operator.local.manifests import ManifestSet
-from smallmodel_operator.local.probe import Answer
 from smallmodel_operator.local.secrets import known_secrets, secret_file
 from smallmodel_operator.local.tracked import TrackedModel
 from smallmodel_operator.local.world import World
@@ -36,6 +35,7 @@ from smallmodel_operator.plan.build import build_model, serving_hash
 from smallmodel_operator.plan.diff import diff
 from smallmodel_operator.plan.gateway.values import GatewayModel, gateway_models
 from smallmodel_operator.plan.pool import PlannedModel, Pool
+from smallmodel_operator.probe import Answer
 from smallmodel_operator.status.observation import Deployment, EngineState, Probe
 
 _LOG: Final = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,23 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from smallmodel_operator.api.names import INDEX_APPLICATION
 from smallmodel_operator.local.errors import StackFailed
+from smallmodel_operator.status.serve import ServedApplication, ServedDeployment, served_application
 
 if TYPE_CHECKING:
-    from ray.serve.schema import ApplicationStatusOverview
+    from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
 _OBJECT_STORE_BYTES: Final = 80_000_000
 """Serve keeps no objects there; Ray's least is 75 MB, its default 30 % of all memory."""
-
-_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
-_TRACE_START: Final = re.compile(
-    r"Traceback \(most recent call last\)|ray::|^\s*File \"", re.MULTILINE
-)
-_ERROR_LINE: Final = re.compile(r"^[\w.]+(?:Error|Exception|Exit|Interrupt)\b.*$", re.MULTILINE)
-_HINTS: Final = re.compile(
-    r"This may be due to a problem with its constructor or initial health check failing\. "
-    r"|See controller logs for details\. "
-)
-_MESSAGE_MAX: Final = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +29,6 @@ class RaySettings:
     cpus: int
     dashboard_port: int | None
     """Set: the dashboard is started on loopback, behind the token."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedApplication:
-    """What Serve says of one application."""
-
-    status: str
-    """Serve's own word, such as RUNNING or DEPLOY_FAILED."""
-    healthy: bool
-    failed: bool
-    replicas: int
-    deployed_at: float
-    """When its config was last taken, in seconds since the epoch."""
-    message: str
 
 
 def set_environment(variables: Mapping[str, str]) -> None:
@@ -150,36 +125,25 @@ def observe() -> dict[str, ServedApplication]:
     from ray import serve
 
     return {
-        name: _read(overview)
+        name: _read(name, overview)
         for name, overview in serve.status().applications.items()
         if name != INDEX_APPLICATION
     }
 
 
-def _read(overview: "ApplicationStatusOverview") -> ServedApplication:
-    deployments = overview.deployments.values()
-    failed = {"DEPLOY_FAILED", "UNHEALTHY"} & {
-        overview.status.value,
-        *(deployment.status.value for deployment in deployments),
-    }
-    messages = [overview.message, *(deployment.message for deployment in deployments)]
-    return ServedApplication(
+def _read(name: str, overview: "ApplicationStatusOverview") -> ServedApplication:
+    return served_application(
+        name,
         status=overview.status.value,
-        healthy=overview.status.value == "RUNNING",
-        failed=bool(failed),
-        replicas=sum(d.replica_states.get("RUNNING", 0) for d in deployments),
+        message=overview.message,
         deployed_at=overview.last_deployed_time_s,
-        message=clean(" ".join(message for message in messages if message)),
+        deployments=tuple(_deployment(deployment) for deployment in overview.deployments.values()),
     )
 
 
-def clean(message: str) -> str:
-    """Return Serve's message without colours and tracebacks, cut to what a person reads.
-
-    Of a traceback the line that names the error is kept, since Ray appends lines of its own.
-    """
-    plain = _HINTS.sub("", _ANSI.sub("", message))
-    before, *trace = _TRACE_START.split(plain, maxsplit=1)
-    errors = _ERROR_LINE.findall("".join(trace))
-    joined = " ".join(f"{before} {errors[-1] if errors else ''}".split())
-    return joined if len(joined) <= _MESSAGE_MAX else joined[: _MESSAGE_MAX - 1] + "…"
+def _deployment(seen: "DeploymentStatusOverview") -> ServedDeployment:
+    return ServedDeployment(
+        status=seen.status.value,
+        message=seen.message,
+        replicas=seen.replica_states.get("RUNNING", 0),
+    )

@@ -17,7 +17,6 @@ from smallmodel_operator.local.fetcher import FetchRequest
 from smallmodel_operator.local.node import node_environment, observe_engines
 from smallmodel_operator.local.paths import RunFolder, ScratchFolder, cache_folder
 from smallmodel_operator.local.ports import take_block
-from smallmodel_operator.local.probe import Answer, probe
 from smallmodel_operator.local.ray_serve import RaySettings
 from smallmodel_operator.local.settings import RunSettings
 from smallmodel_operator.local.world import Sight
@@ -33,6 +32,7 @@ from smallmodel_operator.plan.timeouts import (
     serve_environment,
     stack_timeouts,
 )
+from smallmodel_operator.probe import Answer, probe
 
 _T = TypeVar("_T")
 _LOOPBACK: Final = "127.0.0.1"

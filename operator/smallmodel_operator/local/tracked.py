@@ -9,7 +9,6 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.options import ResolvedModel, ResolveError
 from smallmodel_operator.local.events import ModelEvent
-from smallmodel_operator.local.ray_serve import ServedApplication
 from smallmodel_operator.local.state import ModelReport, OptionReport, SizeReport
 from smallmodel_operator.placement.placement import Placement, Unplaced
 from smallmodel_operator.plan.gateway.values import Unavailable
@@ -20,6 +19,7 @@ from smallmodel_operator.status.observation import (
     Observation,
     Probe,
 )
+from smallmodel_operator.status.serve import ServedApplication
 from smallmodel_operator.status.state import State, find, state
 from smallmodel_operator.status.summarise import fetch_message, needs_a_person, summarise
 

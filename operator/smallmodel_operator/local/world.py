@@ -8,10 +8,10 @@ from smallmodel_operator.api.fetch import FetchEvent
 from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.serving import EngineReport
 from smallmodel_operator.local.fetcher import FetchRequest
-from smallmodel_operator.local.probe import Answer
-from smallmodel_operator.local.ray_serve import ServedApplication
 from smallmodel_operator.plan.gateway.values import GatewayModel
 from smallmodel_operator.plan.pool import Pool
+from smallmodel_operator.probe import Answer
+from smallmodel_operator.status.serve import ServedApplication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from smallmodel_operator.api.smallmodel import Engine, SmallModel
 from smallmodel_operator.local.bundled import fetch_bundled_cards
 from smallmodel_operator.local.fleet import Fleet
 from smallmodel_operator.local.manifests import Manifest, ManifestSet, Problem
-from smallmodel_operator.local.probe import Answer
 from smallmodel_operator.local.tracked import TrackedModel
 from smallmodel_operator.placement.machine import Machine
+from smallmodel_operator.probe import Answer
 from smallmodel_operator.status.state import State
 
 MACHINE = Machine(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smallmodel_operator.local.ray_serve import clean
+from smallmodel_operator.status.serve import clean
 
 MESSAGES = {
     "a plain message stays": ("Deploying app 'chat'.", "Deploying app 'chat'."),

@@ -1,4 +1,4 @@
-"""The verifying request: a real answer through the gateway, or why there is none."""
+"""The verifying request: a real answer to a small request, or why there is none."""
 
 import json
 import time
@@ -29,16 +29,17 @@ class Answer:
 
 
 async def probe(base_url: str, model: str, task: Task, timeout: float) -> Answer:
-    """Send one small request for the model through the gateway, and judge the answer's form.
+    """Send one small request for the model, and judge the answer's form.
 
     Args:
-        base_url: The gateway's base URL, `/v1` included.
+        base_url: The base URL of a gateway or of the model's own application, `/v1` included.
         model: The name in `model`.
         task: Chooses the endpoint.
         timeout: Seconds until the whole request is given up.
     """
     try:
-        # The gateway is on this machine: a proxy of the environment must not come between.
+        # What is asked is on this machine or in this cluster: no proxy of the environment may come
+        # between.
         async with httpx.AsyncClient(
             timeout=timeout, headers={PROBE_HEADER: "1"}, trust_env=False
         ) as client:

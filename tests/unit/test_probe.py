@@ -7,7 +7,7 @@ import pytest
 from builders.fake_chat_api import FakeChatApi, fake_chat_api
 from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.local.probe import Answer, probe
+from smallmodel_operator.probe import Answer, probe
 
 
 async def ask(fake: FakeChatApi, task: Task = Task.CHAT) -> Answer:
