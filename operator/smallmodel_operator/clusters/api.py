@@ -1,0 +1,295 @@
+"""The verbs of an API server, on plain manifests."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from smallmodel_operator.clusters import errors, requests
+from smallmodel_operator.clusters.ref import Manifest, Ref, Resource, ref_of
+from smallmodel_operator.clusters.refusals import Answer
+from smallmodel_operator.clusters.requests import NOTHING, Call, Request
+from smallmodel_operator.clusters.wire import Around, Limits, Wire, load_configuration, send_on
+
+_PAGE: Final = 500
+_DEFAULT_LIMITS: Final = Limits()
+
+Propagation = Literal["Background", "Foreground", "Orphan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a list."""
+
+    items: list[Manifest]
+    resource_version: str
+
+
+class Api:
+    """One API server.
+
+    Attributes:
+        calls: How often each call was made, whatever came of it.
+        permissions: What a role must allow for the calls that were made. Applying an object that
+            is not there takes `create` besides `patch`.
+    """
+
+    def __init__(self, wire: Wire, *, around: Around = send_on) -> None:
+        self._wire = wire
+        self._around = around
+        self.calls: Counter[Call] = Counter()
+        self.permissions: set[Call] = set()
+
+    @classmethod
+    async def connect(
+        cls,
+        kubeconfig: Path | None = None,
+        *,
+        context: str | None = None,
+        limits: Limits = _DEFAULT_LIMITS,
+        around: Around = send_on,
+    ) -> Self:
+        """Return the API of a kubeconfig, of the pod that this runs in, or of the default file.
+
+        Nothing is sent yet.
+
+        Raises:
+            NoConnection: There is none of these, or it cannot be read.
+        """
+        return cls(Wire(await load_configuration(kubeconfig, context), limits), around=around)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._wire.close()
+
+    @property
+    def wire(self) -> Wire:
+        """The connections, for streams."""
+        return self._wire
+
+    async def get(self, ref: Ref) -> Manifest | None:
+        """Return the object, or None where there is none of that name.
+
+        Raises:
+            ApiError: It could not be read; `ApiMissing` where the kind is not served.
+        """
+        try:
+            answer = await self._send(requests.read(ref))
+        except errors.NotFound:
+            return None
+        return _manifest(answer)
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> tuple[list[Manifest], str]:
+        """Return all objects, and the resource version from which to watch.
+
+        Args:
+            resource: The kind.
+            namespace: None: of all namespaces.
+            labels: A label selector.
+            fields: A field selector.
+
+        Raises:
+            ApiError: It could not be read; `ApiMissing` where the kind is not served.
+        """
+        for last in (False, True):
+            items: list[Manifest] = []
+            version = ""
+            try:
+                async for page in self.pages(resource, namespace, labels=labels, fields=fields):
+                    items.extend(page.items)
+                    version = page.resource_version
+            except errors.ListExpired:
+                if last:
+                    raise
+            else:
+                break
+        return items, version
+
+    async def pages(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> AsyncIterator[Page]:
+        """Yield all objects in pages, so that what is not kept takes no memory.
+
+        Raises:
+            ApiError: It could not be read; `ListExpired` where reading took some minutes.
+        """
+        query = {"limit": str(_PAGE)}
+        query.update({"labelSelector": labels} if labels else {})
+        query.update({"fieldSelector": fields} if fields else {})
+        while True:
+            told = _manifest(await self._send(requests.read_list(resource, namespace, query)))
+            kind = {"apiVersion": resource.api_version, "kind": resource.kind}
+            metadata = told.get("metadata") or {}
+            # An API server leaves both out of the items of its own kinds.
+            items = [{**kind, **item} for item in told.get("items") or ()]
+            yield Page(items=items, resource_version=metadata.get("resourceVersion", ""))
+            if not metadata.get("continue"):
+                return
+            query["continue"] = metadata["continue"]
+
+    async def apply(
+        self,
+        manifest: Mapping[str, Any],
+        *,
+        resource_version: str | None = None,
+        uid: str | None = None,
+        force: bool = True,
+    ) -> Manifest:
+        """Have the object be as the manifest says, by server-side apply, and return it.
+
+        Fields that this manager applied earlier and that the manifest lacks are removed; other
+        managers' fields stay.
+
+        Args:
+            manifest: All fields that are the operator's business.
+            resource_version: The version that the manifest was computed from, if another one is
+                to be a conflict. An object that is not there is made nevertheless: give `uid`.
+            uid: The object's identity, if another object of the same name, or none, is to be a
+                conflict.
+            force: Take fields over from other managers. False: that is a conflict.
+
+        Raises:
+            ApiError: It was not done; `Conflict`, `Invalid`, `Forbidden`, `NamespaceEnding`,
+                `NamespaceMissing` and `ApiMissing` among others.
+            ValueError: The operator does not use objects of this kind.
+        """
+        ref = ref_of(manifest)
+        body = _expecting(manifest, resource_version, uid)
+        answer = await self._send(requests.apply(ref, body, force=force))
+        if answer.status == 201:
+            self.permissions.add(
+                Call(verb="create", group=ref.resource.group, resource=ref.resource.plural)
+            )
+        return _manifest(answer)
+
+    async def create(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Make the object, and return it. For what is made once and never written again.
+
+        Raises:
+            ApiError: It was not done; `AlreadyExists` where one of that name is there.
+            ValueError: The operator does not use objects of this kind.
+        """
+        ref = ref_of(manifest)
+        return _manifest(await self._send(requests.create(ref, manifest)))
+
+    async def patch_status(
+        self,
+        ref: Ref,
+        status: Mapping[str, Any],
+        *,
+        resource_version: str | None = None,
+        uid: str | None = None,
+    ) -> Manifest:
+        """Have the object's status be as given, by server-side apply, and return the object.
+
+        Raises:
+            ApiError: It was not done; `NotFound` where the object is gone.
+        """
+        metadata = {"name": ref.name} | ({"namespace": ref.namespace} if ref.namespace else {})
+        manifest = {
+            "apiVersion": ref.resource.api_version,
+            "kind": ref.resource.kind,
+            "metadata": metadata,
+            "status": status,
+        }
+        body = _expecting(manifest, resource_version, uid)
+        request = requests.apply(ref, body, force=True, subresource="status")
+        return _manifest(await self._send(request))
+
+    async def merge_patch(self, ref: Ref, patch: Mapping[str, Any]) -> Manifest:
+        """Change single fields by a JSON merge patch, and return the object.
+
+        A `metadata.resourceVersion` in the patch makes another version a conflict.
+
+        Raises:
+            ApiError: It was not done; `NotFound` where there is no such object.
+        """
+        return _manifest(await self._send(requests.merge(ref, patch)))
+
+    async def delete(
+        self,
+        ref: Ref,
+        *,
+        uid: str | None = None,
+        propagation: Propagation = "Background",
+    ) -> bool:
+        """Delete the object; False where it was gone already.
+
+        Args:
+            ref: The object.
+            uid: Its identity, if another object of the same name is to be a conflict.
+            propagation: What becomes of the objects that it owns.
+
+        Raises:
+            ApiError: It was not done.
+        """
+        try:
+            await self._send(requests.delete(ref, uid, propagation))
+        except errors.NotFound:
+            return False
+        return True
+
+    async def raw(
+        self, path: str, *, query: Mapping[str, str] = NOTHING, accept: str = "application/json"
+    ) -> Answer:
+        """Read any path, for example `/version`.
+
+        Raises:
+            ApiError: It could not be read.
+        """
+        return await self._send(requests.read_path(path, query, accept))
+
+    async def read_subresource(
+        self, ref: Ref, subresource: str, *, query: Mapping[str, str] = NOTHING
+    ) -> str:
+        """Return the text of a subresource, such as a pod's `log`.
+
+        Raises:
+            ApiError: It could not be read; `NotFound` where there is no such object.
+        """
+        answer = await self._send(requests.read(ref, subresource, query))
+        return answer.content.decode(errors="replace")
+
+    async def _send(self, request: Request) -> Answer:
+        self.calls[request.call] += 1
+        self.permissions.add(request.call)
+        return await self._around(request, self._wire.send)
+
+
+def _manifest(answer: Answer) -> Manifest:
+    parsed: Manifest = answer.json()
+    return parsed
+
+
+def _expecting(
+    manifest: Mapping[str, Any], resource_version: str | None, uid: str | None
+) -> Manifest:
+    """Return the manifest with what the object must be, for the write to be done at all."""
+    expected = {"resourceVersion": resource_version, "uid": uid}
+    known = {field: value for field, value in expected.items() if value}
+    return {**manifest, "metadata": {**manifest["metadata"], **known}}

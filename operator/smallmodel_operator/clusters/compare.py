@@ -1,0 +1,48 @@
+"""Whether a live object already is what a manifest says, so that nothing need be written."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from smallmodel_operator.api.names import short_hash
+from smallmodel_operator.clusters.ref import Manifest
+
+ANNOTATION_APPLIED: Final = "smallmodel.dev/applied"
+"""A hash of the manifest that was applied last: it tells that a field was left out since."""
+
+
+def stamp(manifest: Mapping[str, Any]) -> Manifest:
+    """Return the manifest with the hash of itself among its annotations."""
+    digest = short_hash(json.dumps(manifest, sort_keys=True, separators=(",", ":")), 16)
+    metadata = manifest["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), ANNOTATION_APPLIED: digest}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def is_applied(live: Mapping[str, Any], stamped: Mapping[str, Any]) -> bool:
+    """Tell whether the stamped manifest was the last one applied, and nobody changed it since.
+
+    Fields that others added are their business.
+    """
+    return _covers(live, stamped)
+
+
+def _covers(live: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return isinstance(live, Mapping) and all(
+            _is_empty(value) if key not in live else _covers(live[key], value)
+            for key, value in wanted.items()
+        )
+    if isinstance(wanted, list | tuple):
+        return (
+            isinstance(live, list)
+            and len(live) == len(wanted)
+            and all(_covers(*pair) for pair in zip(live, wanted, strict=True))
+        )
+    # True is 1 to Python, and is not to Kubernetes.
+    return type(live) is type(wanted) and bool(live == wanted)
+
+
+def _is_empty(value: Any) -> bool:
+    """Tell whether the API server leaves the field out, as its own kinds do with empty values."""
+    return value is None or value in ({}, [], "", 0, False)

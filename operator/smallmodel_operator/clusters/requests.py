@@ -1,0 +1,144 @@
+"""The calls that are made of an API server, ready to be sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from smallmodel_operator.api.names import MANAGER
+from smallmodel_operator.clusters.ref import SECRETS, Ref, Resource
+
+JSON: Final = "application/json"
+_MERGE_PATCH: Final = "application/merge-patch+json"
+# JSON is YAML, so that a JSON body is right under this type, which every supported version knows.
+_APPLY_PATCH: Final = "application/apply-patch+yaml"
+# An unknown field is a mistake, and without this it would be dropped in silence.
+_WRITING: Final[Mapping[str, str]] = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a call asks for, in the terms of an RBAC rule."""
+
+    verb: str
+    group: str = ""
+    resource: str
+    """A plural, or the path where it is no resource that is asked for."""
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call, ready to be sent."""
+
+    call: Call
+    what: str
+    """For people, fit to begin a sentence: `apply RayService team/cpu-1`."""
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    content_type: str = JSON
+    accept: str = JSON
+    confidential: bool = False
+    """The body holds a Secret, which the API server may quote in a refusal."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice does what sending it once does, whatever happens between."""
+        return self.method == "GET"
+
+
+def _call(verb: str, resource: Resource, subresource: str = "") -> Call:
+    return Call(verb=verb, group=resource.group, resource=resource.plural, subresource=subresource)
+
+
+def read(ref: Ref, subresource: str = "", query: Mapping[str, str] = NOTHING) -> Request:
+    """Return the call that reads an object, or a subresource of it."""
+    return Request(
+        call=_call("get", ref.resource, subresource),
+        what=f"read {f'the {subresource} of ' if subresource else ''}{ref}",
+        method="GET",
+        path=f"{ref.path}/{subresource}" if subresource else ref.path,
+        query=query,
+    )
+
+
+def read_path(path: str, query: Mapping[str, str], accept: str) -> Request:
+    """Return the call that reads what is no object."""
+    call = Call(verb="get", resource=path)
+    return Request(
+        call=call, what=f"read {path}", method="GET", path=path, query=query, accept=accept
+    )
+
+
+def read_list(resource: Resource, namespace: str | None, query: Mapping[str, str]) -> Request:
+    """Return the call that reads one page of a list."""
+    where = f" of namespace {namespace}" if namespace else ""
+    return Request(
+        call=_call("list", resource),
+        what=f"list {resource.full_name}{where}",
+        method="GET",
+        path=resource.path(namespace),
+        query=dict(query),
+    )
+
+
+def apply(ref: Ref, body: Mapping[str, Any], *, force: bool, subresource: str = "") -> Request:
+    """Return the call for a server-side apply."""
+    return Request(
+        call=_call("patch", ref.resource, subresource),
+        what=f"apply {f'the {subresource} of ' if subresource else ''}{ref}",
+        method="PATCH",
+        path=f"{ref.path}/{subresource}" if subresource else ref.path,
+        query={**_WRITING, "force": str(force).lower()},
+        body=body,
+        content_type=_APPLY_PATCH,
+        confidential=ref.resource == SECRETS,
+    )
+
+
+def create(ref: Ref, body: Mapping[str, Any]) -> Request:
+    """Return the call that makes an object."""
+    return Request(
+        call=_call("create", ref.resource),
+        what=f"create {ref}",
+        method="POST",
+        path=ref.resource.path(ref.namespace),
+        query=_WRITING,
+        body=body,
+        confidential=ref.resource == SECRETS,
+    )
+
+
+def merge(ref: Ref, patch: Mapping[str, Any]) -> Request:
+    """Return the call that changes single fields."""
+    return Request(
+        call=_call("patch", ref.resource),
+        what=f"patch {ref}",
+        method="PATCH",
+        path=ref.path,
+        query=_WRITING,
+        body=patch,
+        content_type=_MERGE_PATCH,
+        confidential=ref.resource == SECRETS,
+    )
+
+
+def delete(ref: Ref, uid: str | None, propagation: str) -> Request:
+    """Return the call that deletes an object."""
+    options: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": propagation,
+    }
+    if uid:
+        options["preconditions"] = {"uid": uid}
+    return Request(
+        call=_call("delete", ref.resource),
+        what=f"delete {ref}",
+        method="DELETE",
+        path=ref.path,
+        body=options,
+    )

@@ -1,0 +1,168 @@
+"""One HTTP call to an API server: credentials, limits of time, and errors with types."""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
+
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.refusals import Answer, refusal
+from smallmodel_operator.clusters.requests import Request
+
+_log = logging.getLogger(__name__)
+
+_CONNECTIONS: Final = 64
+_ATTEMPTS: Final = 3
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+_USER_AGENT: Final = "smallmodel-operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds that a call may take."""
+
+    connect: float = 5.0
+    total: float = 15.0
+
+
+Send = Callable[[Request], Awaitable[Answer]]
+Around = Callable[[Request, Send], Awaitable[Answer]]
+"""Sees every call: it passes the request on, or fails before or after. For metrics and tests."""
+
+
+async def send_on(request: Request, send: Send) -> Answer:
+    """Send the request, and nothing else."""
+    return await send(request)
+
+
+class Wire:
+    """The connections to one API server."""
+
+    def __init__(self, configuration: Configuration, limits: Limits) -> None:
+        self._client = ApiClient(configuration)
+        self._timeout = aiohttp.ClientTimeout(total=limits.total, sock_connect=limits.connect)
+        self._host: str = configuration.host
+
+    @property
+    def host(self) -> str:
+        """The API server's URL."""
+        return self._host
+
+    @property
+    def client(self) -> ApiClient:
+        """The client underneath, for streams."""
+        return self._client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def send(self, request: Request) -> Answer:
+        """Send a request, more than once where that is safe and the fault may pass.
+
+        Raises:
+            ApiError: There was no answer, or it is a refusal.
+        """
+        attempt = 1
+        while True:
+            try:
+                return await self._send_once(request)
+            except (errors.Unreachable, errors.Busy, errors.ServerFailed) as error:
+                if attempt == _ATTEMPTS or not request.repeatable:
+                    raise
+                _log.debug("%s; tried again", error)
+                await asyncio.sleep(_pause(attempt, error))
+            attempt += 1
+
+    async def _send_once(self, request: Request) -> Answer:
+        try:
+            answer = await self._exchange(request)
+        except TimeoutError as error:
+            raise errors.Unreachable(
+                f"{request.what}: {self._host} did not answer within {self._timeout.total:g} s; "
+                "check that the API server runs and can be reached from here"
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.Unreachable(
+                f"{request.what}: {self._host} cannot be reached ({error}); "
+                "check the address, and that the API server runs"
+            ) from error
+        if answer.status >= 400:
+            raise refusal(answer, request.what, confidential=request.confidential)
+        return answer
+
+    async def _exchange(self, request: Request) -> Answer:
+        headers = {
+            "Accept": request.accept,
+            "Content-Type": request.content_type,
+            "User-Agent": _USER_AGENT,
+        }
+        await self._client.update_params_for_auth(
+            headers, [], ["BearerToken"], request.path, request.method, None
+        )
+        response = await self._client.rest_client.request(
+            request.method,
+            self._host + request.path + _query(request.query),
+            headers=headers,
+            body=request.body,
+            _request_timeout=self._timeout,
+        )
+        content = await response.read()
+        return Answer(
+            status=response.status,
+            content=content,
+            retry_after=response.getheader("Retry-After"),
+        )
+
+
+def _query(query: Mapping[str, str]) -> str:
+    return f"?{urlencode(query)}" if query else ""
+
+
+def _runs_in_a_pod() -> bool:
+    return bool(os.environ.get(SERVICE_HOST_ENV_NAME)) and Path(SERVICE_TOKEN_FILENAME).is_file()
+
+
+def _pause(attempt: int, error: errors.ApiError) -> float:
+    asked = error.retry_after if isinstance(error, errors.Busy) else None
+    if asked is not None:
+        return min(asked, _LONGEST_PAUSE)
+    # Several callers that lost the same API server do not come back in one moment.
+    return _FIRST_PAUSE * attempt**2 * (0.5 + random.random())  # noqa: S311 - no secret
+
+
+async def load_configuration(kubeconfig: Path | None, context: str | None) -> Configuration:
+    """Return how to reach the cluster: by a kubeconfig, else as a pod, else by the default file.
+
+    Raises:
+        NoConnection: There is none, or it cannot be read.
+    """
+    configuration = Configuration()
+    configuration.connection_pool_maxsize = _CONNECTIONS
+    try:
+        if kubeconfig is None and context is None and _runs_in_a_pod():
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(
+                config_file=str(kubeconfig) if kubeconfig else None,
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise errors.NoConnection(
+            f"no cluster is known: {error}; give a kubeconfig by --kubeconfig or KUBECONFIG"
+        ) from error
+    return configuration
