@@ -97,6 +97,7 @@ class ModelDeployment(_RayModel):
     graceful_shutdown_timeout_s: float
     health_check_period_s: float = _HEALTH_PERIOD
     health_check_timeout_s: float = _HEALTH_TIMEOUT
+    max_replicas_per_node: int | None = None
     ray_actor_options: RayActorOptions
 
 
@@ -151,6 +152,8 @@ class ServeFront(_RayModel):
     port: int
     timeouts: StackTimeouts
     proxy_location: Literal["EveryNode", "HeadOnly"] = "EveryNode"
+    replicas_per_node: int | None = None
+    """The most replicas of one model on one Ray node; unset: as many as Ray finds room for."""
 
     @property
     def http_options(self) -> HttpOptions:
@@ -166,7 +169,7 @@ def build_serve_config(pool: Pool, front: ServeFront) -> ServeConfig:
         http_options=front.http_options,
         applications=(
             _index(models),
-            *(_application(model, front.timeouts) for model in models),
+            *(_application(model, front) for model in models),
         ),
     )
 
@@ -191,7 +194,7 @@ def _index(models: list[PlannedModel]) -> Application:
     )
 
 
-def _application(model: PlannedModel, timeouts: StackTimeouts) -> Application:
+def _application(model: PlannedModel, front: ServeFront) -> Application:
     return Application(
         name=model.name,
         route_prefix=f"/{model.name}",
@@ -203,7 +206,8 @@ def _application(model: PlannedModel, timeouts: StackTimeouts) -> Application:
                 max_queued_requests=model.scaling.max_queued_requests,
                 autoscaling_config=_autoscaling(model),
                 user_config=model.tuning,
-                graceful_shutdown_timeout_s=shutdown_timeout(model, timeouts),
+                graceful_shutdown_timeout_s=shutdown_timeout(model, front.timeouts),
+                max_replicas_per_node=front.replicas_per_node,
                 ray_actor_options=RayActorOptions(
                     num_cpus=TOKEN_CPU,
                     num_gpus=model.accelerator.count if model.accelerator else None,

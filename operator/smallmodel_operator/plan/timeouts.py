@@ -28,6 +28,9 @@ PORT_MARGIN: Final = 30
 LOCAL_DRAIN: Final = 5.0
 """One HAProxy on the same machine learns it within its reload, which takes under a second."""
 
+CLUSTER_DRAIN: Final = 30.0
+"""HAProxies of other nodes learn it from Serve's controller, which may be busy (Ray's default)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackTimeouts:
@@ -67,6 +70,21 @@ class StackPorts:
     replica_grpc_last: int
     ray_metrics: int
     """Ray's exporter for Prometheus; `ray.init` takes it as an argument."""
+
+
+POD_PORTS: Final = StackPorts(
+    frontend=8000,
+    haproxy_stats=8404,
+    haproxy_metrics=9101,
+    fallback_http=8500,
+    fallback_grpc=9500,
+    replica_http_first=30000,
+    replica_http_last=30999,
+    replica_grpc_first=40000,
+    replica_grpc_last=40999,
+    ray_metrics=8080,
+)
+"""In a pod nothing else listens, so these are Ray's defaults and those that KubeRay expects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

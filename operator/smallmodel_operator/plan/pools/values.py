@@ -6,6 +6,7 @@ from typing import Any, Final
 from smallmodel_operator.api.modelplacement import WorkerClass
 from smallmodel_operator.api.serving import CONTRACT
 from smallmodel_operator.plan.pool import PlannedModel
+from smallmodel_operator.plan.timeouts import CLUSTER_DRAIN, REQUEST_TIMEOUT_FLOOR, StackTimeouts
 
 Manifest = dict[str, Any]
 """One Kubernetes object, as YAML has it. Only builders make it, and only `clusters` reads it."""
@@ -15,8 +16,22 @@ WEIGHTS_CLAIM: Final = "smallmodel-weights"
 WEIGHTS_FOLDER: Final = "/weights"
 SERVE_PORT: Final = 8000
 DASHBOARD_PORT: Final = 8265
+METRICS_PORT: Final = 8080
 TOKEN_KEY: Final = "auth_token"  # noqa: S105 - the key's name in the Secret
 """KubeRay's name of the key in the Secret that `authOptions` names."""
+RAY_VERSION: Final = "2.60.0"
+"""Of the serving images. KubeRay chooses probes and authentication by it."""
+
+LABEL_TEMPLATE: Final = "smallmodel.dev/template"
+"""On a pool: the hash of the template that it was made from."""
+LABEL_DEDICATED: Final = "smallmodel.dev/dedicated-to"
+"""On a pool with `isolation: Dedicated`: its one model."""
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+COMPONENT_POOL: Final = "pool"
+COMPONENT_FETCH: Final = "fetch"
+ANNOTATION_WORKER: Final = "smallmodel.dev/worker"
+"""On a pool: its WorkerClass as JSON, so that the pool's key can be read back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +59,26 @@ class FaultTolerance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Toleration:
+    """A taint that a pool's workers put up with."""
+
+    key: str
+    operator: str = "Exists"
+    value: str | None = None
+    effect: str | None = None
+    """Unset: every effect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceleratorNodes:
+    """How the cluster names its devices; the defaults are those of NVIDIA's device plugin."""
+
+    resource: str = "nvidia.com/gpu"
+    product_label: str = "nvidia.com/gpu.product"
+    tolerations: tuple[Toleration, ...] = (Toleration(key="nvidia.com/gpu"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
     """What all pools of a cluster have in common: the installation's choices."""
 
@@ -52,13 +87,41 @@ class PoolSettings:
     cpu_image: str
     gpu_image: str | None = None
     """Unset: no engine for accelerators is offered."""
+    ray_version: str = RAY_VERSION
+    """Of both images."""
     image_pull_policy: str = "IfNotPresent"
     image_pull_secrets: tuple[str, ...] = ()
     weights: WeightsVolume = WeightsVolume()
     fetch_environment: tuple[tuple[str, str], ...] = ()
     """Further variables of fetch Jobs, for example the address of a mirror."""
+    fetch_deadline_seconds: int = 6 * 3600
+    """How long one fetch may take before its Job is failed."""
     models_per_pool: int = MODELS_PER_POOL
+    max_surge_pools: int = 1
+    """Pools that may be there beyond the old ones while models move to a new template."""
     fault_tolerance: FaultTolerance | None = None
+    accelerators: AcceleratorNodes = AcceleratorNodes()
+    tolerations: tuple[Toleration, ...] = ()
+    """Of all pods of pools and of fetch Jobs."""
+    kuberay_namespace: str = "kuberay-system"
+    """Where KubeRay runs, which has to reach the dashboard."""
+    gateway_labels: tuple[tuple[str, str], ...] = (
+        ("app.kubernetes.io/name", "smallmodel-gateway"),
+    )
+    """Of the gateway's pods in the operator's namespace, which send the requests."""
+    metrics_namespaces: tuple[str, ...] = ()
+    """Namespaces whose pods may read Ray's metrics."""
+    request_timeout_seconds: float = REQUEST_TIMEOUT_FLOOR
+    """The longest `requestTimeout` that a pool honours; Serve cannot change it while it runs."""
+    worker_drain_seconds: float = 60.0
+    """How long a worker that is told to stop waits for answers that are still being written."""
+    worker_idle_seconds: int = 60
+    """How long a worker without replicas stays."""
+
+    @property
+    def timeouts(self) -> StackTimeouts:
+        """The limits of every pool's Serve."""
+        return StackTimeouts(request=self.request_timeout_seconds, drain=CLUSTER_DRAIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +135,15 @@ class PoolKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptApplication:
+    """An application as the live pool has it, which is left exactly so."""
+
+    name: str
+    text: str
+    """The application as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterPool:
     """One RayService and all of its models."""
 
@@ -80,4 +152,24 @@ class ClusterPool:
     """Of the RayService: `<class>-<n>-<hash of the template>`."""
     models: tuple[PlannedModel, ...]
     """All of them; empty while the pool starts with `_index` alone."""
+    kept: tuple[KeptApplication, ...] = ()
+    """Models that this pool only serves until they moved away: their live applications."""
     contract: int = CONTRACT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePool:
+    """A RayService that exists and is ours."""
+
+    name: str
+    key: PoolKey
+    template_hash: str
+    models: frozenset[str]
+    """Names of the applications in its config, `_index` aside."""
+    contract: int = CONTRACT
+    deleting: bool = False
+    """Nothing is added to it any more."""
+
+
+class PoolError(ValueError):
+    """A pool cannot be built from what was given: a mistake of the operator, not of a user."""

@@ -1,0 +1,135 @@
+"""Which pool serves which placement.
+
+A placement stays where it is: in the pool that its status names, or whose live config holds it,
+as long as that pool has the placement's key. It leaves a pool with an outdated template only by
+`moves`. A new one goes to the fullest open pool, and only else to a new pool.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TypeAlias
+
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.plan.pools.live import pool_key
+from smallmodel_operator.plan.pools.names import pool_name, same_key, template_hash
+from smallmodel_operator.plan.pools.values import LivePool, PoolKey, PoolSettings
+
+ModelId: TypeAlias = tuple[str, str]
+"""Namespace and name of a SmallModel."""
+
+PoolId: TypeAlias = tuple[str, str]
+"""Namespace and name of a RayService."""
+
+
+def assign(
+    placements: Sequence[ModelPlacement], pools: Sequence[LivePool], settings: PoolSettings
+) -> Mapping[ModelId, str]:
+    """Return the pool of each placement, by namespace and name of its model.
+
+    A placement that is being deleted and is in no pool is not in the result.
+
+    Args:
+        placements: All placements of the namespaces in question.
+        pools: All pools of these namespaces.
+        settings: The installation's choices.
+
+    Raises:
+        PoolError: No pod can be made of a placement's worker class.
+    """
+    seats = Seats.taken(placements, pools, settings)
+    assigned: dict[ModelId, str] = {}
+    homeless: list[ModelPlacement] = []
+    for placement in sorted(placements, key=model_id):
+        if held := held_by(placement, pools, settings):
+            assigned[model_id(placement)] = held.name
+        elif placement.metadata.deletion_timestamp is None:
+            homeless.append(placement)
+    for placement in homeless:
+        key = pool_key(placement)
+        _, name = model_id(placement)
+        pool = seats.fullest_open(key, name) or seats.add(key)
+        seats.take(key.namespace, pool, name)
+        assigned[model_id(placement)] = pool
+    return dict(sorted(assigned.items()))
+
+
+def model_id(placement: ModelPlacement) -> ModelId:
+    """Return the SmallModel that a placement is of."""
+    return placement.spec.model.namespace, placement.spec.model.name
+
+
+def is_current(pool: LivePool, settings: PoolSettings) -> bool:
+    """Return whether the pool was made from today's template, so that models may be added."""
+    return pool.template_hash == template_hash(pool.key, settings)
+
+
+def held_by(
+    placement: ModelPlacement, pools: Iterable[LivePool], settings: PoolSettings
+) -> LivePool | None:
+    """Return the live pool that the placement is in, if it has the placement's key."""
+    key = pool_key(placement)
+    fitting = [pool for pool in pools if same_key(pool.key, key)]
+    named = [pool for pool in fitting if pool.name == placement.status.pool]
+    if named:
+        return named[0]
+    name = placement.spec.model.name
+    holding = [pool for pool in fitting if name in pool.models and not pool.deleting]
+    # Where the status is lost in the middle of a move, both pools hold the model: the newer wins.
+    holding.sort(key=lambda pool: (not is_current(pool, settings), pool.name))
+    return holding[0] if holding else None
+
+
+@dataclass(slots=True)
+class Seats:
+    """The models of each pool, with those that are on their way into it or out of it."""
+
+    settings: PoolSettings
+    open: dict[PoolId, PoolKey] = field(default_factory=dict)
+    """Pools to which models may be added."""
+    models: dict[PoolId, set[str]] = field(default_factory=dict)
+    """Of all pools."""
+
+    @classmethod
+    def taken(
+        cls,
+        placements: Iterable[ModelPlacement],
+        pools: Iterable[LivePool],
+        settings: PoolSettings,
+    ) -> "Seats":
+        """Return the seats that live configs and the placements' statuses speak of."""
+        seats = cls(settings)
+        for pool in pools:
+            place = (pool.key.namespace, pool.name)
+            seats.models[place] = set(pool.models)
+            if not pool.deleting and is_current(pool, settings):
+                seats.open[place] = pool.key
+        for placement in placements:
+            namespace, name = model_id(placement)
+            for pool_name_ in (placement.status.pool, placement.status.moving_to):
+                if pool_name_ and (namespace, pool_name_) in seats.models:
+                    seats.take(namespace, pool_name_, name)
+        return seats
+
+    def fullest_open(self, key: PoolKey, model: str) -> str | None:
+        """Return the pool of the key with the most models that has room for this one."""
+        limit = 1 if key.dedicated_to else self.settings.models_per_pool
+        others = {
+            place: len(self.models[place] - {model})
+            for place, other in self.open.items()
+            if same_key(other, key)
+        }
+        with_room = [(-taken, place[1]) for place, taken in others.items() if taken < limit]
+        return min(with_room)[1] if with_room else None
+
+    def add(self, key: PoolKey) -> str:
+        """Return the name of a new pool, with the lowest number that is free."""
+        names = (pool_name(key, number, self.settings) for number in count(1))
+        name = next(name for name in names if (key.namespace, name) not in self.models)
+        self.open[key.namespace, name] = key
+        self.models[key.namespace, name] = set()
+        return name
+
+    def take(self, namespace: str, pool: str, model: str) -> None:
+        """Give a model a seat."""
+        self.models[namespace, pool].add(model)

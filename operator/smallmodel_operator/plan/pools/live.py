@@ -1,0 +1,60 @@
+"""A pool read back from its live RayService."""
+
+from pydantic import ValidationError
+
+from smallmodel_operator.api.modelplacement import ModelPlacement, WorkerClass
+from smallmodel_operator.api.names import ANNOTATION_CONTRACT
+from smallmodel_operator.api.smallmodel import Isolation
+from smallmodel_operator.plan.pools.rayservice import models_in
+from smallmodel_operator.plan.pools.values import (
+    ANNOTATION_WORKER,
+    LABEL_DEDICATED,
+    LABEL_TEMPLATE,
+    LivePool,
+    Manifest,
+    PoolError,
+    PoolKey,
+)
+
+
+def pool_key(placement: ModelPlacement) -> PoolKey:
+    """Return what the model needs of a pool."""
+    spec = placement.spec
+    dedicated = spec.isolation is Isolation.DEDICATED
+    return PoolKey(
+        namespace=spec.model.namespace,
+        worker=spec.worker,
+        dedicated_to=spec.model.name if dedicated else None,
+    )
+
+
+def read_pool(manifest: Manifest) -> LivePool:
+    """Return the pool of a RayService that this operator made.
+
+    Raises:
+        PoolError: Its labels, annotations or config were changed by somebody else.
+    """
+    metadata = manifest["metadata"]
+    labels = metadata.get("labels") or {}
+    annotations = metadata.get("annotations") or {}
+    try:
+        worker = WorkerClass.model_validate_json(annotations[ANNOTATION_WORKER])
+        contract = int(annotations[ANNOTATION_CONTRACT])
+        template = labels[LABEL_TEMPLATE]
+    except (KeyError, ValueError, ValidationError) as error:
+        raise PoolError(
+            f"RayService {metadata.get('namespace')}/{metadata['name']} lacks what this operator "
+            f"writes on a pool ({error!r}); remove it if nothing is served by it"
+        ) from error
+    return LivePool(
+        name=metadata["name"],
+        key=PoolKey(
+            namespace=metadata["namespace"],
+            worker=worker,
+            dedicated_to=labels.get(LABEL_DEDICATED),
+        ),
+        template_hash=template,
+        models=models_in(manifest),
+        contract=contract,
+        deleting=bool(metadata.get("deletionTimestamp")),
+    )

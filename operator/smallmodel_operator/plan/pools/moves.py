@@ -1,0 +1,144 @@
+"""Which models should leave a pool with an outdated template, and for which pool.
+
+One at a time, so that each is seen to answer in its new pool before the next one starts. A model
+that does not work there stays where it is, and keeps no other one from moving.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.plan.pools.assign import (
+    ModelId,
+    Seats,
+    held_by,
+    is_current,
+    model_id,
+)
+from smallmodel_operator.plan.pools.live import pool_key
+from smallmodel_operator.plan.pools.names import same_key
+from smallmodel_operator.plan.pools.values import LivePool, PoolKey, PoolSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One model's way from the pool that serves it to another."""
+
+    model: ModelId
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Outdated:
+    placement: ModelPlacement
+    pool: LivePool
+
+    @property
+    def movable(self) -> bool:
+        return self.placement.status.quarantine is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moves:
+    """What moves now, and what has to wait for it."""
+
+    now: tuple[Move, ...]
+    waiting: tuple[ModelId, ...]
+    """In outdated pools, and not on their way: `UpgradeWaiting`."""
+
+
+def moves(
+    placements: Sequence[ModelPlacement], pools: Sequence[LivePool], settings: PoolSettings
+) -> Moves:
+    """Return the moves of one namespace that are in progress, and the next one where none is.
+
+    A move whose model is in quarantine goes on, and counts neither as the one in progress nor as a
+    reason for its pools to be there.
+
+    Args:
+        placements: All placements of the namespace.
+        pools: All pools of the namespace.
+        settings: The installation's choices.
+
+    Raises:
+        PoolError: No pod can be made of a placement's worker class.
+    """
+    live = {pool.name: pool for pool in pools}
+    now: list[Move] = []
+    resting: list[_Outdated] = []
+    busy = False
+    for each in _outdated(placements, pools, settings):
+        target = each.placement.status.moving_to
+        if target and _is_target(live.get(target), each.placement, settings):
+            move = Move(model=model_id(each.placement), source=each.pool.name, target=target)
+            now.append(move)
+            busy = busy or each.movable
+        else:
+            resting.append(each)
+    if not busy and (move_ := _next(resting, Seats.taken(placements, pools, settings), settings)):
+        now.append(move_)
+    on_their_way = {move.model for move in now}
+    waiting = {model_id(each.placement) for each in resting} - on_their_way
+    return Moves(
+        now=tuple(sorted(now, key=lambda move: move.model)), waiting=tuple(sorted(waiting))
+    )
+
+
+def _outdated(
+    placements: Sequence[ModelPlacement], pools: Sequence[LivePool], settings: PoolSettings
+) -> list[_Outdated]:
+    """Return what sits in outdated pools, from the emptiest pool on, which is empty soonest."""
+    found = []
+    for placement in sorted(placements, key=model_id):
+        pool = held_by(placement, pools, settings)
+        if (
+            pool is not None
+            and placement.metadata.deletion_timestamp is None
+            and not is_current(pool, settings)
+        ):
+            found.append(_Outdated(placement, pool))
+    crowd = Counter(each.pool.name for each in found if each.movable)
+    return sorted(
+        found,
+        key=lambda each: (
+            not each.movable,
+            crowd[each.pool.name],
+            each.pool.name,
+            model_id(each.placement),
+        ),
+    )
+
+
+def _is_target(pool: LivePool | None, placement: ModelPlacement, settings: PoolSettings) -> bool:
+    return (
+        pool is not None
+        and not pool.deleting
+        and same_key(pool.key, pool_key(placement))
+        and is_current(pool, settings)
+    )
+
+
+def _next(resting: Sequence[_Outdated], seats: Seats, settings: PoolSettings) -> Move | None:
+    for placement, source in ((each.placement, each.pool) for each in resting):
+        key = pool_key(placement)
+        _, name = model_id(placement)
+        target = seats.fullest_open(key, name)
+        if target is None and _surge(key, resting, seats) < settings.max_surge_pools:
+            target = seats.add(key)
+        if target is not None:
+            return Move(model=model_id(placement), source=source.name, target=target)
+    return None
+
+
+def _surge(key: PoolKey, resting: Sequence[_Outdated], seats: Seats) -> int:
+    """Return how many other keys have a new pool with room beside old ones.
+
+    New pools that are full have emptied as many old ones. So there is one pool too many for each
+    key whose newest pool still has room, and none for the others.
+    """
+    others = {pool_key(each.placement) for each in resting if each.movable}
+    return sum(
+        seats.fullest_open(other, "") is not None for other in others if not same_key(other, key)
+    )

@@ -1,0 +1,151 @@
+"""The RayService of a pool: its immutable template, and the Serve config of all of its models."""
+
+import json
+
+from smallmodel_operator.api.names import (
+    ANNOTATION_CONTRACT,
+    INDEX_APPLICATION,
+    LABEL_POOL,
+    LABEL_WORKER_CLASS,
+)
+from smallmodel_operator.plan.pool import Pool
+from smallmodel_operator.plan.pools.names import owned_labels
+from smallmodel_operator.plan.pools.template import build_template, template_hash
+from smallmodel_operator.plan.pools.values import (
+    ANNOTATION_WORKER,
+    COMPONENT_POOL,
+    LABEL_COMPONENT,
+    LABEL_DEDICATED,
+    LABEL_TEMPLATE,
+    SERVE_PORT,
+    ClusterPool,
+    KeptApplication,
+    Manifest,
+    PoolError,
+    PoolSettings,
+)
+from smallmodel_operator.plan.serve import (
+    ServeConfig,
+    ServeFront,
+    build_serve_config,
+    dump_serve_config,
+)
+
+RAY_API_VERSION = "ray.io/v1"
+
+
+def build_ray_service(pool: ClusterPool, settings: PoolSettings) -> Manifest:
+    """Return the RayService with the applications of all models of the pool.
+
+    Raises:
+        PoolError: No pod can be made of the worker class, or a model's arguments are rendered in
+            another contract than the pool's.
+    """
+    labels = owned_labels(settings) | {
+        LABEL_COMPONENT: COMPONENT_POOL,
+        LABEL_POOL: pool.name,
+        LABEL_TEMPLATE: template_hash(pool.key, settings),
+        LABEL_WORKER_CLASS: pool.key.worker.name,
+    }
+    if pool.key.dedicated_to:
+        labels[LABEL_DEDICATED] = pool.key.dedicated_to
+    worker = pool.key.worker.model_dump(mode="json", exclude_none=True)
+    return {
+        "apiVersion": RAY_API_VERSION,
+        "kind": "RayService",
+        "metadata": {
+            "name": pool.name,
+            "namespace": pool.key.namespace,
+            "labels": labels,
+            "annotations": {
+                ANNOTATION_CONTRACT: str(pool.contract),
+                ANNOTATION_WORKER: json.dumps(worker, sort_keys=True, separators=(",", ":")),
+            },
+        },
+        "spec": {
+            # A changed template makes another pool, and never a second Ray cluster in this one.
+            "upgradeStrategy": {"type": "None"},
+            "serveConfigV2": serve_config_of(pool, settings),
+            "rayClusterConfig": build_template(pool.key, pool.name, settings),
+        },
+    }
+
+
+def serve_config_of(pool: ClusterPool, settings: PoolSettings) -> str:
+    """Return the pool's Serve config as one line: the same models are the same text.
+
+    Raises:
+        PoolError: A model's arguments are rendered in another contract than the pool's.
+    """
+    for model in pool.models:
+        if model.args.contract != pool.contract:
+            raise PoolError(
+                f"model {model.name!r} has arguments of contract {model.args.contract}, and pool "
+                f"{pool.name!r} reads contract {pool.contract}; it needs a pool of its contract"
+            )
+    front = ServeFront(
+        host="0.0.0.0",  # noqa: S104 - the pod's own address; the NetworkPolicy is the fence
+        port=SERVE_PORT,
+        timeouts=settings.timeouts,
+        replicas_per_node=1,
+    )
+    config = build_serve_config(Pool(models=pool.models), front)
+    if not pool.kept:
+        return dump_serve_config(config)
+    return _with_kept(config, pool.kept)
+
+
+def applications_in(manifest: Manifest) -> tuple[KeptApplication, ...]:
+    """Return the models' applications in a live RayService, by name.
+
+    Raises:
+        PoolError: The config is not JSON of ours: somebody else wrote it.
+    """
+    applications = _applications(manifest)
+    return tuple(
+        KeptApplication(name=name, text=_compact(applications[name]))
+        for name in sorted(applications)
+        if name != INDEX_APPLICATION
+    )
+
+
+def models_in(manifest: Manifest) -> frozenset[str]:
+    """Return the names of the models in a live RayService's config.
+
+    Raises:
+        PoolError: The config is not JSON of ours: somebody else wrote it.
+    """
+    return frozenset(_applications(manifest)) - {INDEX_APPLICATION}
+
+
+def _with_kept(config: ServeConfig, kept: tuple[KeptApplication, ...]) -> str:
+    values = json.loads(dump_serve_config(config))
+    applications = {each["name"]: each for each in values["applications"]}
+    index = applications.pop(INDEX_APPLICATION)
+    for each in kept:
+        applications[each.name] = json.loads(each.text)
+    ordered = [applications[name] for name in sorted(applications)]
+    index["deployments"][0]["user_config"]["models"] = [
+        {
+            "name": each["name"],
+            "startTimeoutSeconds": each["deployments"][0]["user_config"]["startTimeoutSeconds"],
+        }
+        for each in ordered
+    ]
+    return _compact(values | {"applications": [index, *ordered]})
+
+
+def _applications(manifest: Manifest) -> dict[str, Manifest]:
+    text = manifest.get("spec", {}).get("serveConfigV2") or '{"applications":[]}'
+    try:
+        return {each["name"]: each for each in json.loads(text)["applications"]}
+    except (ValueError, KeyError, TypeError) as error:
+        name = manifest.get("metadata", {}).get("name")
+        raise PoolError(
+            f"the serveConfigV2 of RayService {name!r} is not what this operator writes ({error}); "
+            "it is written anew from the models of the pool"
+        ) from error
+
+
+def _compact(values: Manifest) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
