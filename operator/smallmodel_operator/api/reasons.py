@@ -30,10 +30,12 @@ class Reason(StrEnum):
     ENGINE_NOT_INSTALLED = "EngineNotInstalled"
     ACCELERATOR_MISSING = "AcceleratorMissing"
 
+    CPU_FIT = "CpuFit"
     ACCELERATOR_CAPACITY = "AcceleratorCapacity"
     CLUSTER_NOT_OBSERVED = "ClusterNotObserved"
     API_MISSING = "ApiMissing"
     NAME_CONFLICT = "NameConflict"
+    REFUSED = "Refused"
     POOL_STARTING = "PoolStarting"
     UPGRADE_WAITING = "UpgradeWaiting"
     QUARANTINED = "Quarantined"
@@ -95,6 +97,8 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "use. The message gives need, have, and what would fit or who holds it.",
     Reason.ENGINE_NOT_INSTALLED: "The only engine that runs this variant is not installed here.",
     Reason.ACCELERATOR_MISSING: "The model asks for an accelerator that the machine does not have.",
+    Reason.CPU_FIT: "No node has the CPU that the model's pods ask for, or none has it free. The "
+    "message gives need and have; lower `spec.resources.cpu`, or wait where it says so.",
     Reason.ACCELERATOR_CAPACITY: "The cluster has the accelerator, and all of them are taken. The "
     "message says how many there are, and who holds them; the model goes on when one is free.",
     Reason.CLUSTER_NOT_OBSERVED: "Nothing is known of the cluster yet, or it did not answer. "
@@ -103,6 +107,8 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "The message has the command that installs it; models go on by themselves once it is there.",
     Reason.NAME_CONFLICT: "An object of the name that is needed exists and is not ours. It is "
     "never touched: rename or delete it.",
+    Reason.REFUSED: "The API server refuses an object that the model needs, for example for a quota "
+    "or a policy. The message has its words; it is tried again by itself.",
     Reason.POOL_STARTING: "The Ray cluster that will serve the model is starting.",
     Reason.UPGRADE_WAITING: "The pool has a newer template, and there is no room for a second pool "
     "beside it. The model goes on where it is until there is.",

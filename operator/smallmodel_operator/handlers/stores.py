@@ -1,0 +1,213 @@
+"""What is known of the cluster's objects: filled by lists and events, read by the loops.
+
+Objects are parsed once, when they come in. All of this lives in one event loop.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from pydantic import ValidationError
+
+from smallmodel_operator.api.modelcard import ModelCard
+from smallmodel_operator.api.modelcluster import ModelCluster
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.names import LABEL_HUB
+from smallmodel_operator.api.smallmodel import SmallModel
+from smallmodel_operator.catalog.cards import Catalog
+from smallmodel_operator.plan.pools.values import Manifest
+
+ObjectKey: TypeAlias = tuple[str, str]
+"""Namespace and name."""
+
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A SmallModel that the API server took and that breaks a rule only this program knows."""
+
+    generation: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSight:
+    """What the loops need of a pod."""
+
+    namespace: str
+    name: str
+    address: str | None
+    """While it runs."""
+    job: str | None
+    last_words: str | None
+    """The termination message of its first container that ended."""
+    running: bool
+
+
+@dataclass(slots=True)
+class Stores:
+    """Every object that the loops decide on."""
+
+    hub_id: str
+    models: dict[ObjectKey, SmallModel | Unreadable] = field(default_factory=dict)
+    cards: dict[str, ModelCard] = field(default_factory=dict)
+    clusters: dict[str, ModelCluster] = field(default_factory=dict)
+    placements: dict[ObjectKey, ModelPlacement] = field(default_factory=dict)
+    """By namespace and name of their SmallModels."""
+    pools: dict[ObjectKey, Manifest] = field(default_factory=dict)
+    """RayServices of ours."""
+    foreign_pools: set[ObjectKey] = field(default_factory=set)
+    """RayServices of others."""
+    jobs: dict[ObjectKey, Manifest] = field(default_factory=dict)
+    """Fetch Jobs of ours."""
+    pods: dict[ObjectKey, PodSight] = field(default_factory=dict)
+    ending: set[str] = field(default_factory=set)
+    """Namespaces that are being deleted."""
+
+    def see_model(self, manifest: Manifest, *, gone: bool) -> ObjectKey:
+        """Take a SmallModel, and return its key."""
+        key = key_of(manifest)
+        if gone:
+            self.models.pop(key, None)
+            return key
+        try:
+            self.models[key] = SmallModel.model_validate(manifest)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            generation = manifest["metadata"].get("generation", 0)
+            self.models[key] = Unreadable(generation=generation, message=f"{where}: {first['msg']}")
+        return key
+
+    def see_card(self, manifest: Manifest, *, gone: bool) -> str | None:
+        """Take a ModelCard, and return its name; None where it is not readable."""
+        name: str = manifest["metadata"]["name"]
+        if gone:
+            self.cards.pop(name, None)
+            return name
+        try:
+            self.cards[name] = ModelCard.model_validate(manifest)
+        except ValidationError:
+            self.cards.pop(name, None)
+            return None
+        return name
+
+    def see_placement(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
+        """Take a ModelPlacement of ours, and return the key of its SmallModel."""
+        if owner(manifest) != self.hub_id:
+            return None
+        placement = ModelPlacement.model_validate(manifest)
+        key = (placement.spec.model.namespace, placement.spec.model.name)
+        if gone:
+            self.placements.pop(key, None)
+        else:
+            self.placements[key] = placement
+        return key
+
+    def see_pool(self, manifest: Manifest, *, gone: bool) -> str:
+        """Take a RayService, and return its namespace."""
+        key = key_of(manifest)
+        self.pools.pop(key, None)
+        self.foreign_pools.discard(key)
+        if not gone:
+            if owner(manifest) == self.hub_id:
+                self.pools[key] = manifest
+            else:
+                self.foreign_pools.add(key)
+        return key[0]
+
+    def see_job(self, manifest: Manifest, *, gone: bool) -> str | None:
+        """Take a fetch Job, and return its namespace; None where it is not ours."""
+        if owner(manifest) != self.hub_id:
+            return None
+        key = key_of(manifest)
+        if gone:
+            self.jobs.pop(key, None)
+        else:
+            self.jobs[key] = manifest
+        return key[0]
+
+    def see_pod(self, manifest: Manifest, *, gone: bool) -> tuple[PodSight | None, PodSight | None]:
+        """Take a pod, and return what was and what is known of it."""
+        key = key_of(manifest)
+        before = self.pods.pop(key, None)
+        if gone:
+            return before, None
+        self.pods[key] = read_pod(manifest)
+        return before, self.pods[key]
+
+    def see_namespace(self, manifest: Manifest, *, gone: bool) -> str:
+        """Take a namespace, and return its name."""
+        name: str = manifest["metadata"]["name"]
+        if manifest["metadata"].get("deletionTimestamp") and not gone:
+            self.ending.add(name)
+        else:
+            self.ending.discard(name)
+        return name
+
+    def catalog(self) -> Catalog:
+        """Return all cards."""
+        return Catalog(cards=tuple(self.cards[name] for name in sorted(self.cards)))
+
+    def placements_in(self, namespace: str) -> tuple[ModelPlacement, ...]:
+        """Return the placements of a namespace's models, by name."""
+        keys = sorted(key for key in self.placements if key[0] == namespace)
+        return tuple(self.placements[key] for key in keys)
+
+    def pools_in(self, namespace: str) -> tuple[Manifest, ...]:
+        """Return the RayServices of ours in a namespace, by name."""
+        keys = sorted(key for key in self.pools if key[0] == namespace)
+        return tuple(self.pools[key] for key in keys)
+
+    def jobs_in(self, namespace: str) -> dict[str, Manifest]:
+        """Return the fetch Jobs in a namespace, by name."""
+        return {key[1]: job for key, job in sorted(self.jobs.items()) if key[0] == namespace}
+
+    def pods_of_job(self, namespace: str, job: str) -> tuple[PodSight, ...]:
+        """Return the pods of a Job, by name."""
+        found = (pod for pod in self.pods.values() if (pod.namespace, pod.job) == (namespace, job))
+        return tuple(sorted(found, key=lambda pod: pod.name))
+
+    def addresses(self, namespaces: Iterable[str]) -> tuple[str, ...]:
+        """Return the addresses of the running pods of these namespaces."""
+        wanted = set(namespaces)
+        found = {p.address for p in self.pods.values() if p.address and p.namespace in wanted}
+        return tuple(sorted(found))
+
+
+def key_of(manifest: Manifest) -> ObjectKey:
+    """Return the namespace and name of an object; no namespace is an empty one."""
+    metadata = manifest["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def owner(manifest: Manifest) -> str | None:
+    """Return the id of the installation that owns an object."""
+    labels: dict[str, Any] = manifest["metadata"].get("labels") or {}
+    return labels.get(LABEL_HUB)
+
+
+def read_pod(manifest: Manifest) -> PodSight:
+    """Return what the loops need of a pod."""
+    namespace, name = key_of(manifest)
+    status = manifest.get("status") or {}
+    ended = status.get("phase") in _ENDED
+    labels = manifest["metadata"].get("labels") or {}
+    return PodSight(
+        namespace=namespace,
+        name=name,
+        address=None if ended else status.get("podIP"),
+        job=labels.get("batch.kubernetes.io/job-name"),
+        last_words=_last_words(status),
+        running=status.get("phase") == "Running",
+    )
+
+
+def _last_words(status: dict[str, Any]) -> str | None:
+    for container in status.get("containerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated")
+        if ended and ended.get("message"):
+            message: str = ended["message"]
+            return message
+    return None

@@ -1,0 +1,61 @@
+"""What was gathered of one namespace: the input of its decisions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smallmodel_operator.api.modelplacement import ModelPlacement, PlacedProbe, Problem
+from smallmodel_operator.plan.pools.values import LivePool, Manifest
+from smallmodel_operator.status.serve import ServedApplication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSight:
+    """One RayService of ours, and what its Serve says."""
+
+    live: LivePool
+    manifest: Manifest
+    """As the API server has it."""
+    ready: bool
+    """KubeRay calls it ready now."""
+    head: str | None = None
+    """The head pod's address, where there is one."""
+    applications: Mapping[str, ServedApplication] | None = None
+    """By model name; None: Serve did not answer, which says nothing of its applications."""
+
+    @property
+    def established(self) -> bool:
+        """Whether it was ready once: models were added, or it is ready now."""
+        return self.ready or bool(self.live.models)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSight:
+    """One fetch Job."""
+
+    manifest: Manifest
+    last_words: str | None = None
+    """The termination message of its last pod, or the last line of its log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceSight:
+    """Everything that one pass over a namespace knows."""
+
+    namespace: str
+    placements: tuple[ModelPlacement, ...]
+    """All whose models belong here, those that are being deleted included."""
+    pools: tuple[PoolSight, ...]
+    jobs: Mapping[str, JobSight] = field(default_factory=dict)
+    """Ours, by name."""
+    answers: Mapping[str, PlacedProbe] = field(default_factory=dict)
+    """What verifying requests came to since the last pass, by model name."""
+    probing: frozenset[str] = frozenset()
+    """Pools whose verifying request is under way."""
+    foreign: frozenset[str] = frozenset()
+    """Names of RayServices here that are not ours."""
+    refused: Mapping[str, Problem] = field(default_factory=dict)
+    """What the API server said against a pool at the last try, by the pool's name."""
+    missing_api: str | None = None
+    """What is to be done about KubeRay, where it is missing or too old."""
+    ending: bool = False
+    """The namespace is being deleted."""
