@@ -30,10 +30,11 @@ comma := ,
 space := $(subst ,, )
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
-.PHONY: help demo test verify generate golden bench test-vllm lock-vllm clean
+.PHONY: help demo test verify generate golden bench cluster-up cluster-down e2e test-vllm \
+  lock-vllm clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Serve the bundled model and stream one answer; Ctrl-C stops it
 	@exec $(BIN)/slm up examples/chat.yaml --ask 'Write one short sentence about the sea.'
@@ -45,7 +46,21 @@ test: $(READY) ## Run every test; the pure rooms must be covered to the last bra
 	$(BIN)/coverage report --show-missing --skip-covered --fail-under=100 \
 	  --include='$(subst $(space),$(comma),$(PURE:%=*/smallmodel_operator/%/*))'
 	$(call say,'All tests (those marked local start a real Ray and Envoy and take minutes)')
-	@$(BIN)/pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	@$(BIN)/pytest -m 'not api and not e2e and not vllm' \
+	  --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+cluster-up: $(READY) ## Bring up a real Kubernetes on this machine (root; CLUSTER_ARGS='--nodes 2')
+	@PYTHONPATH=tests $(BIN)/python -m cluster up $(CLUSTER_ARGS)
+
+cluster-down: $(READY) ## Take it down and leave nothing of it
+	@PYTHONPATH=tests $(BIN)/python -m cluster down $(CLUSTER_ARGS)
+
+e2e: $(READY) ## Test on a real Kubernetes (root; or PYTEST_ARGS='--kubeconfig FILE')
+	$(if $(findstring --kubeconfig,$(PYTEST_ARGS)),, \
+	  $(call say,'Build the cluster: a quarter of an hour the first time$(comma) then nothing') ; \
+	  PYTHONPATH=tests $(BIN)/python -m cluster parts)
+	$(call say,'Tests on a real Kubernetes')
+	@$(BIN)/pytest $(wildcard tests/api tests/e2e) -m 'api or e2e' $(PYTEST_ARGS)
 
 verify: $(READY) generate ## Generate, format, lint, types, import rules, spelling, clean tree
 	$(call say,'ruff format and ruff check')

@@ -1,0 +1,156 @@
+"""Bringing a cluster up and taking it down; both are safe to repeat."""
+
+import time
+from collections.abc import Callable
+
+from cluster import addons, machine, network, nodes
+from cluster.folders import ClusterFiles
+from cluster.options import ClusterOptions, ClusterRecord
+from cluster.parts import get_parts
+from cluster.pki import make_cluster_pki
+from cluster.problems import ClusterProblem
+from cluster.running import START_LIMIT, Cluster
+from cluster.waiting import wait_until
+
+
+def silent(_line: str) -> None:
+    """Tell nobody."""
+
+
+def up(options: ClusterOptions, say: Callable[[str], None] = silent) -> Cluster:
+    """Return the cluster when all that was asked for is ready.
+
+    A cluster of the same name and options that is up, or half up, is completed.
+
+    Args:
+        options: what it is to be.
+        say: is told each step with its time.
+
+    Raises:
+        ClusterProblem: no root, a part cannot be had, another cluster has the name, or
+            something did not become ready in its time.
+    """
+    machine.require_root()
+    parts = get_parts(kubelet=options.kubelet, say=say)
+    network.require_free_range()
+    with machine.lock_cluster(options.name):
+        record = machine.claim(options, parts)
+        if record.options != options:
+            raise ClusterProblem(
+                f"cluster {options.name} is there with other options; take it down first: "
+                f"`python -m cluster down {options.name}`\n"
+                f"there: {record.options}\nasked: {options}"
+            )
+        cluster = Cluster(record)
+        _start(cluster, _Clock(say))
+    return cluster
+
+
+def down(name: str, say: Callable[[str], None] = silent) -> None:
+    """Take a cluster down and leave nothing of it; the programs in the cache stay.
+
+    Raises:
+        ClusterProblem: no root, or something does not go away.
+    """
+    machine.require_root()
+    clock = _Clock(say)
+    with machine.lock_cluster(name):
+        record = next((found for found in machine.records() if found.options.name == name), None)
+        if record is None:
+            say(f"there is no cluster {name}")
+            return
+        for number in reversed(range(record.options.nodes)):
+            nodes.stop_node(record, number)
+        if machine.release(name):
+            network.remove_range()
+    clock.step(f"cluster {name} is down")
+
+
+class _Clock:
+    """Tells each step with the seconds since the start."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._started = time.monotonic()
+
+    def step(self, what: str) -> None:
+        self._say(f"{time.monotonic() - self._started:6.1f} s  {what}")
+
+
+def _start(cluster: Cluster, clock: _Clock) -> None:
+    record = cluster.record
+    options = record.options
+    make_cluster_pki(ClusterFiles(options.name), record.addresses)
+    for node in range(options.nodes):
+        nodes.start_node(record, node)
+        cluster.start_programs(node, "etcd", "containerd", "kube-apiserver")
+    clock.step("namespaces, links and certificates are there")
+    if options.kubelet:
+        _import_images(cluster)
+        clock.step("images are imported")
+    cluster.wait_for_api_server()
+    clock.step("the API server is ready")
+    for node in range(options.nodes):
+        cluster.start_programs(node)
+    _apply_addons(cluster)
+    wait_until(
+        lambda: not cluster.try_kubectl("get", "serviceaccount", "default").returncode,
+        "the controller manager has made the default service account",
+        START_LIMIT,
+        (cluster.log("kube-controller-manager"),),
+    )
+    if options.kubelet:
+        for node in range(options.nodes):
+            cluster.wait_for_node(node)
+        clock.step("nodes are Ready")
+        _wait_for_addons(cluster)
+    clock.step(f"cluster {options.name} is up")
+
+
+def _import_images(cluster: Cluster) -> None:
+    record = cluster.record
+    for node in range(record.options.nodes):
+        files = cluster.files.node(node)
+        wait_until(
+            files.containerd.exists,
+            f"containerd of {files.name} listens",
+            START_LIMIT,
+            (files.log("containerd"),),
+        )
+    system = sorted(record.system_images.glob("*.tar")) if record.system_images else []
+    for archive in (*system, *record.options.images):
+        cluster.import_image(archive)
+
+
+def _wanted_addons(record: ClusterRecord) -> list[tuple[str, str]]:
+    """Return namespace and Deployment of each."""
+    wanted = []
+    if record.options.dns and record.options.kubelet:
+        wanted.append(("kube-system", "coredns"))
+    if record.options.kuberay and record.options.kubelet:
+        wanted.append(("kuberay-system", "kuberay-operator"))
+    return wanted
+
+
+def _apply_addons(cluster: Cluster) -> None:
+    record = cluster.record
+    if not record.options.kubelet:
+        return
+    if record.options.dns:
+        addons.apply_coredns(cluster, record.addresses)
+    if record.options.kuberay and record.kuberay:
+        addons.apply_kuberay(cluster, record.kuberay)
+
+
+def _wait_for_addons(cluster: Cluster) -> None:
+    for namespace, deployment in _wanted_addons(cluster.record):
+
+        def available(namespace: str = namespace, deployment: str = deployment) -> bool:
+            return addons.is_available(cluster, namespace, deployment)
+
+        wait_until(
+            available,
+            f"Deployment {namespace}/{deployment} is available",
+            START_LIMIT,
+            (cluster.log("kubelet"),),
+        )

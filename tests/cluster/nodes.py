@@ -1,0 +1,110 @@
+"""Making and ending the namespaces in which a node's programs run."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from cluster import control, machine, network
+from cluster.commands import SYSTEM_PATH, run
+from cluster.configuration import write_configuration
+from cluster.folders import TESTS, ClusterFiles
+from cluster.options import ClusterRecord
+from cluster.pki import make_node_pki
+from cluster.problems import log_tail
+from cluster.programs import ENVIRONMENT, command_lines
+from cluster.waiting import wait_until
+
+
+def start_node(record: ClusterRecord, number: int) -> None:
+    """Make a node's namespaces, where its init process waits for orders. Safe to repeat."""
+    files = ClusterFiles(record.options.name)
+    node = files.node(number)
+    if control.init_pid(node.control) is not None:
+        return
+    node.logs.mkdir(parents=True, exist_ok=True)
+    files.etcd.mkdir(mode=0o700, exist_ok=True)
+    if record.options.kubelet:
+        make_node_pki(files, record.addresses, number)
+        write_configuration(node, record.addresses, record.options.proxy_mode)
+        (node.root / "kubelet").mkdir(exist_ok=True)
+        machine.make_cgroup(node.cgroup)
+    node.control.unlink(missing_ok=True)
+    Path(f"{node.control}.new").unlink(missing_ok=True)
+    node.plan.write_text(json.dumps(_plan(record, number), indent=1))
+    _spawn(node.plan, node.log("init"))
+    wait_until(
+        lambda: control.init_pid(node.control) is not None,
+        f"the namespaces of {node.name} are made",
+        within=20,
+        logs=(node.log("init"),),
+    )
+    pid = control.init_pid(node.control)
+    assert pid is not None, log_tail(node.log("init"))
+    network.connect(record.addresses, number, pid)
+
+
+def stop_node(record: ClusterRecord, number: int) -> None:
+    """End everything on a node at once, as if its power were cut. Safe to repeat."""
+    node = ClusterFiles(record.options.name).node(number)
+    pid = control.init_pid(node.control)
+    if pid is not None:
+        # The kernel ends every process of the namespace before this one is gone, and drops the
+        # mounts with them.
+        os.kill(pid, signal.SIGKILL)
+        wait_until(
+            lambda: not Path(f"/proc/{pid}/root/proc").exists(),
+            f"the processes of {node.name} have ended",
+            within=30,
+        )
+    network.disconnect(record.addresses.node(number).link)
+    machine.remove_cgroup(node.cgroup)
+
+
+def _spawn(plan: Path, log: Path) -> None:
+    """Start a node's init process, which outlives this one."""
+    environment = {
+        "PATH": SYSTEM_PATH,
+        "PYTHONPATH": str(TESTS),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LANG": "C.UTF-8",
+    }
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    shell = 'exec >>"$1" 2>&1; shift; exec setsid --fork "$@"'
+    namespaces = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child")
+    run("sh", "-c", shell, "sh", log, "env", "--ignore-environment", *variables, *namespaces,
+        sys.executable, "-m", "cluster.init", plan, folder=Path("/"))  # fmt: skip
+
+
+def _plan(record: ClusterRecord, number: int) -> dict[str, object]:
+    files = ClusterFiles(record.options.name)
+    node = files.node(number)
+    lines = command_lines(files, record.addresses, number, kubelet=record.options.kubelet)
+    environment = {
+        "PATH": f"{record.path}:{SYSTEM_PATH}",
+        "HOME": "/",
+        "LANG": "C.UTF-8",
+    }
+    programs = {
+        name: {
+            "argv": line,
+            "environment": {**environment, **ENVIRONMENT.get(name, {})},
+            "log": str(node.log(name)),
+        }
+        for name, line in lines.items()
+    }
+    furnish = {
+        # All that containerd, runc, CNI and iptables keep outside of the node's own folder.
+        "tmpfs": ["/run", "/var/lib/cni", "/var/log/containers"],
+        "binds": [[str(node.root / "kubelet"), "/var/lib/kubelet"]],
+        "folders": ["/run/netns", "/run/lock"],
+        "sysctls": {
+            "net/ipv4/ip_forward": "1",
+            "net/ipv4/conf/all/rp_filter": "0",
+            "net/ipv4/conf/default/rp_filter": "0",
+        },
+    }
+    if not record.options.kubelet:
+        furnish |= {"tmpfs": ["/run"], "binds": []}
+    return {"control": str(node.control), "furnish": furnish, "programs": programs}

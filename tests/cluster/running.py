@@ -1,0 +1,167 @@
+"""A cluster of ours that runs: what tests do to it."""
+
+import contextlib
+import shutil
+import urllib.error
+import urllib.request
+from ipaddress import IPv4Address
+from pathlib import Path
+from ssl import SSLContext, create_default_context
+
+from cluster import addons, control, machine, nodes
+from cluster.access import KubeAccess
+from cluster.addresses import API_PORT
+from cluster.folders import ClusterFiles
+from cluster.images import import_archive
+from cluster.options import ClusterRecord
+from cluster.problems import ClusterProblem
+from cluster.programs import CONTROL_PLANE
+from cluster.waiting import wait_until
+
+# Twice what the slowest start took with other builds running beside it.
+START_LIMIT = 120.0
+
+
+class Cluster(KubeAccess):
+    """One cluster, made by `bringup.up` or found by its name.
+
+    Attributes:
+        name: what it was called.
+        kubeconfig: of its administrator.
+        host_address: this machine as the first node's pods see it; a server that listens there
+            is reached by them.
+    """
+
+    native = True
+
+    def __init__(self, record: ClusterRecord) -> None:
+        self.record = record
+        self.name = record.options.name
+        self.files = ClusterFiles(self.name)
+        self._tls: SSLContext | None = None
+        super().__init__(self.files.kubeconfig("admin"), record.path)
+
+    @classmethod
+    def find(cls, name: str) -> "Cluster":
+        """Return a cluster that an earlier run brought up; ClusterProblem when there is none."""
+        for record in machine.records():
+            if record.options.name == name:
+                return cls(record)
+        raise ClusterProblem(f"there is no cluster {name}: `python -m cluster up {name}` makes it")
+
+    @property
+    def host_address(self) -> IPv4Address:
+        return self.record.addresses.node(0).host
+
+    def node_name(self, node: int = 0) -> str:
+        """Return the name that Kubernetes knows the node by."""
+        return self.files.node(node).name
+
+    def programs(self, node: int = 0) -> dict[str, int | None]:
+        """Return the programs of a node with their process ids, as the node numbers them."""
+        listed = control.order(self.files.node(node).control, "list")["programs"]
+        return {name: state["pid"] for name, state in listed.items()}
+
+    def stop(self, program: str, node: int = 0) -> None:
+        """End a program, and return when it has ended. It stays away until it is started."""
+        control.order(self.files.node(node).control, "stop", program)
+
+    def start(self, program: str, node: int = 0) -> None:
+        """Start a program that was stopped, and return when it does its work."""
+        control.order(self.files.node(node).control, "start", program)
+        if program in {"etcd", "kube-apiserver"}:
+            self.wait_for_api_server()
+        elif program == "kubelet":
+            self.wait_for_node(node)
+
+    def restart(self, program: str, node: int = 0) -> None:
+        """Stop a program and start it again."""
+        renewed = self._lease(node) if program == "kubelet" else ""
+        self.stop(program, node)
+        control.order(self.files.node(node).control, "start", program)
+        if program in {"etcd", "kube-apiserver"}:
+            self.wait_for_api_server()
+        elif program == "kubelet":
+            self.wait_for_node(node, newer_than=renewed)
+
+    def kill(self, program: str, node: int = 0) -> None:
+        """Kill a program, as an accident would; its node starts it again within some seconds."""
+        control.order(self.files.node(node).control, "kill", program)
+
+    def node_down(self, node: int = 0) -> None:
+        """Cut a node's power."""
+        nodes.stop_node(self.record, node)
+
+    def node_up(self, node: int = 0) -> None:
+        """Start a node again, and return when it is Ready."""
+        renewed = "" if node == 0 else self._lease(node)
+        nodes.start_node(self.record, node)
+        self.start_programs(node)
+        self.wait_for_api_server()
+        if self.record.options.kubelet:
+            self.wait_for_node(node, newer_than=renewed or self._lease(node))
+
+    def start_programs(self, node: int, *only: str) -> None:
+        """Order all programs of a node, or some, to be started; they are not waited for."""
+        for program in self.programs(node):
+            if not only or program in only:
+                control.order(self.files.node(node).control, "start", program)
+
+    def logs(self, program: str, node: int = 0) -> str:
+        """Return what a program of a node has printed since the cluster was made."""
+        return self.log(program, node).read_text(errors="replace")
+
+    def log(self, program: str, node: int = 0) -> Path:
+        """Return the file with what a program has printed."""
+        return self.files.node(0 if program in CONTROL_PLANE else node).log(program)
+
+    def import_image(self, archive: Path) -> None:
+        """Give the images of a docker-archive file to every node."""
+        ctr = shutil.which("ctr", path=self.record.path)
+        if ctr is None:
+            raise ClusterProblem(f"there is no ctr in {self.record.path}")
+        for node in range(self.record.options.nodes):
+            import_archive(self.files.node(node), archive, Path(ctr))
+
+    def api_is_ready(self) -> bool:
+        """Say whether the API server calls itself ready."""
+        if self._tls is None:
+            self._tls = create_default_context(cafile=str(self.files.pki / "ca.crt"))
+            self._tls.load_cert_chain(self.files.pki / "admin.crt", self.files.pki / "admin.key")
+        url = f"https://{self.record.addresses.api_server}:{API_PORT}/readyz"
+        # A proxy that the environment names knows no way to the cluster.
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._tls)
+        )
+        with contextlib.suppress(OSError), opener.open(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def wait_for_api_server(self) -> float:
+        """Return the seconds until the API server was ready."""
+        logs = (self.log("kube-apiserver"), self.log("etcd"))
+        return wait_until(self.api_is_ready, "the API server is ready", START_LIMIT, logs)
+
+    def wait_for_node(self, node: int = 0, newer_than: str = "") -> float:
+        """Return the seconds until a node was Ready, by a heartbeat newer than the one given."""
+        name = self.node_name(node)
+
+        def ready() -> bool:
+            path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
+            return (
+                self.try_kubectl("get", "node", name, "-o", path).stdout == "True"
+                and self._lease(node) != newer_than
+            )
+
+        logs = (self.log("kubelet", node), self.log("containerd", node))
+        took = wait_until(ready, f"node {name} is Ready", START_LIMIT, logs)
+        if self.record.options.fake_gpu:
+            addons.pretend_gpus(self, name, self.record.options.fake_gpu)
+        return took
+
+    def _lease(self, node: int) -> str:
+        """Return the time of a node's last heartbeat, empty when there was none."""
+        return self.try_kubectl(
+            "-n", "kube-node-lease", "get", "lease", self.node_name(node),
+            "-o", "jsonpath={.spec.renewTime}",
+        ).stdout  # fmt: skip
