@@ -15,7 +15,7 @@ from smallmodel_operator.api import crd
 from smallmodel_operator.cli.main import app
 from smallmodel_operator.cli.output import yaml_text
 from smallmodel_operator.local.bundled import fetch_bundled_cards
-from tools import pages
+from tools import chart, pages
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -23,7 +23,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 def generated_files() -> Iterator[tuple[str, str]]:
     """Yield each file's path below the repository's root, and its text."""
     for kind in crd.KINDS:
-        yield f"crds/{kind.crd_name}.yaml", yaml_text(crd.build(kind)) + "\n"
+        text = yaml_text(crd.build(kind)) + "\n"
+        yield f"crds/{kind.crd_name}.yaml", text
+        yield f"{chart.FOLDER}/templates/crds/{kind.crd_name}.yaml", chart.crd_template(text)
         yield f"docs/reference/{kind.name.lower()}.md", pages.kind_page(kind)
     yield "docs/reference/reasons.md", pages.reasons_page()
     yield "docs/reference/conditions.md", pages.conditions_page()
