@@ -54,6 +54,8 @@ class Refusal:
     variant: str
     reason: Reason
     message: str
+    waits: bool = False
+    """True: it may become an option by itself, for example when somebody else's pod goes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

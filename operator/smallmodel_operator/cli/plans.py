@@ -140,10 +140,7 @@ def report(planned: Sequence[Planned], machine: Machine) -> PlanReport:
             cpu_cores=machine.cpu_cores,
             memory_for_models=human_bytes(machine.memory_bytes),
             engines=tuple(sorted(machine.engines)),
-            accelerators=tuple(
-                f"{stock.count} x {stock.product} with {human_bytes(stock.memory_bytes)}"
-                for stock in machine.accelerators
-            ),
+            accelerators=tuple(stock.described for stock in machine.accelerators),
         ),
         models=tuple(_model_plan(one) for one in planned),
     )

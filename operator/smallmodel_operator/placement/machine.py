@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from smallmodel_operator.api.base import human_bytes
 from smallmodel_operator.api.smallmodel import Engine
 
 
@@ -11,8 +12,14 @@ class AcceleratorStock:
 
     product: str
     count: int
-    memory_bytes: int
-    """Of each."""
+    memory_bytes: int | None
+    """Of each; unset where nothing says it."""
+
+    @property
+    def described(self) -> str:
+        """How many of what, with how much memory."""
+        memory = "unknown memory" if self.memory_bytes is None else human_bytes(self.memory_bytes)
+        return f"{self.count} x {self.product} with {memory}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,24 +1,20 @@
 """Placing: the first option of a resolved model that a machine can run, or why none can."""
 
-from typing import Final
-
 from smallmodel_operator.api.base import human_bytes
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModelSpec
 from smallmodel_operator.catalog.options import Refusal, ResolvedModel
-from smallmodel_operator.placement.filters import (
+from smallmodel_operator.placement.candidates import (
     Candidate,
     accelerator_of,
-    available,
-    candidates,
-    first_refusal,
+    choose,
+    telling,
+    threads_of,
 )
+from smallmodel_operator.placement.filters import available, first_refusal
 from smallmodel_operator.placement.machine import Machine
 from smallmodel_operator.placement.placement import Placement, Unplaced
-from smallmodel_operator.placement.suggest import smaller_that_fits
-
-# What a person can act on most easily counts as the reason when every option has another one.
-_TELLING: Final = (Reason.MEMORY_FIT, Reason.ACCELERATOR_MISSING, Reason.ENGINE_NOT_INSTALLED)
+from smallmodel_operator.placement.suggest import within_card
 
 
 def place(
@@ -37,21 +33,19 @@ def place(
         alternative: The name of another model that would fit, for the message of `MemoryFit`;
             `fits.largest_that_fits` finds it.
     """
-    rejected: list[Refusal] = []
-    for option in resolved.options:
-        for candidate in candidates(option, spec, machine):
-            refusal = first_refusal(candidate, spec, machine)
-            if refusal is None:
-                return _placement(candidate, spec, machine, tuple(rejected))
-            rejected.append(refusal)
-    return _unplaced(resolved, spec, machine, rejected, alternative)
+    choice = choose(
+        resolved, spec, machine.accelerators, lambda found: first_refusal(found, spec, machine)
+    )
+    if choice.candidate is None:
+        return _unplaced(resolved, spec, machine, choice.rejected, alternative)
+    return _placement(choice.candidate, spec, machine, choice.rejected)
 
 
 def _placement(
     candidate: Candidate, spec: SmallModelSpec, machine: Machine, rejected: tuple[Refusal, ...]
 ) -> Placement:
     option = candidate.option
-    threads = max(1, int(option.cpu)) if option.cpu is not None else None
+    threads = threads_of(option)
     most, why = _most_replicas(candidate, threads, spec, machine)
     return Placement(
         machine=machine.name,
@@ -102,27 +96,17 @@ def _unplaced(
     resolved: ResolvedModel,
     spec: SmallModelSpec,
     machine: Machine,
-    rejected: list[Refusal],
+    rejected: tuple[Refusal, ...],
     alternative: str | None,
 ) -> Unplaced:
-    reason = next(r for r in _TELLING if any(refusal.reason is r for refusal in rejected))
-    told = " ".join(refusal.message for refusal in rejected if refusal.reason is reason)
+    reason, told = telling(rejected)
     if reason is not Reason.MEMORY_FIT:
-        return Unplaced(reason=reason, message=told, rejected=tuple(rejected))
+        return Unplaced(reason=reason, message=told, rejected=rejected)
     steps = [
         told,
-        _within_card(resolved, spec, machine),
+        within_card(
+            resolved, spec, machine.accelerators, lambda found: first_refusal(found, spec, machine)
+        ),
         f"Of the other models, {alternative} fits." if alternative else "",
     ]
-    return Unplaced(
-        reason=reason,
-        message=" ".join(filter(None, steps)),
-        rejected=tuple(rejected),
-    )
-
-
-def _within_card(resolved: ResolvedModel, spec: SmallModelSpec, machine: Machine) -> str:
-    if spec.resources.memory:
-        return f"Lower spec.resources.memory, {spec.resources.memory}, which counts as the size."
-    smaller = smaller_that_fits(resolved, spec, machine)
-    return f"What fits: {smaller}." if smaller else "No variant of this card fits there."
+    return Unplaced(reason=reason, message=" ".join(filter(None, steps)), rejected=rejected)

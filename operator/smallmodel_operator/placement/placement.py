@@ -9,9 +9,10 @@ from smallmodel_operator.catalog.options import Option, Refusal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """The option that one machine serves, and how many replicas of it have room there."""
+    """The option that one machine or cluster serves, and how many replicas have room there."""
 
     machine: str
+    """The machine's name, or the cluster's."""
     option: Option
     max_replicas: int
     """At most the spec's; fewer where the machine's cores or memory end first."""
@@ -26,8 +27,10 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unplaced:
-    """Why no option can run on the machine."""
+    """Why no option can run on the machine or in the cluster."""
 
     reason: Reason
     message: str
     rejected: tuple[Refusal, ...] = ()
+    waits: bool = False
+    """True: the model goes on by itself as soon as there is room; nobody has to act."""

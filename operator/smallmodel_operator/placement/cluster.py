@@ -1,0 +1,94 @@
+"""Placing in a cluster: the first option for which a worker can be had, or why there is none."""
+
+from dataclasses import dataclass
+
+from smallmodel_operator.api.base import amount, human_bytes
+from smallmodel_operator.api.modelplacement import WorkerClass
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import SmallModelSpec
+from smallmodel_operator.catalog.options import Refusal, ResolvedModel
+from smallmodel_operator.placement.candidates import (
+    Candidate,
+    accelerator_of,
+    choose,
+    telling,
+    threads_of,
+)
+from smallmodel_operator.placement.cluster_filters import Question, first_refusal, worker_of
+from smallmodel_operator.placement.cluster_values import ClusterView, Node, PoolSeats, stocks
+from smallmodel_operator.placement.placement import Placement, Unplaced
+from smallmodel_operator.placement.suggest import within_card
+
+__all__ = ["ClusterPlacement", "ClusterView", "Node", "PoolSeats", "place_in_cluster"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterPlacement:
+    """What a cluster serves, and the workers that run it."""
+
+    placement: Placement
+    """Its `machine` is the cluster's name."""
+    worker: WorkerClass
+
+
+def place_in_cluster(
+    resolved: ResolvedModel, spec: SmallModelSpec, cluster: ClusterView, *, namespace: str
+) -> ClusterPlacement | Unplaced:
+    """Return what the cluster serves of a resolved model, or why it can serve nothing of it.
+
+    Args:
+        resolved: The options, best first.
+        spec: What the user asks for.
+        cluster: What was seen of the cluster. Requests of pools are no part of what is taken there:
+            a resting model gives way.
+        namespace: The model's: a pool of it that has a seat needs no further head.
+    """
+
+    def asked(candidate: Candidate) -> Question:
+        return Question(candidate=candidate, spec=spec, cluster=cluster, namespace=namespace)
+
+    def judge(candidate: Candidate) -> Refusal | None:
+        return first_refusal(asked(candidate))
+
+    choice = choose(resolved, spec, stocks(cluster.nodes), judge)
+    if choice.candidate is not None:
+        return _placed(asked(choice.candidate), choice.rejected)
+    waiting = tuple(refusal for refusal in choice.rejected if refusal.waits)
+    reason, told = telling(waiting or choice.rejected)
+    if reason is Reason.MEMORY_FIT and not waiting:
+        step = within_card(resolved, spec, stocks(cluster.nodes), judge)
+        told = f"{told} {step}"
+    return Unplaced(reason=reason, message=told, rejected=choice.rejected, waits=bool(waiting))
+
+
+def _placed(question: Question, rejected: tuple[Refusal, ...]) -> ClusterPlacement:
+    option, spec, cluster = question.candidate.option, question.spec, question.cluster
+    worker = worker_of(question)
+    most, why = _most_replicas(spec, cluster)
+    head = "in a pool that is there" if question.has_seat(worker) else "with a pool to be made"
+    parts = [
+        f"The variant {option.variant.name} runs with {option.engine} on {cluster.name}, {head}: "
+        f"{human_bytes(option.size.total)} awake in workers of class {worker.name} "
+        f"({worker.cpu} CPU, {human_bytes(amount(worker.memory))}), {option.context_length} "
+        f"tokens of context, {option.slots} requests at a time. {why}",
+        *(f"Not {refusal.variant}: {refusal.message}" for refusal in rejected),
+    ]
+    return ClusterPlacement(
+        placement=Placement(
+            machine=cluster.name,
+            option=option,
+            max_replicas=most,
+            threads=threads_of(option),
+            accelerator=accelerator_of(question.candidate),
+            rejected=rejected,
+            message=" ".join(parts),
+        ),
+        worker=worker,
+    )
+
+
+def _most_replicas(spec: SmallModelSpec, cluster: ClusterView) -> tuple[int, str]:
+    wanted, room = spec.scaling.max_replicas, cluster.max_workers
+    if room < wanted:
+        return room, f"At most {room} replicas: a pool has {room} workers with one of them each."
+    return wanted, f"At most {wanted} replicas, as spec.scaling.maxReplicas says."

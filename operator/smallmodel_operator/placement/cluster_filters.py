@@ -1,0 +1,280 @@
+"""What an option must pass in a cluster, one function for each question."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from smallmodel_operator.api.base import amount, human_bytes
+from smallmodel_operator.api.modelplacement import WorkerClass
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import Isolation, SmallModelSpec
+from smallmodel_operator.catalog.options import Refusal
+from smallmodel_operator.placement.candidates import (
+    Candidate,
+    devices_refused,
+    engine_refusal,
+    for_kept,
+    kept,
+    needs,
+    refuse,
+)
+from smallmodel_operator.placement.cluster_values import ClusterView, Node
+from smallmodel_operator.placement.cluster_workers import (
+    HEAD_CPU,
+    HEAD_MEMORY,
+    memory_of,
+    worker_classes,
+)
+from smallmodel_operator.placement.packing import Bin, Item, fit_together
+
+_NODES_NAMED: Final = 5
+"""Of many nodes so many are named; a message stays readable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """May this option run in this cluster?"""
+
+    candidate: Candidate
+    spec: SmallModelSpec
+    cluster: ClusterView
+    namespace: str
+
+    @property
+    def workers(self) -> tuple[WorkerClass, ...]:
+        """The classes that could run it, the best to share first."""
+        return worker_classes(self.candidate, self.spec, self.cluster)
+
+    @property
+    def smallest(self) -> WorkerClass:
+        """The class that fits where none of the others does."""
+        return self.workers[-1]
+
+    @property
+    def at_a_time(self) -> int:
+        """Workers that have to be there together: one runs one replica of a model."""
+        return min(kept(self.spec), self.cluster.max_workers)
+
+    def has_seat(self, worker: WorkerClass) -> bool:
+        """Whether a pool is there that the model could join."""
+        return self.spec.isolation is Isolation.SHARED and any(
+            pool.namespace == self.namespace
+            and pool.worker_class == worker.name
+            and not pool.dedicated
+            and pool.models < self.cluster.models_per_pool
+            for pool in self.cluster.pools
+        )
+
+    def heads(self, worker: WorkerClass) -> int:
+        """Heads for which there has to be room, those that are there already included."""
+        return len(self.cluster.pools) + (not self.has_seat(worker))
+
+    def fits_free(self, worker: WorkerClass) -> bool:
+        """Whether workers and heads find room in what is free now."""
+        free = [
+            _bin(node.free_cpu_cores, node.free_memory_bytes, _devices(self, node, free=True))
+            for node in self.cluster.nodes
+            if node.takes_pods
+        ]
+        return fit_together(free, _item(worker), self.at_a_time, _HEAD, self.heads(worker))
+
+    def fits_ever(self, worker: WorkerClass) -> bool:
+        """Whether they would find room on nodes that all take pods, with nothing else on them."""
+        empty = [
+            _bin(node.cpu_cores, node.memory_bytes, _devices(self, node, free=False))
+            for node in self.cluster.nodes
+        ]
+        return fit_together(empty, _item(worker), self.at_a_time, _HEAD, 1)
+
+
+Filter = Callable[[Question], Refusal | None]
+
+_HARDLY_ANY: Final = "1m"
+_HEAD: Final = Item(cpu=HEAD_CPU, memory=HEAD_MEMORY, devices=0)
+
+
+def engine_is_offered(question: Question) -> Refusal | None:
+    """Refuse an option for whose engine the installation has no image."""
+    step = "Choose a variant for an engine that is there, or set an image for it in the chart."
+    return engine_refusal(question.candidate, question.cluster.engines, question.cluster.name, step)
+
+
+def accelerator_exists(question: Question) -> Refusal | None:
+    """Refuse an option for which no node, even an empty one, has the devices."""
+    candidate, count = question.candidate, question.candidate.devices
+    if count == 0:
+        return None
+    fitting = sum(_devices(question, node, free=False) // count for node in question.cluster.nodes)
+    if fitting >= question.at_a_time:
+        return None
+    listed = ", ".join(
+        f"{node.accelerator.count} x {node.accelerator.product} on {node.described}"
+        for node in question.cluster.nodes
+        if node.accelerator is not None
+    )
+    need = count * question.at_a_time
+    return devices_refused(candidate, question.spec, need, question.cluster.name, listed)
+
+
+def device_memory_suffices(question: Question) -> Refusal | None:
+    """Refuse an option that needs more memory than its devices have, or where nobody knows."""
+    candidate = question.candidate
+    stock = candidate.stock
+    if stock is None:
+        return None
+    if stock.memory_bytes is None:
+        return refuse(
+            candidate,
+            Reason.MEMORY_FIT,
+            f"How much memory {stock.product} has is not known, and unknown is never taken for "
+            "enough. Label its nodes with nvidia.com/gpu.memory, in MiB, as NVIDIA's feature "
+            "discovery does.",
+        )
+    need, have = candidate.option.size.total, stock.memory_bytes * candidate.devices
+    if need <= have:
+        return None
+    return refuse(
+        candidate,
+        Reason.MEMORY_FIT,
+        f"{needs(candidate, need)}, and {candidate.devices} x {stock.product} has "
+        f"{human_bytes(have)} for models.",
+    )
+
+
+def worker_fits_ever(question: Question) -> Refusal | None:
+    """Refuse an option whose smallest worker fits no node, even with nothing else on it."""
+    worker = question.smallest
+    if question.fits_ever(worker):
+        return None
+    nodes = question.cluster.nodes
+    memory = max((node.memory_bytes for node in nodes), default=0)
+    cores = max((node.cpu_cores for node in nodes), default=0.0)
+    reason = _scarce(question.fits_ever(worker.model_copy(update={"cpu": _HARDLY_ANY})))
+    step = " Lower spec.resources.cpu, or leave it out." if reason is Reason.CPU_FIT else ""
+    return refuse(
+        question.candidate,
+        reason,
+        f"{_need(question, worker)} and {human_bytes(HEAD_MEMORY)} and {HEAD_CPU:g} CPU for the "
+        f"pool's head. The largest node of {question.cluster.name} has {human_bytes(memory)} and "
+        f"{cores:g} CPU in all.{step}",
+    )
+
+
+def accelerator_is_free(question: Question) -> Refusal | None:
+    """Refuse an option whose devices are all taken, until one is free."""
+    candidate, count = question.candidate, question.candidate.devices
+    ready = [node for node in question.cluster.nodes if node.takes_pods]
+    if count == 0:
+        return None
+    fitting = sum(_devices(question, node, free=True) // count for node in ready)
+    if fitting >= question.at_a_time:
+        return None
+    listed = _named(
+        f"{node.described} has {_devices(question, node, free=False)}, "
+        f"{_devices(question, node, free=True)} of them free"
+        for node in question.cluster.nodes
+        if _devices(question, node, free=False)
+    )
+    product = candidate.stock.product if candidate.stock else "any accelerator"
+    return refuse(
+        candidate,
+        Reason.ACCELERATOR_CAPACITY,
+        f"The variant {candidate.option.variant.name} needs {count * question.at_a_time} x "
+        f"{product}{for_kept(question.spec)}, and of those in {question.cluster.name} too few are "
+        f"free: {listed}. The model goes on by itself as soon as they are.",
+        waits=True,
+    )
+
+
+def worker_fits_now(question: Question) -> Refusal | None:
+    """Refuse an option for whose workers there is no room now, until there is."""
+    if any(question.fits_free(worker) for worker in question.workers):
+        return None
+    worker = question.smallest
+    ready = [node for node in question.cluster.nodes if node.takes_pods]
+    roomiest = max(ready, key=lambda node: (node.free_memory_bytes, node.name), default=None)
+    heads = question.heads(worker)
+    told = f"{_need(question, worker)} and room for {heads} pool {_plural('head', heads)} of " + (
+        f"{human_bytes(HEAD_MEMORY)} and {HEAD_CPU:g} CPU each. "
+    )
+    if roomiest is None:
+        told += f"No node of {question.cluster.name} takes pods. "
+    else:
+        told += (
+            f"Of the nodes that take pods {roomiest.name} has most free: "
+            f"{human_bytes(roomiest.free_memory_bytes)} of {human_bytes(roomiest.memory_bytes)}, "
+            f"{roomiest.free_cpu_cores:g} of {roomiest.cpu_cores:g} CPU. "
+        )
+    away = [node.described for node in question.cluster.nodes if not node.takes_pods]
+    if away:
+        told += f"Not counted: {_named(away)}. "
+    return refuse(
+        question.candidate,
+        _scarce(question.fits_free(worker.model_copy(update={"cpu": _HARDLY_ANY}))),
+        f"{told}The model goes on by itself as soon as there is room.",
+        waits=True,
+    )
+
+
+FILTERS: Final[tuple[Filter, ...]] = (
+    engine_is_offered,
+    accelerator_exists,
+    device_memory_suffices,
+    worker_fits_ever,
+    accelerator_is_free,
+    worker_fits_now,
+)
+"""What can never be comes before what is not so now: nobody waits for the impossible."""
+
+
+def first_refusal(question: Question) -> Refusal | None:
+    """Return what the first filter that an option does not pass says."""
+    for check in FILTERS:
+        refusal = check(question)
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def worker_of(question: Question) -> WorkerClass:
+    """Return the best class to share that has room now."""
+    return next(worker for worker in question.workers if question.fits_free(worker))
+
+
+def _scarce(fits_with_enough_cpu: bool) -> Reason:
+    return Reason.CPU_FIT if fits_with_enough_cpu else Reason.MEMORY_FIT
+
+
+def _need(question: Question, worker: WorkerClass) -> str:
+    count = question.at_a_time
+    return (
+        f"{needs(question.candidate, question.candidate.option.size.total)}. With Ray that takes "
+        f"{count} {_plural('worker', count)} of {human_bytes(memory_of(worker))} and "
+        f"{worker.cpu} CPU{for_kept(question.spec)}"
+    )
+
+
+def _devices(question: Question, node: Node, *, free: bool) -> int:
+    stock, wanted = node.accelerator, question.candidate.stock
+    if stock is None or wanted is None or stock.product != wanted.product:
+        return 0
+    return node.free_accelerators if free else stock.count
+
+
+def _bin(cpu: float, memory: int, devices: int) -> Bin:
+    return Bin(cpu=cpu, memory=memory, devices=devices)
+
+
+def _item(worker: WorkerClass) -> Item:
+    devices = worker.accelerator.count if worker.accelerator else 0
+    return Item(cpu=amount(worker.cpu), memory=memory_of(worker), devices=devices)
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+def _named(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = len(listed) - _NODES_NAMED
+    return "; ".join(listed[:_NODES_NAMED]) + (f"; and {more} more" if more > 0 else "")

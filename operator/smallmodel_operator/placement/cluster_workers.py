@@ -1,0 +1,121 @@
+"""The classes of Ray workers that could run a model, and what a pool takes besides them."""
+
+import re
+from math import ceil, floor
+from typing import Final
+
+from smallmodel_operator.api.base import amount
+from smallmodel_operator.api.modelplacement import WorkerClass
+from smallmodel_operator.api.names import bounded
+from smallmodel_operator.api.smallmodel import Isolation, SmallModelSpec
+from smallmodel_operator.catalog.sizing import GIB, MIB, SERVE_REPLICA_PROCESS
+from smallmodel_operator.placement.candidates import Candidate, accelerator_of
+from smallmodel_operator.placement.cluster_values import ClusterView
+
+HEAD_MEMORY: Final = 1664 * MIB
+"""Requests of a pool's head and of the autoscaler beside it."""
+HEAD_CPU: Final = 0.25
+WORKER_OVERHEAD: Final = round(0.6 * GIB)
+"""A worker pod with its raylet and HAProxy, before any model (measured: 0.5 to 0.6 GiB)."""
+DEFAULT_CPU: Final = 2.0
+"""Cores that a worker asks for where the user does not say."""
+
+_SMALLEST: Final = 2 * GIB
+_VLLM_HOST_PROCESS: Final = 3 * GIB
+"""What vLLM takes of the host's memory beside a device. An estimate: no device was at hand."""
+_NOT_IN_A_LABEL: Final = re.compile(r"[^a-z0-9]+")
+_PRODUCT_MAX: Final = 20
+"""Characters of a product in a class's name, which is part of a pool's name."""
+
+
+def worker_classes(
+    candidate: Candidate, spec: SmallModelSpec, cluster: ClusterView
+) -> tuple[WorkerClass, ...]:
+    """Return the classes that could run a candidate, the one that is best to share first.
+
+    The first has memory for the awake model, for its share of the pool's resting processes and for
+    Ray, rounded up to a power of two, so that models of about one size get one class. The others
+    are for clusters where no node has that much: without the rounding, and without the neighbours.
+    """
+    alone = host_bytes(candidate) + WORKER_OVERHEAD
+    shared = alone + neighbours(spec, cluster) * SERVE_REPLICA_PROCESS
+    sizes = (_rounded(shared), _whole(shared), _rounded(alone), _whole(alone))
+    cpu = wanted_cpu(candidate, cluster)
+    falling = [size for at, size in enumerate(sizes) if at == 0 or size < min(sizes[:at])]
+    return tuple(_class(candidate, cpu, size, cluster) for size in falling)
+
+
+def host_bytes(candidate: Candidate) -> int:
+    """Return what an awake model takes of its worker's memory, in bytes."""
+    size = candidate.option.size
+    if candidate.stock is None:
+        return size.total
+    # Asleep, vLLM keeps the weights in the host's memory.
+    return size.weights + _VLLM_HOST_PROCESS
+
+
+def neighbours(spec: SmallModelSpec, cluster: ClusterView) -> int:
+    """Return how many other models rest on a worker of a full pool."""
+    if spec.isolation is Isolation.DEDICATED:
+        return 0
+    return ceil(cluster.models_per_pool / cluster.max_workers) - 1
+
+
+def wanted_cpu(candidate: Candidate, cluster: ClusterView) -> float:
+    """Return the cores that a worker asks for.
+
+    By default two, and at most half of the largest node: a head and the system's own pods need the
+    rest. An engine may use more than its worker asks for.
+    """
+    if candidate.option.cpu is not None:
+        return candidate.option.cpu
+    product = candidate.stock.product if candidate.stock else None
+    largest = max(
+        (
+            node.cpu_cores
+            for node in cluster.nodes
+            if product is None or (node.accelerator and node.accelerator.product == product)
+        ),
+        default=2 * DEFAULT_CPU,
+    )
+    return max(0.1, min(DEFAULT_CPU, floor(largest / 2 * 10) / 10))
+
+
+def _class(candidate: Candidate, cpu: float, memory: int, cluster: ClusterView) -> WorkerClass:
+    size = f"{memory // GIB}gi"
+    cores = _quantity(cpu)
+    accelerator = accelerator_of(candidate)
+    if accelerator is None:
+        name = f"cpu-{size}"
+    else:
+        product = _NOT_IN_A_LABEL.sub("-", accelerator.class_.lower()).strip("-")
+        count = f"-x{accelerator.count}" if accelerator.count > 1 else ""
+        name = f"{bounded(product, _PRODUCT_MAX)}{count}-{size}"
+    return WorkerClass(
+        # Other cores are another class: the name tells all that models must have in common.
+        name=name if cpu == DEFAULT_CPU else f"{name}-{cores}{'' if cores.endswith('m') else 'c'}",
+        cpu=cores,
+        memory=f"{memory // GIB}Gi",
+        accelerator=accelerator,
+        max_workers=cluster.max_workers,
+    )
+
+
+def _rounded(need: int) -> int:
+    size = _SMALLEST
+    while size < need:
+        size *= 2
+    return size
+
+
+def _whole(need: int) -> int:
+    return ceil(need / GIB) * GIB
+
+
+def _quantity(cores: float) -> str:
+    return str(int(cores)) if cores == int(cores) else f"{ceil(cores * 1000)}m"
+
+
+def memory_of(worker: WorkerClass) -> int:
+    """Return the bytes that one worker asks for."""
+    return int(amount(worker.memory))

@@ -1,0 +1,54 @@
+"""Whether equal workers and equal heads find room on nodes together: exact, not a guess."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """What one node has room for."""
+
+    cpu: float
+    memory: int
+    devices: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """What one pod asks for."""
+
+    cpu: float
+    memory: int
+    devices: int
+
+
+def fit_together(bins: Iterable[Bin], worker: Item, workers: int, head: Item, heads: int) -> bool:
+    """Return whether so many workers and so many heads fit.
+
+    Node by node it keeps, for each number of workers placed so far, the most heads beside them.
+    """
+    most = {0: 0}
+    for found in bins:
+        extended: dict[int, int] = {}
+        for placed, beside in most.items():
+            for here in range(min(_times(found, worker), workers - placed) + 1):
+                total = beside + min(_times(_without(found, worker, here), head), heads)
+                extended[placed + here] = max(extended.get(placed + here, 0), total)
+        most = extended
+    return most.get(workers, -1) >= heads
+
+
+def _times(found: Bin, item: Item) -> int:
+    # A small tolerance: cores are sums of decimal fractions.
+    rooms = [int((found.cpu + 1e-6) / item.cpu), found.memory // item.memory]
+    if item.devices:
+        rooms.append(found.devices // item.devices)
+    return max(0, min(rooms))
+
+
+def _without(found: Bin, item: Item, count: int) -> Bin:
+    return Bin(
+        cpu=found.cpu - count * item.cpu,
+        memory=found.memory - count * item.memory,
+        devices=found.devices - count * item.devices,
+    )
