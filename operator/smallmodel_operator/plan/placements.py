@@ -1,0 +1,178 @@
+"""A choice becomes a ModelPlacement, and a ModelPlacement becomes a model of a pool.
+
+The choice is pinned: what it was made from may change afterwards, and the placement does not.
+"""
+
+import json
+from typing import Final
+
+from smallmodel_operator.api.fetch import FetchDone
+from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.modelplacement import (
+    ModelPlacement,
+    ModelPlacementSpec,
+    ModelReference,
+    PinnedWeights,
+)
+from smallmodel_operator.api.names import (
+    ANNOTATION_RE_RESOLVE,
+    FINALIZER,
+    LABEL_HUB,
+    LABEL_MANAGED_BY,
+    LABEL_MODEL,
+    LABEL_WORKER_CLASS,
+    MANAGER,
+    placement_name,
+    placement_namespace,
+    short_hash,
+)
+from smallmodel_operator.api.smallmodel import SecretRef, SmallModel
+from smallmodel_operator.catalog.options import ResolvedModel
+from smallmodel_operator.catalog.rules import gate_secret
+from smallmodel_operator.placement.cluster import ClusterPlacement
+from smallmodel_operator.plan.build import build_model
+from smallmodel_operator.plan.pool import PlannedModel
+from smallmodel_operator.plan.pools.values import Manifest
+
+_HASH_DIGITS: Final = 16
+_MESSAGE_MAX: Final = 1024
+_NOT_FETCHED: Final = FetchDone(path="", bytes=0, sha256=None)
+
+
+def build_placement(
+    model: SmallModel,
+    resolved: ResolvedModel,
+    placed: ClusterPlacement,
+    *,
+    hub_id: str,
+    cluster: str,
+) -> ModelPlacement:
+    """Return the placement of a SmallModel, with every argument rendered and nothing left open.
+
+    Args:
+        model: What the user asks for.
+        resolved: Its card and options.
+        placed: The option that was chosen, and the workers that run it.
+        hub_id: Names this installation.
+        cluster: The ModelCluster.
+    """
+    planned = build_model(model, resolved, placed.placement, _NOT_FETCHED)
+    option = placed.placement.option
+    open_spec = ModelPlacementSpec(
+        hub_id=hub_id,
+        cluster=cluster,
+        model=ModelReference(
+            namespace=model.metadata.namespace,
+            name=model.metadata.name,
+            generation=model.metadata.generation,
+        ),
+        re_resolve=model.metadata.annotations.get(ANNOTATION_RE_RESOLVE),
+        engine=option.engine,
+        variant=option.variant.name,
+        weights=PinnedWeights(
+            uri=option.variant.uri,
+            revision=option.variant.revision,
+            sha256=option.variant.sha256,
+            bytes=option.variant.bytes,
+            secret_ref=_secret(model, resolved),
+        ),
+        worker=placed.worker,
+        isolation=model.spec.isolation,
+        args=planned.args,
+        tuning=planned.tuning,
+        scaling=planned.scaling,
+        max_replicas=planned.max_replicas,
+        max_ongoing_requests=planned.max_ongoing_requests,
+        target_ongoing_requests=planned.target_ongoing_requests,
+        resting_memory_bytes=planned.resting_memory_bytes,
+        message=_bounded(placed.placement.message),
+    )
+    spec = open_spec.model_copy(update={"spec_hash": spec_hash(open_spec)})
+    return ModelPlacement(metadata=_metadata(model, spec), spec=spec)
+
+
+def planned_model(
+    spec: ModelPlacementSpec, weights: FetchDone | None, *, verified: bool
+) -> PlannedModel:
+    """Return the model as its pool serves it.
+
+    Args:
+        spec: What was pinned.
+        weights: The verified file or folder; None leaves its path empty.
+        verified: Whether it answered before.
+    """
+    args = spec.args
+    if weights is not None:
+        found = {"weights": weights.path, "sha256": weights.sha256 or args.sha256}
+        args = args.model_copy(update=found)
+    return PlannedModel(
+        name=spec.model.name,
+        args=args,
+        tuning=spec.tuning,
+        scaling=spec.scaling,
+        max_replicas=spec.max_replicas,
+        max_ongoing_requests=spec.max_ongoing_requests,
+        target_ongoing_requests=spec.target_ongoing_requests,
+        resting_memory_bytes=spec.resting_memory_bytes,
+        accelerator=spec.worker.accelerator,
+        verified=verified,
+    )
+
+
+def spec_hash(spec: ModelPlacementSpec) -> str:
+    """Return what changes whenever anything of the spec does, the hash itself aside.
+
+    Fields that have their default are left out, so that a field that a later version adds does not
+    change the hashes of what is there already.
+    """
+    values = spec.model_dump(mode="json", exclude={"spec_hash"}, exclude_defaults=True)
+    values["contract"] = spec.contract
+    return short_hash(json.dumps(values, sort_keys=True), _HASH_DIGITS)
+
+
+def is_intact(spec: ModelPlacementSpec) -> bool:
+    """Return whether everything arrived that was written; an older CRD prunes what it lacks."""
+    return spec.spec_hash == spec_hash(spec)
+
+
+def placement_manifest(placement: ModelPlacement) -> Manifest:
+    """Return the object as it is applied: without a status, which others write."""
+    metadata = placement.metadata
+    return {
+        "apiVersion": placement.api_version,
+        "kind": placement.kind,
+        "metadata": {
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "labels": dict(sorted(metadata.labels.items())),
+            "finalizers": list(metadata.finalizers),
+        },
+        "spec": placement.spec.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def _metadata(model: SmallModel, spec: ModelPlacementSpec) -> ObjectMeta:
+    return ObjectMeta(
+        name=placement_name(model.metadata.namespace, model.metadata.name),
+        namespace=placement_namespace(spec.cluster),
+        labels={
+            LABEL_HUB: spec.hub_id,
+            LABEL_MANAGED_BY: MANAGER,
+            LABEL_MODEL: model.metadata.name,
+            LABEL_WORKER_CLASS: spec.worker.name,
+        },
+        finalizers=(FINALIZER,),
+    )
+
+
+def _secret(model: SmallModel, resolved: ResolvedModel) -> SecretRef | None:
+    """Return the Secret that opens the weights: the user's own source's, or the gated card's."""
+    if model.spec.source is not None:
+        return model.spec.source.secret_ref
+    if resolved.card.spec.license.gated:
+        return SecretRef(name=gate_secret(resolved.card))
+    return None
+
+
+def _bounded(message: str) -> str:
+    return message if len(message) <= _MESSAGE_MAX else message[: _MESSAGE_MAX - 1] + "…"
