@@ -11,6 +11,7 @@ from smallmodel_operator.api.serving import LlamaCppArgs, ModelArgs, ModelTuning
 from smallmodel_operator.api.smallmodel import Accelerator, Engine, Scaling, SmallModel
 from smallmodel_operator.catalog.options import Option, ResolvedModel, Size
 from smallmodel_operator.placement.placement import Placement
+from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, RoutedModel
 from smallmodel_operator.plan.gateway.values import Endpoint, GatewayModel, GatewaySettings
 from smallmodel_operator.plan.pool import PlannedModel, Pool
 
@@ -122,3 +123,14 @@ def gateway_settings(**changed: Any) -> GatewaySettings:
         "discovery_folder": "/run/gateway/discovery",
     }
     return GatewaySettings(**values | changed)
+
+
+def routed_model(name: str = "chat", port: int = 8000, **changed: Any) -> RoutedModel:
+    """A model whose pool answers at that port of loopback."""
+    upstream = Endpoint(address="127.0.0.1", port=port)
+    return RoutedModel(model=gateway_model(name, **changed), upstream=upstream)
+
+
+def namespace_routes(name: str = "team-a", *models: RoutedModel, **changed: Any) -> NamespaceRoutes:
+    """A namespace with those models, for everyone."""
+    return NamespaceRoutes(name=name, models=models, **changed)

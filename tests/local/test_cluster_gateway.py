@@ -1,0 +1,281 @@
+"""A cluster's gateway, at a real Envoy in front of two pools: who gets where, and who does not."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from builders.plan_values import gateway_model, namespace_routes, routed_model
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, RoutedModel
+from smallmodel_operator.plan.gateway.values import Unavailable
+from support.mock_upstream import MockUpstream
+from support.running_cluster_gateway import ClusterGateway, settings_for
+
+pytestmark = pytest.mark.local
+
+FETCHING = Unavailable(reason=Reason.FETCHING, message="42 % of its weights are there")
+
+
+class Pools:
+    """Two namespaces: team-a has two pools, team-b one of the names of team-a's models."""
+
+    def __init__(self) -> None:
+        self.first = MockUpstream()
+        self.second = MockUpstream()
+        self.other = MockUpstream()
+
+    async def start(self) -> None:
+        for pool in self.all:
+            await pool.start()
+
+    async def stop(self) -> None:
+        for pool in self.all:
+            await pool.stop()
+
+    @property
+    def all(self) -> tuple[MockUpstream, ...]:
+        return (self.first, self.second, self.other)
+
+    def namespaces(self, **of_team_a: tuple[str, ...]) -> tuple[NamespaceRoutes, ...]:
+        return (
+            namespace_routes(
+                "team-a",
+                routed_model("chat", self.first.port),
+                routed_model("embed", self.second.port),
+                RoutedModel(model=gateway_model("big", unavailable=FETCHING)),
+                **of_team_a,
+            ),
+            namespace_routes(
+                "team-b",
+                routed_model("chat", self.other.port),
+                routed_model("secret", self.other.port),
+            ),
+        )
+
+
+@pytest.fixture
+async def pools() -> AsyncIterator[Pools]:
+    found = Pools()
+    await found.start()
+    yield found
+    await found.stop()
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, pools: Pools) -> AsyncIterator[ClusterGateway]:
+    running = ClusterGateway(tmp_path, settings_for(tmp_path, admit_loopback=False))
+    await running.start(pools.namespaces())
+    yield running
+    await running.stop()
+
+
+class TestRouting:
+    async def test_a_model_is_reached_by_body_and_by_path_in_its_pool(
+        self, gateway: ClusterGateway, pools: Pools
+    ) -> None:
+        for name, pool in (("chat", pools.first), ("embed", pools.second)):
+            by_body = await gateway.ask("team-a", name)
+            by_path = await gateway.request("POST", f"/team-a/{name}/v1/completions?a=b")
+
+            assert by_body.json == {"path": f"/{name}/v1/chat/completions"}
+            assert by_path.json == {"path": f"/{name}/v1/completions"}
+            assert [seen.path for seen in pool.seen] == [
+                f"/{name}/v1/chat/completions",
+                f"/{name}/v1/completions?a=b",
+            ]
+            assert pool.seen[0].headers["x-request-timeout-seconds"] == "300"
+            assert len({seen.client_port for seen in pool.seen}) == 2
+
+    async def test_an_adapter_goes_to_its_model(
+        self, gateway: ClusterGateway, pools: Pools
+    ) -> None:
+        assert (await gateway.ask("team-a", "chat@tuned")).status == 200
+        assert json.loads(pools.first.seen[0].body) == {"model": "chat@tuned"}
+
+    async def test_the_same_name_in_two_namespaces_is_two_models(
+        self, gateway: ClusterGateway, pools: Pools
+    ) -> None:
+        await gateway.ask("team-b", "chat")
+
+        assert (len(pools.first.seen), len(pools.other.seen)) == (0, 1)
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("POST", "/team-a/v1/chat/completions", {"model": "secret"}),
+            ("POST", "/team-a/v1/chat/completions", {"model": "team-b/secret"}),
+            ("POST", "/team-a/v1/chat/completions", {"model": "../team-b/secret"}),
+            ("POST", "/team-a/secret/v1/chat/completions", {}),
+            ("POST", "/team-a/team-b/secret/v1/chat/completions", {}),
+            ("GET", "/team-a/secret/health", None),
+            ("GET", "/team-a/v1/models/secret", None),
+            ("POST", "/secret/v1/chat/completions", {"model": "secret"}),
+            ("POST", "/v1/chat/completions", {"model": "secret"}),
+            ("POST", "/team/v1/chat/completions", {"model": "secret"}),
+            ("POST", "/TEAM-B/v1/chat/completions", {"model": "secret"}),
+        ],
+    )
+    async def test_no_other_path_reaches_a_namespaces_model(
+        self, gateway: ClusterGateway, pools: Pools, method: str, path: str, body: object
+    ) -> None:
+        reply = await gateway.request(method, path, json=body)
+
+        assert reply.status == 404
+        assert "secret" not in json.dumps(reply.error).replace(path, "").replace(
+            "`team-b/secret`", ""
+        ).replace("`../team-b/secret`", "").replace("`secret`", "")
+        assert [pool.seen for pool in pools.all] == [[], [], []]
+
+    async def test_a_namespace_and_its_models_may_be_called_like_a_path(
+        self, gateway: ClusterGateway, pools: Pools
+    ) -> None:
+        names = ("v1", "health", "models")
+        namespaces = [
+            namespace_routes(name, *(routed_model(model, pools.first.port) for model in names))
+            for name in names
+        ]
+        await gateway.stop()
+        running = ClusterGateway(gateway.folder, gateway.settings)
+        await running.start(namespaces)
+        try:
+            for namespace in names:
+                for model in names:
+                    expected = {"path": f"/{model}/v1/completions"}
+                    path = f"/{namespace}/{model}/v1/completions"
+                    assert (await running.request("POST", path)).json == expected
+                    assert (await running.ask(namespace, model)).status == 200
+            assert (await running.request("GET", "/health")).json == {"status": "ok"}
+        finally:
+            await running.stop()
+
+
+class TestOwnAnswers:
+    async def test_each_namespace_lists_its_own_models(self, gateway: ClusterGateway) -> None:
+        listed = {
+            name: [
+                model["id"]
+                for model in (await gateway.request("GET", f"/{name}/v1/models")).json["data"]
+            ]
+            for name in ("team-a", "team-b")
+        }
+
+        assert listed == {"team-a": ["big", "chat", "embed"], "team-b": ["chat", "secret"]}
+
+    async def test_health_needs_no_pool(self, gateway: ClusterGateway, pools: Pools) -> None:
+        await pools.stop()
+
+        for path in ("/health", "/team-a/health", "/team-a/chat/health"):
+            assert (await gateway.request("GET", path)).json == {"status": "ok"}
+        assert (await gateway.request("GET", "/team-a/big/health")).status == 503
+
+    async def test_the_root_names_no_namespace(self, gateway: ClusterGateway) -> None:
+        assert b"team" not in (await gateway.request("GET", "/")).body
+
+    async def test_an_unknown_namespace_is_told_the_base_url(self, gateway: ClusterGateway) -> None:
+        reply = await gateway.ask("team-c", "chat")
+
+        assert (reply.status, reply.error["code"]) == (404, "namespace_not_found")
+        assert "/NAMESPACE/v1" in reply.error["message"]
+        assert "team-a" not in reply.error["message"]
+
+    async def test_an_unknown_model_is_told_which_exist(self, gateway: ClusterGateway) -> None:
+        reply = await gateway.ask("team-a", "gpt-4")
+
+        assert (reply.status, reply.error["code"]) == (404, "model_not_found")
+        assert "Models here: big, chat, embed." in reply.error["message"]
+
+    async def test_a_model_that_cannot_be_asked_says_why(self, gateway: ClusterGateway) -> None:
+        reply = await gateway.ask("team-a", "big")
+
+        assert (reply.status, reply.error["code"]) == (503, "Fetching")
+        assert FETCHING.message in reply.error["message"]
+        assert reply.headers["retry-after"]
+
+    async def test_a_pool_that_is_gone_is_an_error_in_the_same_form(
+        self, gateway: ClusterGateway, pools: Pools
+    ) -> None:
+        await pools.stop()
+        reply = await gateway.ask("team-a", "chat")
+
+        assert (reply.status, reply.error["code"]) == (503, "service_unavailable")
+
+    async def test_metrics_are_few_and_the_admin_page_stays_hidden(
+        self, gateway: ClusterGateway
+    ) -> None:
+        await gateway.ask("team-a", "chat")
+        base = f"http://127.0.0.1:{gateway.settings.metrics.port}"
+        async with gateway.client.get(f"{base}/metrics") as answer:
+            text = await answer.text()
+        statuses = set()
+        for path in ("/", "/stats", "/config_dump", "/metrics/../quitquitquit"):
+            async with gateway.client.post(base + path) as answer:
+                statuses.add(answer.status)
+
+        pool = [line for line in text.splitlines() if "_8000" in line or "127_0_0_1" in line]
+        assert any(line.startswith("envoy_cluster_upstream_rq_xx") for line in pool)
+        assert 0 < len(pool) <= 3 * 15
+        assert statuses == {404}
+
+
+class TestAdmission:
+    @pytest.fixture
+    async def guarded(self, tmp_path: Path, pools: Pools) -> AsyncIterator[ClusterGateway]:
+        running = ClusterGateway(tmp_path, settings_for(tmp_path, admit_loopback=False))
+        await running.start(pools.namespaces(admitted=("127.0.0.2", "127.0.9.0/24")))
+        yield running
+        await running.stop()
+
+    @pytest.mark.parametrize("source", ["127.0.0.2", "127.0.9.77"])
+    async def test_an_admitted_address_is_answered(
+        self, guarded: ClusterGateway, source: str
+    ) -> None:
+        assert (await guarded.ask("team-a", "chat", source=source)).status == 200
+
+    @pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.3", "127.0.8.77"])
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("POST", "/team-a/v1/chat/completions"),
+            ("POST", "/team-a/chat/v1/chat/completions"),
+            ("GET", "/team-a/v1/models"),
+            ("GET", "/team-a/health"),
+            ("GET", "/team-a/anything"),
+            ("GET", "//team-a/v1/models"),
+            ("GET", "/team-b/%2e%2e/team-a/v1/models"),
+            ("GET", "/team-a/v1/models?x=/team-b/"),
+        ],
+    )
+    async def test_any_other_is_told_what_would_admit_it(
+        self, guarded: ClusterGateway, pools: Pools, source: str, method: str, path: str
+    ) -> None:
+        headers = {"x-forwarded-for": "127.0.0.2", "x-real-ip": "127.0.0.2"}
+        reply = await guarded.request(
+            method, path, source=source, json={"model": "chat"}, headers=headers
+        )
+
+        assert (reply.status, reply.error["code"]) == (403, "namespace_forbidden")
+        assert reply.error["type"] == "permission_error"
+        assert source in reply.error["message"]
+        assert "`gateway.allowFrom`" in reply.error["message"]
+        assert [pool.seen for pool in pools.all] == [[], [], []]
+
+    async def test_other_namespaces_and_unknown_ones_are_as_before(
+        self, guarded: ClusterGateway
+    ) -> None:
+        assert (await guarded.ask("team-b", "chat", source="127.0.0.3")).status == 200
+        assert (await guarded.ask("team-c", "chat", source="127.0.0.3")).status == 404
+
+    @pytest.mark.parametrize(("admitted", "status"), [(True, 200), (False, 403)])
+    async def test_loopback_is_admitted_where_the_setting_says_so(
+        self, tmp_path: Path, pools: Pools, admitted: bool, status: int
+    ) -> None:
+        running = ClusterGateway(tmp_path, settings_for(tmp_path, admit_loopback=admitted))
+        await running.start(pools.namespaces(admitted=()))
+        try:
+            reply = await running.ask("team-a", "chat")
+        finally:
+            await running.stop()
+
+        assert reply.status == status
