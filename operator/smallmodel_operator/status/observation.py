@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from smallmodel_operator.api.fetch import FetchEvent
+from smallmodel_operator.api.modelplacement import Problem, Quarantine
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import Performance
+from smallmodel_operator.api.smallmodel import Copy, Engine, Performance
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Placement, Unplaced
 
@@ -47,12 +48,24 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """A choice that was made before and stands."""
+
+    engine: Engine
+    variant: str
+    message: str
+
+
+Outcome = ResolveError | Unplaced | Placement | Pinned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """Everything that is known of one model at one moment; None is not yet known."""
 
     generation: int
     url: str
-    outcome: ResolveError | Unplaced | Placement | None = None
+    outcome: Outcome | None = None
     fetch: FetchEvent | None = None
     serving_hash: str | None = None
     """Of what the spec asks for now."""
@@ -63,3 +76,16 @@ class Observation:
     """Why it failed."""
     probe: Probe | None = None
     """The last one, of whichever serving hash."""
+    problem: Problem | None = None
+    """What keeps its pool from being made or changed."""
+    quarantine: Quarantine | None = None
+    """Set while a revision that never worked is out of its pool."""
+    copies: tuple[Copy, ...] = ()
+    """The model on each cluster, as it runs there."""
+    behind: bool = False
+    """True: the serving cluster has not taken what was decided last, so what is known of it speaks
+    of an earlier spec."""
+    looked_after: bool = False
+    """True: a failed verifying request is sent again, and what once worked is started again."""
+    answered_before: bool = False
+    """True: what is deployed was verified, though the last request was for another revision."""
