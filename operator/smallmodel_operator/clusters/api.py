@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+import aiohttp
+
 from smallmodel_operator.clusters import errors, requests
 from smallmodel_operator.clusters.ref import Manifest, Ref, Resource, ref_of
 from smallmodel_operator.clusters.refusals import Answer
@@ -74,11 +76,6 @@ class Api:
     async def close(self) -> None:
         """Close the connections."""
         await self._wire.close()
-
-    @property
-    def wire(self) -> Wire:
-        """The connections, for streams."""
-        return self._wire
 
     async def get(self, ref: Ref) -> Manifest | None:
         """Return the object, or None where there is none of that name.
@@ -275,9 +272,24 @@ class Api:
         answer = await self._send(requests.read(ref, subresource, query))
         return answer.content.decode(errors="replace")
 
-    async def _send(self, request: Request) -> Answer:
+    async def websocket(
+        self, ref: Ref, subresource: str, query: Mapping[str, str], protocol: str
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Open a stream to a subresource, such as a pod's `portforward`.
+
+        Raises:
+            ApiError: It was refused; `NotFound` where there is no such object.
+        """
+        request = requests.stream(ref, subresource, query)
+        self._count(request)
+        return await self._wire.open_websocket(request, protocol)
+
+    def _count(self, request: Request) -> None:
         self.calls[request.call] += 1
         self.permissions.add(request.call)
+
+    async def _send(self, request: Request) -> Answer:
+        self._count(request)
         return await self._around(request, self._wire.send)
 
 

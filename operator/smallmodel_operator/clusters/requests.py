@@ -65,6 +65,20 @@ def read(ref: Ref, subresource: str = "", query: Mapping[str, str] = NOTHING) ->
     )
 
 
+def stream(ref: Ref, subresource: str, query: Mapping[str, str]) -> Request:
+    """Return the call that opens a stream to a subresource.
+
+    It is sent as a GET, and newer API servers ask for `create` as well.
+    """
+    return Request(
+        call=_call("create", ref.resource, subresource),
+        what=f"open {subresource} of {ref}",
+        method="GET",
+        path=f"{ref.path}/{subresource}",
+        query=query,
+    )
+
+
 def read_path(path: str, query: Mapping[str, str], accept: str) -> Request:
     """Return the call that reads what is no object."""
     call = Call(verb="get", resource=path)

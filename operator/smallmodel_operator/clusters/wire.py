@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,11 +60,6 @@ class Wire:
         """The API server's URL."""
         return self._host
 
-    @property
-    def client(self) -> ApiClient:
-        """The client underneath, for streams."""
-        return self._client
-
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
@@ -86,35 +81,49 @@ class Wire:
                 await asyncio.sleep(_pause(attempt, error))
             attempt += 1
 
+    async def open_websocket(
+        self, request: Request, protocol: str
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Open a stream.
+
+        Raises:
+            ApiError: There was no answer, or it is a refusal.
+        """
+        headers = await self._headers(request)
+        rest = self._client.rest_client
+        if rest.pool_manager is None:
+            # As the client's own streams do; there is no public way to its connections.
+            rest.pool_manager = rest._create_pool_manager()
+        try:
+            async with asyncio.timeout(self._timeout.total):
+                socket: aiohttp.ClientWebSocketResponse = await rest.pool_manager.ws_connect(
+                    self._url(request), headers=headers, protocols=[protocol], autoclose=True
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            answer = Answer(status=error.status, content=b"")
+            raise refusal(answer, request.what) from error
+        except TimeoutError as error:
+            raise self._silent(request) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(request, error) from error
+        return socket
+
     async def _send_once(self, request: Request) -> Answer:
         try:
             answer = await self._exchange(request)
         except TimeoutError as error:
-            raise errors.Unreachable(
-                f"{request.what}: {self._host} did not answer within {self._timeout.total:g} s; "
-                "check that the API server runs and can be reached from here"
-            ) from error
+            raise self._silent(request) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise errors.Unreachable(
-                f"{request.what}: {self._host} cannot be reached ({error}); "
-                "check the address, and that the API server runs"
-            ) from error
+            raise self._unreachable(request, error) from error
         if answer.status >= 400:
             raise refusal(answer, request.what, confidential=request.confidential)
         return answer
 
     async def _exchange(self, request: Request) -> Answer:
-        headers = {
-            "Accept": request.accept,
-            "Content-Type": request.content_type,
-            "User-Agent": _USER_AGENT,
-        }
-        await self._client.update_params_for_auth(
-            headers, [], ["BearerToken"], request.path, request.method, None
-        )
+        headers = await self._headers(request)
         response = await self._client.rest_client.request(
             request.method,
-            self._host + request.path + _query(request.query),
+            self._url(request),
             headers=headers,
             body=request.body,
             _request_timeout=self._timeout,
@@ -126,9 +135,32 @@ class Wire:
             retry_after=response.getheader("Retry-After"),
         )
 
+    async def _headers(self, request: Request) -> dict[str, str]:
+        headers = {
+            "Accept": request.accept,
+            "Content-Type": request.content_type,
+            "User-Agent": _USER_AGENT,
+        }
+        await self._client.update_params_for_auth(
+            headers, [], ["BearerToken"], request.path, request.method, None
+        )
+        return headers
 
-def _query(query: Mapping[str, str]) -> str:
-    return f"?{urlencode(query)}" if query else ""
+    def _url(self, request: Request) -> str:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return self._host + request.path + query
+
+    def _silent(self, request: Request) -> errors.Unreachable:
+        return errors.Unreachable(
+            f"{request.what}: {self._host} did not answer within {self._timeout.total:g} s; "
+            "check that the API server runs and can be reached from here"
+        )
+
+    def _unreachable(self, request: Request, error: Exception) -> errors.Unreachable:
+        return errors.Unreachable(
+            f"{request.what}: {self._host} cannot be reached ({error}); "
+            "check the address, and that the API server runs"
+        )
 
 
 def _runs_in_a_pod() -> bool:
