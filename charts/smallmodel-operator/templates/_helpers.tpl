@@ -227,3 +227,16 @@ imagePullSecrets:
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
 {{- end }}
+
+{{- define "smallmodel.hookLabels" -}}
+app.kubernetes.io/name: {{ include "smallmodel.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: hook
+{{ include "smallmodel.commonLabels" . }}
+{{- end }}
+
+{{- define "smallmodel.redisSelectorLabels" -}}
+app.kubernetes.io/name: {{ include "smallmodel.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: redis
+{{- end }}
