@@ -5,11 +5,11 @@ from pydantic import ValidationError
 from smallmodel_operator.api.modelplacement import ModelPlacement, WorkerClass
 from smallmodel_operator.api.names import ANNOTATION_CONTRACT
 from smallmodel_operator.api.smallmodel import Isolation
+from smallmodel_operator.plan.pools.names import template_of
 from smallmodel_operator.plan.pools.rayservice import models_in
 from smallmodel_operator.plan.pools.values import (
     ANNOTATION_WORKER,
     LABEL_DEDICATED,
-    LABEL_TEMPLATE,
     LivePool,
     Manifest,
     PoolError,
@@ -40,7 +40,6 @@ def read_pool(manifest: Manifest) -> LivePool:
     try:
         worker = WorkerClass.model_validate_json(annotations[ANNOTATION_WORKER])
         contract = int(annotations[ANNOTATION_CONTRACT])
-        template = labels[LABEL_TEMPLATE]
     except (KeyError, ValueError, ValidationError) as error:
         raise PoolError(
             f"RayService {metadata.get('namespace')}/{metadata['name']} lacks what this operator "
@@ -53,7 +52,7 @@ def read_pool(manifest: Manifest) -> LivePool:
             worker=worker,
             dedicated_to=labels.get(LABEL_DEDICATED),
         ),
-        template_hash=template,
+        template_hash=template_of(metadata["name"]),
         models=models_in(manifest),
         contract=contract,
         deleting=bool(metadata.get("deletionTimestamp")),

@@ -12,7 +12,14 @@ from smallmodel_operator.api.names import (
 from smallmodel_operator.plan.pools.template import template_hash, token_secret_name
 from smallmodel_operator.plan.pools.values import PoolKey, PoolSettings
 
-__all__ = ["owned_labels", "pool_name", "same_key", "template_hash", "token_secret_name"]
+__all__ = [
+    "owned_labels",
+    "pool_name",
+    "same_key",
+    "template_hash",
+    "template_of",
+    "token_secret_name",
+]
 
 _LETTER: Final = "w"
 
@@ -27,6 +34,11 @@ def pool_name(key: PoolKey, number: int, settings: PoolSettings) -> str:
     # KubeRay makes Services of the name, which have to begin with a letter.
     first = key.worker.name if key.worker.name[0].isalpha() else f"{_LETTER}{key.worker.name}"
     return f"{bounded(first, RAYSERVICE_NAME_MAX - len(ending))}{ending}"
+
+
+def template_of(pool: str) -> str:
+    """Return the hash of the template that a pool was made from, which ends its name."""
+    return pool.rpartition("-")[2]
 
 
 def same_key(one: PoolKey, other: PoolKey) -> bool:

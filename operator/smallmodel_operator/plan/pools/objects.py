@@ -35,7 +35,11 @@ def build_namespace_objects(namespace: str, settings: PoolSettings) -> tuple[Man
 
 
 def build_claim(namespace: str, settings: PoolSettings) -> Manifest:
-    """Return the claim for the weights of a namespace's models."""
+    """Return the claim for the weights of a namespace's models.
+
+    Created where it is missing and never applied over one that is there, because most of a claim
+    cannot change and an administrator may have made it larger.
+    """
     weights = settings.weights
     spec: Manifest = {
         "accessModes": [weights.access_mode],

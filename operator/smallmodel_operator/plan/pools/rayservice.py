@@ -1,6 +1,8 @@
 """The RayService of a pool: its immutable template, and the Serve config of all of its models."""
 
 import json
+from copy import deepcopy
+from typing import Final
 
 from smallmodel_operator.api.names import (
     ANNOTATION_CONTRACT,
@@ -9,7 +11,7 @@ from smallmodel_operator.api.names import (
     LABEL_WORKER_CLASS,
 )
 from smallmodel_operator.plan.pool import Pool
-from smallmodel_operator.plan.pools.names import owned_labels
+from smallmodel_operator.plan.pools.names import owned_labels, template_of
 from smallmodel_operator.plan.pools.template import build_template, template_hash
 from smallmodel_operator.plan.pools.values import (
     ANNOTATION_WORKER,
@@ -31,16 +33,50 @@ from smallmodel_operator.plan.serve import (
     dump_serve_config,
 )
 
-RAY_API_VERSION = "ray.io/v1"
+RAY_API_VERSION: Final = "ray.io/v1"
 
 
-def build_ray_service(pool: ClusterPool, settings: PoolSettings) -> Manifest:
+def build_ray_service(
+    pool: ClusterPool, settings: PoolSettings, live: Manifest | None = None
+) -> Manifest:
     """Return the RayService with the applications of all models of the pool.
 
+    Args:
+        pool: The pool, with all of its models.
+        settings: The installation's choices.
+        live: The RayService as it is, where there is one. If it was made from another template
+            than today's, it keeps that: a template is never rendered into an older pool.
+
     Raises:
-        PoolError: No pod can be made of the worker class, or a model's arguments are rendered in
-            another contract than the pool's.
+        PoolError: No pod can be made of the worker class, a model is given twice, or a model's
+            arguments are rendered in another contract than the pool's.
     """
+    built = _build(pool, settings)
+    current = template_hash(pool.key, settings)
+    if live is not None and template_of(pool.name) != current:
+        built["metadata"]["labels"][LABEL_TEMPLATE] = template_of(pool.name)
+        built["spec"]["rayClusterConfig"] = deepcopy(live["spec"]["rayClusterConfig"])
+    return built
+
+
+def worker_bounds_patch(pool: ClusterPool, ray_cluster: Manifest) -> Manifest | None:
+    """Return the merge patch that gives a live RayCluster the pool's most workers, if it differs.
+
+    KubeRay does not hand on what changes of `minReplicas` and `maxReplicas` in a RayService. The
+    patch holds the whole list, and the version that it was computed from, because the autoscaler
+    writes to the same list.
+    """
+    groups = ray_cluster["spec"].get("workerGroupSpecs") or []
+    bounds = {"minReplicas": 0, "maxReplicas": pool.key.worker.max_workers}
+    if all(bounds.items() <= group.items() for group in groups):
+        return None
+    return {
+        "metadata": {"resourceVersion": ray_cluster["metadata"]["resourceVersion"]},
+        "spec": {"workerGroupSpecs": [group | bounds for group in groups]},
+    }
+
+
+def _build(pool: ClusterPool, settings: PoolSettings) -> Manifest:
     labels = owned_labels(settings) | {
         LABEL_COMPONENT: COMPONENT_POOL,
         LABEL_POOL: pool.name,
@@ -75,8 +111,15 @@ def serve_config_of(pool: ClusterPool, settings: PoolSettings) -> str:
     """Return the pool's Serve config as one line: the same models are the same text.
 
     Raises:
-        PoolError: A model's arguments are rendered in another contract than the pool's.
+        PoolError: A model is given twice, or its arguments are rendered in another contract than
+            the pool's.
     """
+    names = [*(each.name for each in pool.models), *(each.name for each in pool.kept)]
+    if len(names) != len(set(names)):
+        raise PoolError(
+            f"pool {pool.name!r} was given {', '.join(sorted(names))}: one of them twice, and a "
+            "model has one application"
+        )
     for model in pool.models:
         if model.args.contract != pool.contract:
             raise PoolError(
