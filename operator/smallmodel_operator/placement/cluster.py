@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from smallmodel_operator.api.base import amount, human_bytes
-from smallmodel_operator.api.modelplacement import WorkerClass
+from smallmodel_operator.api.modelplacement import ModelPlacementSpec, WorkerClass
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModelSpec
 from smallmodel_operator.catalog.options import Refusal, ResolvedModel
@@ -15,6 +15,7 @@ from smallmodel_operator.placement.candidates import (
     threads_of,
 )
 from smallmodel_operator.placement.cluster_filters import Question, first_refusal, worker_of
+from smallmodel_operator.placement.cluster_incumbent import incumbent_candidate
 from smallmodel_operator.placement.cluster_values import ClusterView, Node, PoolSeats, stocks
 from smallmodel_operator.placement.placement import Placement, Unplaced
 from smallmodel_operator.placement.suggest import within_card
@@ -32,7 +33,12 @@ class ClusterPlacement:
 
 
 def place_in_cluster(
-    resolved: ResolvedModel, spec: SmallModelSpec, cluster: ClusterView, *, namespace: str
+    resolved: ResolvedModel,
+    spec: SmallModelSpec,
+    cluster: ClusterView,
+    *,
+    namespace: str,
+    incumbent: ModelPlacementSpec | None = None,
 ) -> ClusterPlacement | Unplaced:
     """Return what the cluster serves of a resolved model, or why it can serve nothing of it.
 
@@ -42,6 +48,8 @@ def place_in_cluster(
         cluster: What was seen of the cluster. Requests of pools are no part of what is taken there:
             a resting model gives way.
         namespace: The model's: a pool of it that has a seat needs no further head.
+        incumbent: What runs now, for an earlier spec. It is kept where the changed spec allows it,
+            without asking what is free: it has its room.
     """
 
     def asked(candidate: Candidate) -> Question:
@@ -50,9 +58,16 @@ def place_in_cluster(
     def judge(candidate: Candidate) -> Refusal | None:
         return first_refusal(asked(candidate))
 
+    if incumbent is not None:
+        running = incumbent_candidate(resolved, spec, cluster, incumbent)
+        if running is not None:
+            return _placed(asked(running), _with_bound(incumbent.worker, cluster), "where it was")
     choice = choose(resolved, spec, stocks(cluster.nodes), judge)
     if choice.candidate is not None:
-        return _placed(asked(choice.candidate), choice.rejected)
+        question = asked(choice.candidate)
+        worker = worker_of(question)
+        pool = "in a pool that is there" if question.has_seat(worker) else "in a new pool"
+        return _placed(question, worker, pool, choice.rejected)
     waiting = tuple(refusal for refusal in choice.rejected if refusal.waits)
     reason, told = telling(waiting or choice.rejected)
     if reason is Reason.MEMORY_FIT and not waiting:
@@ -61,14 +76,14 @@ def place_in_cluster(
     return Unplaced(reason=reason, message=told, rejected=choice.rejected, waits=bool(waiting))
 
 
-def _placed(question: Question, rejected: tuple[Refusal, ...]) -> ClusterPlacement:
-    option, spec, cluster = question.candidate.option, question.spec, question.cluster
-    worker = worker_of(question)
-    most, why = _most_replicas(spec, cluster)
-    head = "in a pool that is there" if question.has_seat(worker) else "with a pool to be made"
+def _placed(
+    question: Question, worker: WorkerClass, pool: str, rejected: tuple[Refusal, ...] = ()
+) -> ClusterPlacement:
+    option, cluster = question.candidate.option, question.cluster
+    most, why = _most_replicas(question.spec, cluster)
     parts = [
-        f"The variant {option.variant.name} runs with {option.engine} on {cluster.name}, {head}: "
-        f"{human_bytes(option.size.total)} awake in workers of class {worker.name} "
+        f"The variant {option.variant.name} runs with {option.engine} on {cluster.described}, "
+        f"{pool}: {human_bytes(option.size.total)} awake in workers of class {worker.name} "
         f"({worker.cpu} CPU, {human_bytes(amount(worker.memory))}), {option.context_length} "
         f"tokens of context, {option.slots} requests at a time. {why}",
         *(f"Not {refusal.variant}: {refusal.message}" for refusal in rejected),
@@ -85,6 +100,10 @@ def _placed(question: Question, rejected: tuple[Refusal, ...]) -> ClusterPlaceme
         ),
         worker=worker,
     )
+
+
+def _with_bound(worker: WorkerClass, cluster: ClusterView) -> WorkerClass:
+    return worker.model_copy(update={"max_workers": cluster.max_workers})
 
 
 def _most_replicas(spec: SmallModelSpec, cluster: ClusterView) -> tuple[int, str]:

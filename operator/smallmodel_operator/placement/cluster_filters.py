@@ -96,7 +96,9 @@ _HEAD: Final = Item(cpu=HEAD_CPU, memory=HEAD_MEMORY, devices=0)
 def engine_is_offered(question: Question) -> Refusal | None:
     """Refuse an option for whose engine the installation has no image."""
     step = "Choose a variant for an engine that is there, or set an image for it in the chart."
-    return engine_refusal(question.candidate, question.cluster.engines, question.cluster.name, step)
+    return engine_refusal(
+        question.candidate, question.cluster.engines, question.cluster.described, step
+    )
 
 
 def accelerator_exists(question: Question) -> Refusal | None:
@@ -113,7 +115,7 @@ def accelerator_exists(question: Question) -> Refusal | None:
         if node.accelerator is not None
     )
     need = count * question.at_a_time
-    return devices_refused(candidate, question.spec, need, question.cluster.name, listed)
+    return devices_refused(candidate, question.spec, need, question.cluster.described, listed)
 
 
 def device_memory_suffices(question: Question) -> Refusal | None:
@@ -155,7 +157,7 @@ def worker_fits_ever(question: Question) -> Refusal | None:
         question.candidate,
         reason,
         f"{_need(question, worker)} and {human_bytes(HEAD_MEMORY)} and {HEAD_CPU:g} CPU for the "
-        f"pool's head. The largest node of {question.cluster.name} has {human_bytes(memory)} and "
+        f"pool's head. The largest node of {question.cluster.described} has {human_bytes(memory)} and "
         f"{cores:g} CPU in all.{step}",
     )
 
@@ -180,7 +182,7 @@ def accelerator_is_free(question: Question) -> Refusal | None:
         candidate,
         Reason.ACCELERATOR_CAPACITY,
         f"The variant {candidate.option.variant.name} needs {count * question.at_a_time} x "
-        f"{product}{for_kept(question.spec)}, and of those in {question.cluster.name} too few are "
+        f"{product}{for_kept(question.spec)}, and of those in {question.cluster.described} too few are "
         f"free: {listed}. The model goes on by itself as soon as they are.",
         waits=True,
     )
@@ -198,7 +200,7 @@ def worker_fits_now(question: Question) -> Refusal | None:
         f"{human_bytes(HEAD_MEMORY)} and {HEAD_CPU:g} CPU each. "
     )
     if roomiest is None:
-        told += f"No node of {question.cluster.name} takes pods. "
+        told += f"No node of {question.cluster.described} takes pods. "
     else:
         told += (
             f"Of the nodes that take pods {roomiest.name} has most free: "

@@ -62,6 +62,11 @@ class ClusterView:
     max_workers: int
     """Workers of one pool at most."""
 
+    @property
+    def described(self) -> str:
+        """Its name in a sentence."""
+        return f"the cluster {self.name}"
+
 
 def stocks(nodes: Iterable[Node]) -> tuple[AcceleratorStock, ...]:
     """Return the devices of all nodes by product, whether or not these take pods now.

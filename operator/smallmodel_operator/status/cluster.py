@@ -17,7 +17,7 @@ from smallmodel_operator.status.summarise import conditions
 from smallmodel_operator.status.verdicts import Verdict
 
 KUBERAY_LEAST: Final = (1, 6)
-"""Older ones lack token authentication or take it in another form."""
+"""The oldest with which pools are tested."""
 KUBERAY_TRIED: Final = "1.6.2"
 """What the tests run, and what a message recommends."""
 

@@ -80,6 +80,8 @@ class Observation:
     """What keeps its pool from being made or changed."""
     quarantine: Quarantine | None = None
     """Set while a revision that never worked is out of its pool."""
+    moving_to: str | None = None
+    """The pool that the model is being added to, while `deployment` speaks of the one before."""
     copies: tuple[Copy, ...] = ()
     """The model on each cluster, as it runs there."""
     behind: bool = False

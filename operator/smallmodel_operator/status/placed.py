@@ -1,10 +1,13 @@
 """A ModelPlacement's facts become its own conditions, and an observation of its SmallModel."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.fetch import FetchEvent
+from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.modelplacement import (
     ModelPlacement,
-    ModelPlacementStatus,
     PlacedDeployment,
     PlacedProbe,
 )
@@ -15,34 +18,35 @@ from smallmodel_operator.status.observation import Deployment, Observation, Pinn
 from smallmodel_operator.status.summarise import conditions
 from smallmodel_operator.status.verdicts import available, deployed, ready, verified
 
-NO_URL = ""
+_NO_URL: Final = ""
 
 
 def summarise_placement(
-    placement: ModelPlacement, facts: ModelPlacementStatus, now: str
-) -> ModelPlacementStatus:
-    """Return the facts with the conditions that follow from them: Deployed, Verified and Ready.
+    placement: ModelPlacement, previous: Sequence[Condition], now: str
+) -> tuple[Condition, ...]:
+    """Return the conditions of a placement: Deployed, Verified and Ready.
 
     Args:
-        placement: What was decided, with the status before, whose transition times live on.
-        facts: What is known now; conditions in it are not looked at.
+        placement: With a status that holds what is known now; its conditions are not looked at.
+        previous: The conditions before, whose transition times live on where nothing changed.
         now: RFC 3339 time, given to conditions that changed.
 
     Returns:
-        The new status; equal to the one before where no fact changed.
+        Equal to `previous` where no fact changed.
     """
     generation = placement.metadata.generation
-    known = placement.model_copy(update={"status": facts})
-    seen = _observed(known, generation=generation, url=NO_URL)
-    verdicts = {
+    seen = _observed(placement, generation=generation, url=_NO_URL)
+    chain = {
         ConditionType.DEPLOYED: deployed(seen),
         ConditionType.VERIFIED: verified(seen),
         ConditionType.AVAILABLE: available(seen),
     }
-    verdicts[ConditionType.READY] = ready(verdicts)
-    del verdicts[ConditionType.AVAILABLE]
-    made = conditions(verdicts, placement.status.conditions, generation, now)
-    return facts.model_copy(update={"observed_generation": generation, "conditions": made})
+    shown = {
+        ConditionType.DEPLOYED: chain[ConditionType.DEPLOYED],
+        ConditionType.VERIFIED: chain[ConditionType.VERIFIED],
+        ConditionType.READY: ready(chain),
+    }
+    return conditions(shown, previous, generation, now)
 
 
 def observation_of(
@@ -57,8 +61,8 @@ def observation_of(
 
     Args:
         model: Its generation is the one that was decided on.
-        placement: Its placement as the API server has it after the decision was applied, with the
-            generation that this gave it; None where there is none.
+        placement: Its placement, with the status that the serving side wrote last; None where there
+            is none. One that is not applied yet has no generation, so that status is an older one.
         refusal: Why the model's present spec has no placement. A placement beside it is that of an
             earlier spec, and goes on.
         url: The base URL for clients.
@@ -96,8 +100,9 @@ def _observed(placement: ModelPlacement, *, generation: int, url: str) -> Observ
         probe=_probe(status.probe),
         problem=status.problem,
         quarantine=status.quarantine,
+        moving_to=status.moving_to,
         copies=(_copy(placement),),
-        behind=0 < status.observed_generation < placement.metadata.generation,
+        behind=0 < status.observed_generation != placement.metadata.generation,
         looked_after=True,
     )
 

@@ -131,12 +131,18 @@ def _quarantined(quarantine: Quarantine) -> str:
 def _deployed_by_serve(seen: Observation) -> Verdict:
     deployment = seen.deployment
     if deployment is None or deployment.serving_hash != seen.serving_hash:
-        return Verdict("False", Reason.PROGRESSING, "The application is being submitted")
+        return Verdict("False", Reason.PROGRESSING, _on_its_way(seen))
     if deployment.failed:
         return _deploy_failed(seen, deployment)
     if not deployment.healthy:
         return Verdict("False", Reason.PROGRESSING, deployment.message or "A replica is starting")
     return Verdict("True", Reason.DEPLOYED, f"Serving hash {deployment.serving_hash} runs")
+
+
+def _on_its_way(seen: Observation) -> str:
+    if seen.moving_to:
+        return f"It is being added to the pool {seen.moving_to}; the pool before goes on meanwhile"
+    return "The application is being submitted"
 
 
 def _deploy_failed(seen: Observation, deployment: Deployment) -> Verdict:
