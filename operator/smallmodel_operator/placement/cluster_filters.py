@@ -55,6 +55,14 @@ class Question:
         """Workers that have to be there together: one runs one replica of a model."""
         return min(kept(self.spec), self.cluster.max_workers)
 
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Those that a worker could run on: of the right product, where it needs devices."""
+        nodes = self.cluster.nodes
+        if self.candidate.stock is None:
+            return nodes
+        return tuple(node for node in nodes if _devices(self, node, free=False))
+
     def has_seat(self, worker: WorkerClass) -> bool:
         """Whether a pool is there that the model could join."""
         return self.spec.isolation is Isolation.SHARED and any(
@@ -90,6 +98,7 @@ class Question:
 Filter = Callable[[Question], Refusal | None]
 
 _HARDLY_ANY: Final = "1m"
+_GOES_ON: Final = "The model goes on by itself as soon as there is room."
 _HEAD: Final = Item(cpu=HEAD_CPU, memory=HEAD_MEMORY, devices=0)
 
 
@@ -148,42 +157,39 @@ def worker_fits_ever(question: Question) -> Refusal | None:
     worker = question.smallest
     if question.fits_ever(worker):
         return None
-    nodes = question.cluster.nodes
-    memory = max((node.memory_bytes for node in nodes), default=0)
-    cores = max((node.cpu_cores for node in nodes), default=0.0)
+    memory = max((node.memory_bytes for node in question.nodes), default=0)
+    cores = max((node.cpu_cores for node in question.nodes), default=0.0)
     reason = _scarce(question.fits_ever(worker.model_copy(update={"cpu": _HARDLY_ANY})))
     step = " Lower spec.resources.cpu, or leave it out." if reason is Reason.CPU_FIT else ""
     return refuse(
         question.candidate,
         reason,
-        f"{_need(question, worker)} and {human_bytes(HEAD_MEMORY)} and {HEAD_CPU:g} CPU for the "
-        f"pool's head. The largest node of {question.cluster.described} has {human_bytes(memory)} and "
-        f"{cores:g} CPU in all.{step}",
+        f"{_need(question, worker, 1)} The largest node of {question.cluster.described} "
+        f"has {human_bytes(memory)} and {cores:g} CPU in all.{step}",
     )
 
 
 def accelerator_is_free(question: Question) -> Refusal | None:
     """Refuse an option whose devices are all taken, until one is free."""
-    candidate, count = question.candidate, question.candidate.devices
-    ready = [node for node in question.cluster.nodes if node.takes_pods]
-    if count == 0:
+    candidate, stock = question.candidate, question.candidate.stock
+    if stock is None:
         return None
+    count = candidate.devices
+    ready = [node for node in question.cluster.nodes if node.takes_pods]
     fitting = sum(_devices(question, node, free=True) // count for node in ready)
     if fitting >= question.at_a_time:
         return None
     listed = _named(
         f"{node.described} has {_devices(question, node, free=False)}, "
         f"{_devices(question, node, free=True)} of them free"
-        for node in question.cluster.nodes
-        if _devices(question, node, free=False)
+        for node in question.nodes
     )
-    product = candidate.stock.product if candidate.stock else "any accelerator"
     return refuse(
         candidate,
         Reason.ACCELERATOR_CAPACITY,
         f"The variant {candidate.option.variant.name} needs {count * question.at_a_time} x "
-        f"{product}{for_kept(question.spec)}, and of those in {question.cluster.described} too few are "
-        f"free: {listed}. The model goes on by itself as soon as they are.",
+        f"{stock.product}{for_kept(question.spec)}, and too few of those in "
+        f"{question.cluster.described} are free: {listed}. {_GOES_ON}",
         waits=True,
     )
 
@@ -193,27 +199,23 @@ def worker_fits_now(question: Question) -> Refusal | None:
     if any(question.fits_free(worker) for worker in question.workers):
         return None
     worker = question.smallest
-    ready = [node for node in question.cluster.nodes if node.takes_pods]
+    ready = [node for node in question.nodes if node.takes_pods]
+    away = [node.described for node in question.nodes if not node.takes_pods]
     roomiest = max(ready, key=lambda node: (node.free_memory_bytes, node.name), default=None)
-    heads = question.heads(worker)
-    told = f"{_need(question, worker)} and room for {heads} pool {_plural('head', heads)} of " + (
-        f"{human_bytes(HEAD_MEMORY)} and {HEAD_CPU:g} CPU each. "
-    )
-    if roomiest is None:
-        told += f"No node of {question.cluster.described} takes pods. "
-    else:
-        told += (
-            f"Of the nodes that take pods {roomiest.name} has most free: "
-            f"{human_bytes(roomiest.free_memory_bytes)} of {human_bytes(roomiest.memory_bytes)}, "
-            f"{roomiest.free_cpu_cores:g} of {roomiest.cpu_cores:g} CPU. "
-        )
-    away = [node.described for node in question.cluster.nodes if not node.takes_pods]
-    if away:
-        told += f"Not counted: {_named(away)}. "
+    sentences = [
+        _need(question, worker, question.heads(worker)),
+        f"Of the nodes that take pods {roomiest.name} has most free: "
+        f"{human_bytes(roomiest.free_memory_bytes)} of {human_bytes(roomiest.memory_bytes)}, and "
+        f"{roomiest.free_cpu_cores:g} of {roomiest.cpu_cores:g} CPU."
+        if roomiest
+        else f"No node of {question.cluster.described} takes pods.",
+        f"Not counted: {_named(away)}." if away else "",
+        _GOES_ON,
+    ]
     return refuse(
         question.candidate,
         _scarce(question.fits_free(worker.model_copy(update={"cpu": _HARDLY_ANY}))),
-        f"{told}The model goes on by itself as soon as there is room.",
+        " ".join(filter(None, sentences)),
         waits=True,
     )
 
@@ -247,13 +249,19 @@ def _scarce(fits_with_enough_cpu: bool) -> Reason:
     return Reason.CPU_FIT if fits_with_enough_cpu else Reason.MEMORY_FIT
 
 
-def _need(question: Question, worker: WorkerClass) -> str:
+def _need(question: Question, worker: WorkerClass, heads: int) -> str:
+    """Return what the model needs by itself, and what that makes of pods, in two sentences."""
     count = question.at_a_time
-    return (
-        f"{needs(question.candidate, question.candidate.option.size.total)}. With Ray that takes "
-        f"{count} {_plural('worker', count)} of {human_bytes(memory_of(worker))} and "
-        f"{worker.cpu} CPU{for_kept(question.spec)}"
-    )
+    sentence = needs(question.candidate, question.candidate.option.size.total)
+    pods = _pods(count, "worker", _item(worker)) + for_kept(question.spec)
+    if heads:
+        pods += f" and {_pods(heads, 'pool head', _HEAD)}"
+    return f"{sentence}. With Ray that takes {pods}."
+
+
+def _pods(count: int, what: str, each: Item) -> str:
+    asks = f"{human_bytes(each.memory)} and {each.cpu:g} CPU"
+    return f"{count} {what} ({asks})" if count == 1 else f"{count} {what}s ({asks} each)"
 
 
 def _devices(question: Question, node: Node, *, free: bool) -> int:
@@ -270,10 +278,6 @@ def _bin(cpu: float, memory: int, devices: int) -> Bin:
 def _item(worker: WorkerClass) -> Item:
     devices = worker.accelerator.count if worker.accelerator else 0
     return Item(cpu=amount(worker.cpu), memory=memory_of(worker), devices=devices)
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}s"
 
 
 def _named(names: Iterable[str]) -> str:
