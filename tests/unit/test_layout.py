@@ -144,6 +144,16 @@ VIOLATIONS: dict[str, tuple[str, str, str]] = {
         "import smallmodel_operator.placement",
         "share the application arguments and nothing else BROKEN",
     ),
+    "a command line that speaks to Kubernetes itself": (
+        "operator/smallmodel_operator/cli/planted.py",
+        "import kubernetes",
+        "Kubernetes is spoken to by two rooms BROKEN",
+    ),
+    "a room below the handlers that knows the framework": (
+        "operator/smallmodel_operator/clusters/planted.py",
+        "import kopf",
+        "The operator framework is known to the handlers alone BROKEN",
+    ),
     "a command line that starts Ray itself": (
         "operator/smallmodel_operator/cli/planted.py",
         "import ray",
