@@ -28,8 +28,6 @@ class KubeAccess:
         self._environment = {
             "KUBECONFIG": str(kubeconfig),
             "PATH": ":".join(filter(None, [path, os.environ.get("PATH", "")])),
-            # Discovery is kept in a folder of the user's, where clusters of one address mix.
-            "KUBECACHEDIR": str(kubeconfig.parent / "kubectl-cache"),
         }
 
     def kubectl(self, *words: str, stdin: str | None = None, within: float = 60) -> str:

@@ -31,11 +31,16 @@ def apply_kuberay(access: KubeAccess, kuberay: Path) -> None:
 
 def is_available(access: KubeAccess, namespace: str, deployment: str) -> bool:
     """Say whether the Deployment's pods are ready."""
-    got = access.try_kubectl(
-        "-n", namespace, "get", "deployment", deployment,
-        "-o", "jsonpath={.status.observedGeneration}/{.metadata.generation} {.status.readyReplicas}",
-    )  # fmt: skip
-    return got.stdout in {"1/1 1", "2/2 1"}
+    got = access.try_kubectl("-n", namespace, "get", "deployment", deployment, "-o", "json")
+    if got.returncode:
+        return False
+    found = json.loads(got.stdout)
+    status = found["status"]
+    return bool(
+        status.get("observedGeneration") == found["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) == status.get("readyReplicas", 0) >= 1
+        and status.get("replicas") == found["spec"]["replicas"]
+    )
 
 
 def pretend_gpus(access: KubeAccess, node: str, gpus: FakeGpu) -> None:

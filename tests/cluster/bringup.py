@@ -1,10 +1,15 @@
 """Bringing a cluster up and taking it down; both are safe to repeat."""
 
+import contextlib
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from cluster import addons, machine, network, nodes
-from cluster.folders import ClusterFiles
+from cluster.folders import LOCKS, ClusterFiles
+from cluster.locks import locked
 from cluster.options import ClusterOptions, ClusterRecord
 from cluster.parts import get_parts
 from cluster.pki import make_cluster_pki
@@ -64,6 +69,48 @@ def down(name: str, say: Callable[[str], None] = silent) -> None:
         if machine.release(name):
             network.remove_range()
     clock.step(f"cluster {name} is down")
+
+
+@contextmanager
+def lent(options: ClusterOptions, keep_logs: Path | None = None) -> Iterator[Cluster]:
+    """Give a cluster that is there as long as the block runs, and never another run's.
+
+    Its name is the one asked for and a digit. A cluster of that name which an ended run left
+    behind is taken down first.
+
+    Args:
+        options: what it is to be.
+        keep_logs: a folder that gets the logs of its programs.
+
+    Raises:
+        ClusterProblem: as `up` and `down` do, or ten runs have clusters of that name.
+    """
+    with ExitStack() as held:
+        name = _reserve(options.name, held)
+        down(name)
+        try:
+            yield up(options.model_copy(update={"name": name}))
+        finally:
+            if keep_logs is not None:
+                _copy_logs(ClusterFiles(name), keep_logs)
+            down(name)
+
+
+def _reserve(prefix: str, held: ExitStack) -> str:
+    """Return a name that no other run holds; it is this run's until the stack is closed."""
+    for digit in range(10):
+        name = f"{prefix}{digit}"
+        lock = locked(LOCKS / f"smallmodel-lent-{name}.lock", f"cluster {name}", within=0)
+        with contextlib.suppress(ClusterProblem):
+            held.enter_context(lock)
+            return name
+    raise ClusterProblem(f"ten runs hold clusters named {prefix}: wait for one to end")
+
+
+def _copy_logs(files: ClusterFiles, target: Path) -> None:
+    for folder in sorted(files.root.glob("nodes/*/log")):
+        node = files.node(int(folder.parent.name))
+        shutil.copytree(folder, target / node.name, dirs_exist_ok=True)
 
 
 class _Clock:

@@ -40,10 +40,19 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--no-kubelet", action="store_true", help="a control plane alone")
     verb.add_argument("--no-dns", action="store_true", help="without CoreDNS")
     verb.add_argument("--no-kuberay", action="store_true", help="without the KubeRay operator")
-    verb.add_argument("--image", type=Path, action="append", default=[], metavar="TAR",
-                      help="a docker-archive file that every node gets; may be repeated")  # fmt: skip
-    verb.add_argument("--fake-gpu", metavar="PRODUCT:COUNT:MEMORY",
-                      help="GPUs that every node says it has; memory in MiB")  # fmt: skip
+    verb.add_argument(
+        "--image",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="TAR",
+        help="a docker-archive file that every node gets; may be repeated",
+    )
+    verb.add_argument(
+        "--fake-gpu",
+        metavar="PRODUCT:COUNT:MEMORY",
+        help="GPUs that every node says it has; memory in MiB",
+    )
     verb.add_argument("--proxy-mode", choices=["nftables", "iptables"], default="nftables")
     for name, text in (
         ("down", "take a cluster down and leave nothing of it"),

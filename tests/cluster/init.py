@@ -26,7 +26,8 @@ MS_REC: Final = 16384
 MS_SHARED: Final = 1 << 20
 
 RESTART_AFTER: Final = 1.0  # seconds, so that a program that cannot start does not spin
-KILL_AFTER: Final = 10.0  # seconds between SIGTERM and SIGKILL
+# Seconds between SIGTERM and SIGKILL. The API server would wait a minute for its watches.
+KILL_AFTER: Final = 3.0
 
 
 @dataclass(slots=True)

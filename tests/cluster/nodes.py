@@ -50,16 +50,35 @@ def stop_node(record: ClusterRecord, number: int) -> None:
     node = ClusterFiles(record.options.name).node(number)
     pid = control.init_pid(node.control)
     if pid is not None:
-        # The kernel ends every process of the namespace before this one is gone, and drops the
-        # mounts with them.
+        # The kernel ends every process of the namespace before this one is gone. The mounts go
+        # with the last process that saw them, which is the one that made the namespaces.
+        maker = _parent(pid)
         os.kill(pid, signal.SIGKILL)
         wait_until(
-            lambda: not Path(f"/proc/{pid}/root/proc").exists(),
+            lambda: _ended(pid) and _ended(maker),
             f"the processes of {node.name} have ended",
             within=30,
         )
     network.disconnect(record.addresses.node(number).link)
     machine.remove_cgroup(node.cgroup)
+
+
+def _status(pid: int) -> dict[str, str]:
+    """Return what the kernel tells of a process, nothing when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def _parent(pid: int) -> int:
+    return int(_status(pid).get("PPid", "0"))
+
+
+def _ended(pid: int) -> bool:
+    """Say whether a process is gone, or waits only to be taken note of."""
+    return _status(pid).get("State", "Z")[0] in "ZX"
 
 
 def _spawn(plan: Path, log: Path) -> None:

@@ -40,6 +40,9 @@ class Cluster(KubeAccess):
         self.files = ClusterFiles(self.name)
         self._tls: SSLContext | None = None
         super().__init__(self.files.kubeconfig("admin"), record.path)
+        # What kubectl learns of an API it keeps by the server's address, and the next cluster
+        # has the same.
+        self._environment["KUBECACHEDIR"] = str(self.files.root / "kubectl-cache")
 
     @classmethod
     def find(cls, name: str) -> "Cluster":

@@ -1,21 +1,31 @@
 """A pytest plugin that gives tests a Kubernetes, or the reason why there is none.
 
-`tests/conftest.py` loads it. Its fixtures: `cluster` (nodes, DNS, KubeRay; for tests marked e2e),
-`native_cluster` (the same, whose programs may be stopped), `control_plane` (the API alone; for
-tests marked api).
+`tests/conftest.py` loads it. Its fixtures:
+
+- `cluster`: nodes, DNS and KubeRay; for tests marked e2e
+- `native_cluster`: the same, for tests that stop its programs
+- `control_plane`: the API alone; for tests marked api
+- `operator_image`, `serving_image`: names of the project's images, which the cluster then has
+
+Each cluster is brought up when the first test wants it, and taken down after the last one.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from cluster import bringup, machine
+from cluster import bringup, machine, serving_images
 from cluster.access import KubeAccess
 from cluster.options import ClusterOptions
 from cluster.running import Cluster
+
+# The first test also waits for the cluster, and its images.
+LIMIT: Final = 900
+LOGS: Final = Path(__file__).parents[2] / ".ci" / "logs"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,17 +45,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests on a cluster ten minutes: the first of them also waits for the cluster."""
+    """Give tests on a cluster more time, unless they say themselves how much."""
     for item in items:
         on_cluster = item.get_closest_marker("api") or item.get_closest_marker("e2e")
         if on_cluster and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(LIMIT))
 
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[KubeAccess]:
     """A Kubernetes with nodes, DNS and KubeRay: ours, or the one of `--kubeconfig`."""
-    with _given_cluster(request.config, ClusterOptions(name="e2e")) as given:
+    with given_cluster(request.config, ClusterOptions(name="e2e")) as given:
         yield given
 
 
@@ -60,28 +70,44 @@ def native_cluster(cluster: KubeAccess) -> Cluster:
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest) -> Iterator[KubeAccess]:
     """A real API server, for tests of its semantics, or the one of `--kubeconfig`."""
-    with _given_cluster(request.config, ClusterOptions(name="api", kubelet=False)) as given:
+    with given_cluster(request.config, ClusterOptions(name="api", kubelet=False)) as given:
         yield given
 
 
+@pytest.fixture(scope="session")
+def operator_image(cluster: KubeAccess, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The operator's image, built from this checkout unless the cluster is somebody else's."""
+    return _with_image(cluster, serving_images.OPERATOR, tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="session")
+def serving_image(cluster: KubeAccess, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image of Ray's pods on CPU nodes, built likewise."""
+    return _with_image(cluster, serving_images.SERVING_CPU, tmp_path_factory.mktemp("image"))
+
+
+def _with_image(cluster: KubeAccess, recipe: serving_images.ImageRecipe, folder: Path) -> str:
+    if isinstance(cluster, Cluster):
+        for archive in serving_images.build([recipe], folder):
+            cluster.import_image(archive)
+    return recipe.reference
+
+
 @contextmanager
-def _given_cluster(config: pytest.Config, options: ClusterOptions) -> Iterator[KubeAccess]:
+def given_cluster(config: pytest.Config, options: ClusterOptions) -> Iterator[KubeAccess]:
     """Give the cluster that the user named, or one that is there as long as the tests run."""
     kubeconfig: Path | None = config.getoption("--kubeconfig")
     name: str | None = config.getoption("--cluster")
     if kubeconfig:
         yield KubeAccess(kubeconfig.resolve(strict=True))
         return
+    in_ci = bool(os.environ.get("CI"))
     if problem := machine.unsupported():
-        if os.environ.get("CI"):
+        if in_ci:
             pytest.fail(f"CI has to run these tests, and cannot: {problem}")
         pytest.skip(f"no cluster: {problem}, or give one by --kubeconfig FILE")
     if name:
         yield Cluster.find(name)
         return
-    # What an earlier run left that was killed.
-    bringup.down(options.name)
-    try:
-        yield bringup.up(options)
-    finally:
-        bringup.down(options.name)
+    with bringup.lent(options, keep_logs=LOGS if in_ci else None) as lent:
+        yield lent
