@@ -1,12 +1,16 @@
 """What the fetch program prints: one JSON object a line, read by whoever started it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
 from smallmodel_operator.api.base import ApiModel
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Sha256
+
+CLAIMS_FOLDER: Final = "/pvc"
+"""Where the claim of a `pvc://<claim>/…` source is mounted, as `/pvc/<claim>`, read-only: in the
+fetch Job, and at the same place in the pods that serve it."""
 
 
 class GgufFacts(ApiModel):

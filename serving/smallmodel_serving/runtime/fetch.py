@@ -18,9 +18,17 @@ from typing import Final
 from smallmodel_operator.api.fetch import FetchDone, FetchEvent, FetchFailed
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_serving.runtime.weights.download import Tools
-from smallmodel_serving.runtime.weights.errors import SecretMissing, WeightsError
+from smallmodel_serving.runtime.weights.errors import (
+    SecretMissing,
+    SourceNotSupported,
+    WeightsError,
+)
 from smallmodel_serving.runtime.weights.progress import Teller
+from smallmodel_serving.runtime.weights.sources import LocalSource, parse_source
 from smallmodel_serving.runtime.weights.store import FetchRequest, fetch
+
+TERMINATION_MESSAGE_MAX: Final = 4096
+"""Bytes that Kubernetes keeps of a container's termination message."""
 
 STOPPED: Final = 128 + signal.SIGTERM
 
@@ -35,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         last = _fetch(options)
+        if options.termination_message is not None:
+            options.termination_message.write_text(bounded(last))
         _print_or_stop(last)
     except (_Stopped, KeyboardInterrupt):
         return STOPPED
@@ -52,9 +62,28 @@ def failure(error: WeightsError | OSError) -> FetchFailed:
     )
 
 
+def bounded(event: FetchDone | FetchFailed) -> str:
+    """Return the event as JSON that Kubernetes keeps whole as a termination message."""
+    text = event.model_dump_json()
+    excess = len(text.encode()) - TERMINATION_MESSAGE_MAX
+    if excess <= 0:
+        return text
+    if isinstance(event, FetchDone):
+        # Only a header that was made to be long can need this.
+        return event.model_copy(update={"gguf": None}).model_dump_json()
+    # Every character takes at least one byte, and the sign for what is missing three.
+    shorter = f"{event.message[: -(excess + 3)]}…"
+    return event.model_copy(update={"message": shorter}).model_dump_json()
+
+
 def _fetch(options: argparse.Namespace) -> FetchDone | FetchFailed:
     tools = Tools()
     try:
+        if options.no_file and isinstance(parse_source(options.uri), LocalSource):
+            raise SourceNotSupported(
+                f"{options.uri} names a file of one machine, and a cluster has many; put the file "
+                "into a volume and name it as pvc://claim/path, or use another source"
+            )
         request = FetchRequest(
             uri=options.uri,
             revision=options.revision,
@@ -108,6 +137,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sha256", type=_sha256, help="the file's digest")
     parser.add_argument("--bytes", type=int, help="the file's size")
     parser.add_argument("--token-file", type=Path, help="a file with a bearer token")
+    parser.add_argument("--no-file", action="store_true", help="refuse file://, as in a cluster")
+    parser.add_argument(
+        "--termination-message", type=Path, help="a file that gets the last line, in 4096 bytes"
+    )
     parser.add_argument("--cache", required=True, type=Path, help="the cache's folder")
     return parser
 

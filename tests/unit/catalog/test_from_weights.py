@@ -155,7 +155,7 @@ def test_another_scheme_is_refused_with_those_that_are_read() -> None:
     assert isinstance(error, ResolveError)
     assert error.reason is Reason.SOURCE_NOT_SUPPORTED
     assert "'ftp'" in error.message
-    assert "https, hf, s3, gs, pypi, file" in error.message
+    assert "https, hf, s3, gs, pypi, oci, pvc, file" in error.message
 
 
 def test_a_secret_that_the_source_names_must_be_there() -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smallmodel_operator.api.fetch import (
     FETCH_EVENTS,
@@ -19,9 +21,15 @@ from smallmodel_operator.api.fetch import (
     FetchFailed,
     FetchProgress,
     FetchWaiting,
+    GgufFacts,
 )
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_serving.runtime.fetch import STOPPED, failure
+from smallmodel_serving.runtime.fetch import (
+    STOPPED,
+    TERMINATION_MESSAGE_MAX,
+    bounded,
+    failure,
+)
 from support.fake_hub import FakeHub
 from support.gguf_files import gguf_bytes
 
@@ -267,3 +275,70 @@ def test_it_starts_without_the_engines(tmp_path: Path) -> None:
     )
 
     assert ended.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("declared", "status"), [((), 0), (("--sha256", "0" * 64), 1)])
+def test_the_last_line_is_kept_as_the_termination_message(
+    hub: FakeHub, tmp_path: Path, declared: tuple[str, ...], status: int
+) -> None:
+    message = tmp_path / "termination-log"
+    options = ("--termination-message", str(message), *declared)
+    with program(f"{hub.url}{PATH}", tmp_path / "cache", *options) as running:
+        events, _, ended = running.end()
+
+    assert ended == status
+    assert FETCH_EVENTS.validate_json(message.read_text()) == events[-1]
+
+
+@given(
+    st.builds(
+        FetchFailed, reason=st.just(Reason.DISK_FULL), message=st.text(min_size=3000, max_size=6000)
+    )
+)
+def test_a_message_of_any_length_fits_and_stays_an_event(failed: FetchFailed) -> None:
+    text = bounded(failed)
+    kept = FETCH_EVENTS.validate_json(text)
+
+    assert len(text.encode()) <= TERMINATION_MESSAGE_MAX
+    assert isinstance(kept, FetchFailed)
+    assert failed.message.startswith(kept.message.removesuffix("…"))
+
+
+def test_a_header_that_is_too_long_is_left_out_of_the_message() -> None:
+    facts = GgufFacts(
+        architecture="x" * 5000,
+        parameters=1,
+        layers=1,
+        heads=1,
+        kv_heads=(1,),
+        head_dim=1,
+        hidden=1,
+        vocabulary=1,
+        context_length=1,
+        has_chat_template=False,
+        embeds=False,
+    )
+    done = FetchDone(path="/weights/m.gguf", bytes=1, sha256="0" * 64, gguf=facts)
+
+    assert FETCH_EVENTS.validate_json(bounded(done)) == done.model_copy(update={"gguf": None})
+
+
+def test_in_a_cluster_files_of_one_machine_are_refused(tmp_path: Path) -> None:
+    owned = tmp_path / "mine.gguf"
+    owned.write_bytes(gguf_bytes(tmp_path))
+    with program(f"file://{owned}", tmp_path / "cache", "--no-file") as running:
+        events, _, status = running.end()
+
+    last = events[-1]
+    assert status == 1
+    assert isinstance(last, FetchFailed)
+    assert last.reason is Reason.SOURCE_NOT_SUPPORTED
+    assert "pvc://claim/path" in last.message
+
+
+def test_it_needs_no_home(hub: FakeHub, tmp_path: Path) -> None:
+    without = ("env", "--unset=HOME")
+    with program(f"{hub.url}{PATH}", tmp_path / "cache", before=without) as running:
+        _, errors, status = running.end()
+
+    assert (errors, status) == ("", 0)

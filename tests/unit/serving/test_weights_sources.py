@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from smallmodel_serving.runtime.weights.errors import SourceNotSupported
 from smallmodel_serving.runtime.weights.sources import (
+    ClaimSource,
     HubSource,
     LocalSource,
     ObjectSource,
+    OciSource,
     Source,
     UrlSource,
     WheelSource,
@@ -69,6 +71,30 @@ HUB = "https://huggingface.co"
                 name="files",
             ),
         ),
+        (
+            "oci://ghcr.io/org/tiny-model:1.0",
+            OciSource(
+                registry="ghcr.io", repository="org/tiny-model", reference="1.0", name="tiny-model"
+            ),
+        ),
+        (
+            "oci://localhost/tiny",
+            OciSource(registry="localhost", repository="tiny", reference="latest", name="tiny"),
+        ),
+        (
+            f"oci://registry:5000/a/b/tiny:1@sha256:{'0' * 64}",
+            OciSource(
+                registry="registry:5000",
+                repository="a/b/tiny",
+                reference=f"sha256:{'0' * 64}",
+                name="tiny",
+            ),
+        ),
+        (
+            "pvc://team-models/a/model%20one.gguf",
+            ClaimSource(claim="team-models", path="a/model one.gguf", name="model_one.gguf"),
+        ),
+        ("pvc://models/folder/", ClaimSource(claim="models", path="folder", name="folder")),
         ("file:///a/model.gguf", LocalSource(path=Path("/a/model.gguf"), name="model.gguf")),
     ],
 )
@@ -83,7 +109,7 @@ def test_a_uri_names_a_place_and_the_name_in_the_cache(
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
-        ("ftp://host/model.gguf", "'ftp'; these are read: https, hf, s3, gs, pypi, file"),
+        ("ftp://host/model.gguf", "'ftp'; these are read: https, hf, s3, gs, pypi, oci, pvc, file"),
         ("https:///model.gguf", "names no host"),
         ("hf://gpt2", "names no repository"),
         ("hf://org/repo/../other", "names no repository"),
@@ -92,6 +118,16 @@ def test_a_uri_names_a_place_and_the_name_in_the_cache(
         ("pypi://some-model/m.gguf", "names no file of a package"),
         ("pypi://some-model==1.0", "names no file of a package"),
         ("pypi://some-model==1.0/../m.gguf", "names no file of a package"),
+        ("oci://org/tiny:1", "names no artifact"),
+        ("oci://ghcr.io/Org/tiny", "names no artifact"),
+        ("oci://ghcr.io/org/tiny@sha256:12", "names no artifact"),
+        ("oci://ghcr.io/../tiny", "names no artifact"),
+        ("oci://ghcr.io", "names no artifact"),
+        ("pvc://models", "names no file of a volume"),
+        ("pvc://models/", "names no file of a volume"),
+        ("pvc://models//etc/passwd", "names no file of a volume"),
+        ("pvc://models/../other/m.gguf", "names no file of a volume"),
+        ("pvc://../m.gguf", "names no file of a volume"),
         ("file://model.gguf", "is no absolute path"),
         ("file:///", "is no absolute path"),
     ],

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, Protocol, Self
 from pydantic import ValidationError
 
 from smallmodel_operator.api.base import ApiModel, human_bytes
+from smallmodel_operator.api.fetch import CLAIMS_FOLDER
 from smallmodel_serving.runtime.weights.errors import (
     DigestMismatch,
     DiskFull,
@@ -54,6 +55,8 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
     filesystem: Callable[[str], Any] = storage_filesystem
     """From a scheme such as `s3` to an fsspec file system."""
+    claims: Path = Path(CLAIMS_FOLDER)
+    """Where volumes are mounted, each in a folder with its claim's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

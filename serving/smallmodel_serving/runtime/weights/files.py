@@ -1,8 +1,10 @@
 """Several remote files into one folder, of which some may be there from an earlier run."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from smallmodel_serving.runtime.weights.download import (
     Expected,
@@ -14,6 +16,13 @@ from smallmodel_serving.runtime.weights.download import (
 )
 from smallmodel_serving.runtime.weights.verify import VerifiedFile, sha256_of, stamped
 
+_NEEDED: Final = re.compile(
+    # The second form is what sentence-transformers adds, for example 1_Pooling/config.json.
+    r"[^/]+\.(safetensors|json|model|txt|jinja)|\d+_[A-Za-z]+/config\.json"
+)
+_SECOND_COPY: Final = re.compile(r"consolidated.*\.safetensors")
+"""Mistral publishes the same weights again under this name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -23,6 +32,18 @@ class Wanted:
     """Path below the folder, with `/`."""
     remote: Remote
     expected: Expected
+
+
+def needed_files(names: Iterable[str]) -> list[str]:
+    """Return what serving needs of a folder with these files; nothing if it has no safetensors."""
+    needed = sorted(name for name in names if _NEEDED.fullmatch(name))
+    weights = [name for name in needed if name.endswith(".safetensors")]
+    if not weights:
+        return []
+    second = {name for name in weights if _SECOND_COPY.fullmatch(name)}
+    if len(second) < len(weights):
+        return [name for name in needed if name not in second]
+    return needed
 
 
 def fetch_files(wanted: Sequence[Wanted], folder: Path, tools: Tools) -> tuple[VerifiedFile, ...]:

@@ -42,6 +42,8 @@ _MAY_PASS: Final = (
 class _BearerToken(requests.auth.AuthBase):
     """Sends a token; requests drops the header where a redirect leaves the host."""
 
+    has_token = True
+
     def __init__(self, token: str) -> None:
         self._token = token
 
@@ -91,6 +93,11 @@ def session(token: str | None = None) -> requests.Session:
     if token is not None:
         made.auth = _BearerToken(token)
     return made
+
+
+def sends_token(opened: requests.Session) -> bool:
+    """Return whether a session shows a secret to those it asks."""
+    return bool(getattr(opened.auth, "has_token", False))
 
 
 def check_status(response: requests.Response, shown: str, *, with_token: bool) -> None:
@@ -179,7 +186,7 @@ class HttpFile:
                 with self.open(0, None) as body:
                     yield body
                 return
-            check_status(response, self.shown, with_token=self.session.auth is not None)
+            check_status(response, self.shown, with_token=sends_token(self.session))
             start, total = _extent(response, offset)
             yield Body(
                 start=start,

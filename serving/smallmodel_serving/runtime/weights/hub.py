@@ -5,9 +5,7 @@ digests, errors with a reason) is here for every source, and two routes are left
 """
 
 import difflib
-import re
 from pathlib import Path
-from typing import Final
 from urllib.parse import quote
 
 import requests
@@ -15,25 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from smallmodel_serving.runtime.weights.download import Expected, Tools, check_digest, check_size
 from smallmodel_serving.runtime.weights.errors import SourceNotSupported, SourceUnreachable
-from smallmodel_serving.runtime.weights.files import Wanted, fetch_files
+from smallmodel_serving.runtime.weights.files import Wanted, fetch_files, needed_files
 from smallmodel_serving.runtime.weights.http import (
     TIMEOUT_SECONDS,
     HttpFile,
     check_status,
     http_errors,
+    sends_token,
     session,
     shown_url,
 )
 from smallmodel_serving.runtime.weights.retry import retried
 from smallmodel_serving.runtime.weights.sources import HubSource, safe_member
 from smallmodel_serving.runtime.weights.verify import VerifiedFile
-
-_NEEDED: Final = re.compile(
-    # The second form is what sentence-transformers adds, for example 1_Pooling/config.json.
-    r"[^/]+\.(safetensors|json|model|txt|jinja)|\d+_[A-Za-z]+/config\.json"
-)
-_SECOND_COPY: Final = re.compile(r"consolidated.*\.safetensors")
-"""Mistral publishes the same weights again under this name."""
 
 
 class _Lfs(BaseModel):
@@ -97,7 +89,7 @@ def _list(source: HubSource, revision: str, opened: requests.Session) -> _Listin
     shown = shown_url(url)
     with http_errors(shown):
         response = opened.get(url, params={"blobs": "true"}, timeout=TIMEOUT_SECONDS)
-        check_status(response, shown, with_token=opened.auth is not None)
+        check_status(response, shown, with_token=sends_token(opened))
         try:
             return _Listing.model_validate_json(response.content)
         except ValidationError as error:
@@ -116,16 +108,12 @@ def _chosen(source: HubSource, listing: _Listing) -> list[_Sibling]:
                 f"{', '.join(nearest) or 'none'}"
             )
         return [by_name[source.path]]
-    names = sorted(name for name in by_name if _NEEDED.fullmatch(name))
-    weights = [name for name in names if name.endswith(".safetensors")]
-    if not weights:
+    names = needed_files(by_name)
+    if not names:
         raise SourceNotSupported(
             f"{source.repo} has no safetensors; name one of its files, as in "
             f"hf://{source.repo}/file.gguf"
         )
-    second = {name for name in weights if _SECOND_COPY.fullmatch(name)}
-    if len(second) < len(weights):
-        names = [name for name in names if name not in second]
     return [by_name[name] for name in names]
 
 

@@ -1,4 +1,4 @@
-"""Weights of this machine: checked and linked into the cache, never copied or deleted."""
+"""Weights that lie where they can be read: checked and linked, never copied or deleted."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from smallmodel_serving.runtime.weights.download import (
     check_size,
 )
 from smallmodel_serving.runtime.weights.errors import SourceNotSupported, SourceUnreachable
-from smallmodel_serving.runtime.weights.sources import LocalSource
+from smallmodel_serving.runtime.weights.sources import ClaimSource, LocalSource
 from smallmodel_serving.runtime.weights.verify import VerifiedFile, sha256_of, stamped
 
 
@@ -32,6 +32,42 @@ def link_local(
     except OSError as error:
         raise SourceUnreachable(
             f"{source.path} cannot be read ({error.strerror}); check the path and its permissions"
+        ) from error
+
+
+def link_claimed(
+    source: ClaimSource, folder: Path, expected: Expected, tools: Tools
+) -> tuple[VerifiedFile, ...]:
+    """Compute the digests of a file or folder of a mounted volume and put a link into `folder`.
+
+    The link is good wherever the claim is mounted at the same place.
+
+    Raises:
+        SourceUnreachable: The claim is not mounted, or what is named is not in it.
+        SourceNotSupported: It leads out of the volume; or as `link_local` does.
+        DigestMismatch: It is not the declared file.
+        InvalidWeights: It has not the declared size.
+    """
+    root = tools.claims / source.claim
+    if not root.is_dir():
+        raise SourceUnreachable(
+            f"pvc://{source.claim} is not mounted here at {root}; pvc:// names a volume of the "
+            "model's namespace in a cluster. On one machine use file://"
+        )
+    try:
+        path = (root / source.path).resolve(strict=True)
+        for file in (path, *_files(path)):
+            # Whoever may write to the volume must not point into the rest of the pod's files.
+            if not file.resolve(strict=True).is_relative_to(root.resolve()):
+                raise SourceNotSupported(
+                    f"{file} is a link that leads out of the volume {source.claim}; put the file "
+                    "itself there"
+                )
+        return _link(path, folder, source.name, expected, tools)
+    except OSError as error:
+        raise SourceUnreachable(
+            f"{source.path} of the volume {source.claim} cannot be read ({error.strerror}); check "
+            "the path, and that user 1000 may read it"
         ) from error
 
 

@@ -10,8 +10,17 @@ from urllib.parse import unquote, urlsplit
 from smallmodel_serving.runtime.weights.errors import SourceNotSupported
 from smallmodel_serving.runtime.weights.verify import MARKER_NAME
 
-SCHEMES: Final = ("https", "hf", "s3", "gs", "pypi", "file")
+SCHEMES: Final = ("https", "hf", "s3", "gs", "pypi", "oci", "pvc", "file")
 _HUB: Final = "https://huggingface.co"
+# The names of the distribution specification; the first part must look like a host, since no
+# registry is the default one.
+_IMAGE: Final = re.compile(
+    r"(localhost(?::\d+)?|[\w-]+(?:\.[\w-]+)+(?::\d+)?|[\w-]+:\d+)"
+    r"/([a-z0-9]+(?:(?:\.|_|__|-+|/)[a-z0-9]+)*)"
+    r"(?::(\w[\w.-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
+_CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +64,24 @@ class WheelSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OciSource:
+    """An artifact or image in an OCI registry."""
+
+    registry: str
+    """Host, with its port where it has one."""
+    repository: str
+    reference: str
+    """A tag, or a digest with `sha256:`."""
+    name: str
+
+    @property
+    def shown(self) -> str:
+        """Return the address for messages."""
+        mark = "@" if ":" in self.reference else ":"
+        return f"oci://{self.registry}/{self.repository}{mark}{self.reference}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSource:
     """A file or folder of this machine, served where it lies."""
 
@@ -62,7 +89,18 @@ class LocalSource:
     name: str
 
 
-Source = UrlSource | HubSource | ObjectSource | WheelSource | LocalSource
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimSource:
+    """A file or folder of a Kubernetes volume, served where it lies."""
+
+    claim: str
+    """Name of the PersistentVolumeClaim."""
+    path: str
+    """Below the volume's root."""
+    name: str
+
+
+Source = UrlSource | HubSource | ObjectSource | WheelSource | OciSource | LocalSource | ClaimSource
 
 
 def parse_source(uri: str) -> Source:
@@ -80,6 +118,10 @@ def parse_source(uri: str) -> Source:
         return _objects(uri, scheme, rest)
     if scheme == "pypi":
         return _wheel(uri, rest)
+    if scheme == "oci":
+        return _registry(uri, rest)
+    if scheme == "pvc":
+        return _claim(uri, rest)
     if scheme == "file":
         return _local(uri, rest)
     raise SourceNotSupported(
@@ -153,11 +195,38 @@ def _wheel(uri: str, rest: str) -> WheelSource:
     )
 
 
+def _registry(uri: str, rest: str) -> OciSource:
+    match = _IMAGE.fullmatch(rest)
+    if match is None:
+        raise SourceNotSupported(
+            f"{uri} names no artifact; write oci://registry/repository:tag, or …@sha256:… with "
+            "its digest"
+        )
+    registry, repository, tag, digest = match.groups()
+    return OciSource(
+        registry=registry,
+        repository=repository,
+        reference=digest or tag or "latest",
+        name=_file_name(repository),
+    )
+
+
 def _local(uri: str, rest: str) -> LocalSource:
     path = Path(unquote(rest))
     if not path.is_absolute() or path == Path("/"):
         raise SourceNotSupported(f"{uri} is no absolute path; write file:///folder/model.gguf")
     return LocalSource(path=path, name=_file_name(unquote(rest)))
+
+
+def _claim(uri: str, rest: str) -> ClaimSource:
+    claim, _, path = unquote(rest).partition("/")
+    inside = PurePosixPath(path)
+    if not _CLAIM.fullmatch(claim) or not inside.parts or path[0] == "/" or ".." in inside.parts:
+        raise SourceNotSupported(
+            f"{uri} names no file of a volume; write pvc://claim/path/model.gguf, with the name of "
+            "a PersistentVolumeClaim in the model's namespace"
+        )
+    return ClaimSource(claim=claim, path=str(inside), name=_file_name(path))
 
 
 def _file_name(path: str) -> str:

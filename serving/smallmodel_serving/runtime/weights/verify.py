@@ -91,7 +91,10 @@ def open_verified(path: Path, sha256: str | None) -> None:
     Raises:
         WeightsMissing: There is no marker, the digest is another one, or the bytes changed.
     """
-    again = "run `slm up` again, which fetches it"
+    again = (
+        "it has to be fetched again: on one machine by another `slm up`; in a cluster delete the "
+        "model's fetch Job, which the operator makes anew"
+    )
     marker = read_marker(path.parent)
     if marker is None or not any(
         file.name == path.name or file.name.startswith(f"{path.name}/") for file in marker.files
