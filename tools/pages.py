@@ -155,7 +155,8 @@ def _type(node: Schema) -> str:
 def _default(node: Schema, required: bool) -> str:
     if required:
         return "required"
-    if node.get("default") in (None, {}, []):
+    # An object's default is that of its fields, each of which has a row of its own.
+    if node.get("default") in (None, []) or isinstance(node["default"], dict):
         return ""
     value = node["default"]
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -22,6 +22,7 @@ Schema = dict[str, Any]
 _NO_MEANING_IN_KUBERNETES: Final = {"title", "$defs", "discriminator", "examples"}
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 _LIST_TYPE: Final = "x-kubernetes-list-type"
+_RULES: Final = "x-kubernetes-validations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,10 +173,8 @@ def structural_schema(model: type[BaseModel]) -> Schema:
         "description": "The group and version of this object.",
     }
     root["properties"]["kind"] = {"type": "string", "description": "The kind of this object."}
-    root["properties"]["metadata"] = {
-        "type": "object",
-        "description": "The object's name, namespace, labels and annotations.",
-    }
+    # Not even a description may stand here.
+    root["properties"]["metadata"] = {"type": "object"}
     root["required"] = ["spec"]
     if "status" in root["properties"]:
         # A status that nobody has written yet is absent, not zero.
@@ -204,8 +203,7 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
         # Unknown fields are pruned by the server, and may not be forbidden beside `properties`.
         made.pop("additionalProperties", None)
         if "default" in made:
-            # The server fills the fields' own defaults into it.
-            made["default"] = {}
+            made["default"] = _default_of(made)
     elif isinstance(made.get("additionalProperties"), dict):
         made["additionalProperties"] = _structural(made["additionalProperties"], definitions)
     if "items" in made:
@@ -215,6 +213,18 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
         del made["type"]
         made["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     return {key: made[key] for key in sorted(made, key=_reading_order)}
+
+
+def _default_of(node: Schema) -> Schema:
+    """Return the default of an object whose fields have defaults of their own.
+
+    An API server fills those in, but checks an object's rules on its default as it is written.
+    """
+    if _RULES not in node:
+        return {}
+    return {
+        name: child["default"] for name, child in node["properties"].items() if "default" in child
+    }
 
 
 def _reading_order(key: str) -> tuple[int, str]:
