@@ -110,6 +110,21 @@ def test_a_secret_is_a_file_that_this_job_alone_sees() -> None:
     assert "secret" not in json.dumps(pod(job())).lower()
 
 
+def test_the_users_own_claim_is_read_and_never_written() -> None:
+    spec = pod(job(weights(uri="pvc://my-models/tiny/q4_1.gguf")))
+
+    assert spec["containers"][0]["volumeMounts"][-1] == {
+        "name": "source",
+        "mountPath": "/pvc/my-models",
+        "readOnly": True,
+    }
+    assert spec["volumes"][-1]["persistentVolumeClaim"] == {
+        "claimName": "my-models",
+        "readOnly": True,
+    }
+    assert "source" not in {each["name"] for each in pod(job())["volumes"]}
+
+
 def test_the_job_writes_the_volume_that_workers_read() -> None:
     settings = {"weights": WeightsVolume(claim="mine")}
     spec = pod(job(**settings))

@@ -10,6 +10,7 @@ from builders.pool_values import (
     live_pool,
     placement_of,
     pool_settings,
+    weights,
 )
 from smallmodel_operator.plan.pools.live import pool_key, read_pool
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
@@ -23,9 +24,13 @@ def ray_service(**key: Any) -> Manifest:
 def test_a_placement_says_what_it_needs_of_a_pool() -> None:
     assert pool_key(placement_of("chat")) == key_of()
     assert pool_key(dedicated_placement("chat")) == key_of(dedicated_to="chat")
+    on_claim = placement_of(weights=weights(uri="pvc://my-models/tiny/q4_1.gguf"))
+    assert pool_key(on_claim) == key_of(claim="my-models")
 
 
-@pytest.mark.parametrize("key", [{}, {"dedicated_to": "chat"}, {"worker": gpu_class()}])
+@pytest.mark.parametrize(
+    "key", [{}, {"dedicated_to": "chat"}, {"worker": gpu_class()}, {"claim": "mine"}]
+)
 def test_a_pool_is_read_back_as_it_was_built(key: Any) -> None:
     found = read_pool(ray_service(**key))
 

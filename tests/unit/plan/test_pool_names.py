@@ -16,7 +16,7 @@ from builders.pool_values import (
 )
 from smallmodel_operator.plan.pools.names import pool_name, same_key, template_hash
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
-from smallmodel_operator.plan.pools.values import PoolError, Toleration
+from smallmodel_operator.plan.pools.values import PoolError, PoolSettings, Toleration
 
 class_names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 
@@ -52,8 +52,8 @@ def test_two_classes_never_share_a_pools_name(names: set[str]) -> None:
         pool_settings(worker_idle_seconds=30),
     ],
 )
-def test_a_changed_template_is_another_pool(settings: object) -> None:
-    assert template_hash(key_of(), settings) != template_hash(key_of(), pool_settings())  # type: ignore[arg-type] # the table's cases have one type
+def test_a_changed_template_is_another_pool(settings: PoolSettings) -> None:
+    assert template_hash(key_of(), settings) != template_hash(key_of(), pool_settings())
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_a_changed_template_is_another_pool(settings: object) -> None:
         pool_settings(metrics_namespaces=("monitoring",)),
     ],
 )
-def test_what_is_not_in_the_pods_of_a_pool_makes_no_other_pool(settings: object) -> None:
-    assert template_hash(key_of(), settings) == template_hash(key_of(), pool_settings())  # type: ignore[arg-type] # the table's cases have one type
+def test_what_is_not_in_the_pods_of_a_pool_makes_no_other_pool(settings: PoolSettings) -> None:
+    assert template_hash(key_of(), settings) == template_hash(key_of(), pool_settings())
 
 
 def test_models_and_the_number_of_workers_make_no_other_pool() -> None:
@@ -99,6 +99,7 @@ def test_only_the_number_of_workers_may_differ_within_a_pool() -> None:
     for other in (
         replace(key, namespace="team-b"),
         replace(key, dedicated_to="chat"),
+        replace(key, claim="mine"),
         replace(key, worker=worker_class("other")),
         replace(key, worker=worker_class(cpu="1")),
         replace(key, worker=worker_class(memory="8Gi")),

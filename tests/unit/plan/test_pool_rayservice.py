@@ -194,6 +194,20 @@ def test_a_worker_reads_weights_and_never_writes_them() -> None:
     } in spec["volumes"]
 
 
+def test_a_worker_reads_the_users_own_claim_where_the_fetch_read_it() -> None:
+    spec = spec_of(workers(key_of(claim="my-models")))
+
+    assert spec["containers"][0]["volumeMounts"][-1] == {
+        "name": "source",
+        "mountPath": "/pvc/my-models",
+        "readOnly": True,
+    }
+    assert spec["volumes"][-1] == {
+        "name": "source",
+        "persistentVolumeClaim": {"claimName": "my-models", "readOnly": True},
+    }
+
+
 def test_a_worker_waits_for_the_head_without_importing_ray_and_not_for_ever() -> None:
     (wait,) = spec_of(workers())["initContainers"]
     script = wait["command"][-1]

@@ -17,6 +17,7 @@ from smallmodel_operator.api.fetch import (
 from smallmodel_operator.api.modelplacement import ModelPlacement, PinnedWeights
 from smallmodel_operator.api.names import LABEL_MODEL, bounded, short_hash
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.plan.pools.claims import claim_mounts, claim_volumes, source_claim
 from smallmodel_operator.plan.pools.names import owned_labels
 from smallmodel_operator.plan.pools.pods import toleration
 from smallmodel_operator.plan.pools.security import USER, container_security, pod_security
@@ -101,13 +102,16 @@ def read_fetch(job: Manifest, termination_message: str | None) -> FetchEvent | N
 
 
 def _pod(weights: PinnedWeights, settings: PoolSettings) -> Manifest:
+    claim = source_claim(weights.uri)
     mounts: list[Manifest] = [
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir
         {"name": "weights", "mountPath": WEIGHTS_FOLDER},
+        *claim_mounts(claim),
     ]
     volumes: list[Manifest] = [
         {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE}},
         {"name": "weights", "persistentVolumeClaim": {"claimName": settings.weights.claim}},
+        *claim_volumes(claim),
     ]
     if weights.secret_ref:
         mounts.append({"name": "token", "mountPath": _TOKEN_FOLDER, "readOnly": True})

@@ -5,9 +5,11 @@ from pydantic import ValidationError
 from smallmodel_operator.api.modelplacement import ModelPlacement, WorkerClass
 from smallmodel_operator.api.names import ANNOTATION_CONTRACT
 from smallmodel_operator.api.smallmodel import Isolation
+from smallmodel_operator.plan.pools.claims import source_claim
 from smallmodel_operator.plan.pools.names import template_of
 from smallmodel_operator.plan.pools.rayservice import models_in
 from smallmodel_operator.plan.pools.values import (
+    ANNOTATION_CLAIM,
     ANNOTATION_WORKER,
     LABEL_DEDICATED,
     LivePool,
@@ -25,6 +27,7 @@ def pool_key(placement: ModelPlacement) -> PoolKey:
         namespace=spec.model.namespace,
         worker=spec.worker,
         dedicated_to=spec.model.name if dedicated else None,
+        claim=source_claim(spec.weights.uri),
     )
 
 
@@ -51,6 +54,7 @@ def read_pool(manifest: Manifest) -> LivePool:
             namespace=metadata["namespace"],
             worker=worker,
             dedicated_to=labels.get(LABEL_DEDICATED),
+            claim=annotations.get(ANNOTATION_CLAIM),
         ),
         template_hash=template_of(metadata["name"]),
         models=models_in(manifest),

@@ -56,6 +56,7 @@ def _comparable(key: PoolKey) -> tuple[object, ...]:
     return (
         key.namespace,
         key.dedicated_to,
+        key.claim,
         worker.name,
         worker.cpu,
         worker.memory,

@@ -9,6 +9,7 @@ from typing import Final
 from smallmodel_operator.api.base import amount, human_bytes
 from smallmodel_operator.api.names import LABEL_POOL
 from smallmodel_operator.api.serving import NODE_FOLDER_VARIABLE, NODE_MEMORY_VARIABLE
+from smallmodel_operator.plan.pools.claims import claim_mounts, claim_volumes
 from smallmodel_operator.plan.pools.security import container_security, pod_security
 from smallmodel_operator.plan.pools.values import (
     COMPONENT_POOL,
@@ -132,6 +133,7 @@ def _worker_spec(key: PoolKey, settings: PoolSettings, engines: int) -> Manifest
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir
             {"name": "node", "mountPath": _NODE_FOLDER},
             {"name": "weights", "mountPath": WEIGHTS_FOLDER, "readOnly": True},
+            *claim_mounts(key.claim),
         ],
     }
     wait = {
@@ -154,6 +156,7 @@ def _worker_spec(key: PoolKey, settings: PoolSettings, engines: int) -> Manifest
                 "name": "weights",
                 "persistentVolumeClaim": {"claimName": settings.weights.claim},
             },
+            *claim_volumes(key.claim),
         ],
     }
     if key.worker.accelerator:

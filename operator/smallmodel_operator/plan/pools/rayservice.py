@@ -14,6 +14,7 @@ from smallmodel_operator.plan.pool import Pool
 from smallmodel_operator.plan.pools.names import owned_labels, template_of
 from smallmodel_operator.plan.pools.template import build_template, template_hash
 from smallmodel_operator.plan.pools.values import (
+    ANNOTATION_CLAIM,
     ANNOTATION_WORKER,
     COMPONENT_POOL,
     LABEL_COMPONENT,
@@ -86,6 +87,9 @@ def _build(pool: ClusterPool, settings: PoolSettings) -> Manifest:
     if pool.key.dedicated_to:
         labels[LABEL_DEDICATED] = pool.key.dedicated_to
     worker = pool.key.worker.model_dump(mode="json", exclude_none=True)
+    annotations = {ANNOTATION_CONTRACT: str(pool.contract), ANNOTATION_WORKER: _compact(worker)}
+    if pool.key.claim:
+        annotations[ANNOTATION_CLAIM] = pool.key.claim
     return {
         "apiVersion": RAY_API_VERSION,
         "kind": "RayService",
@@ -93,10 +97,7 @@ def _build(pool: ClusterPool, settings: PoolSettings) -> Manifest:
             "name": pool.name,
             "namespace": pool.key.namespace,
             "labels": labels,
-            "annotations": {
-                ANNOTATION_CONTRACT: str(pool.contract),
-                ANNOTATION_WORKER: json.dumps(worker, sort_keys=True, separators=(",", ":")),
-            },
+            "annotations": annotations,
         },
         "spec": {
             # A changed template makes another pool, and never a second Ray cluster in this one.

@@ -9,7 +9,7 @@ from smallmodel_operator.api.names import short_hash
 from smallmodel_operator.api.serving import CONTRACT
 from smallmodel_operator.plan.pools.pods import head_group, worker_group
 from smallmodel_operator.plan.pools.security import container_security
-from smallmodel_operator.plan.pools.values import Manifest, PoolKey, PoolSettings
+from smallmodel_operator.plan.pools.values import FaultTolerance, Manifest, PoolKey, PoolSettings
 
 _HASH_DIGITS: Final = 8
 _AUTOSCALER_REQUESTS: Final = {"cpu": "50m", "memory": "128Mi"}
@@ -49,11 +49,10 @@ def build_template(key: PoolKey, pool: str, settings: PoolSettings) -> Manifest:
         "workerGroupSpecs": [worker_group(key, pool, settings)],
     }
     if settings.fault_tolerance:
-        template["gcsFaultToleranceOptions"] = _fault_tolerance(settings)
+        template["gcsFaultToleranceOptions"] = _redis(settings.fault_tolerance)
     return template
 
 
-@lru_cache(maxsize=1024)
 def template_hash(key: PoolKey, settings: PoolSettings) -> str:
     """Return the name of the template: pools with the same one are made alike.
 
@@ -63,16 +62,19 @@ def template_hash(key: PoolKey, settings: PoolSettings) -> str:
     Raises:
         PoolError: No pod can be made of the worker class.
     """
+    return _hash(key, settings)
+
+
+@lru_cache(maxsize=1024)
+def _hash(key: PoolKey, settings: PoolSettings) -> str:
     one = replace(key, worker=key.worker.model_copy(update={"max_workers": 1}))
     text = json.dumps([CONTRACT, build_template(one, _ANY_POOL, settings)], sort_keys=True)
     return short_hash(text, _HASH_DIGITS)
 
 
-def _fault_tolerance(settings: PoolSettings) -> Manifest:
-    options: Manifest = {}
-    if tolerance := settings.fault_tolerance:
-        options["redisAddress"] = tolerance.redis_address
-        if tolerance.redis_secret:
-            reference = {"name": tolerance.redis_secret, "key": "password"}
-            options["redisPassword"] = {"valueFrom": {"secretKeyRef": reference}}
+def _redis(tolerance: FaultTolerance) -> Manifest:
+    options: Manifest = {"redisAddress": tolerance.redis_address}
+    if tolerance.redis_secret:
+        reference = {"name": tolerance.redis_secret, "key": "password"}
+        options["redisPassword"] = {"valueFrom": {"secretKeyRef": reference}}
     return options

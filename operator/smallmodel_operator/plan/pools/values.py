@@ -30,6 +30,8 @@ LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 COMPONENT_POOL: Final = "pool"
 COMPONENT_FETCH: Final = "fetch"
+ANNOTATION_CLAIM: Final = "smallmodel.dev/claim"
+"""On a pool: the user's own claim that its workers mount. No label, which may be too short."""
 ANNOTATION_WORKER: Final = "smallmodel.dev/worker"
 """On a pool: its WorkerClass as JSON, so that the pool's key can be read back."""
 
@@ -132,6 +134,8 @@ class PoolKey:
     worker: WorkerClass
     dedicated_to: str | None = None
     """The one model of a pool with `isolation: Dedicated`."""
+    claim: str | None = None
+    """A claim of the user's own that the models' weights lie in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,86 @@
+"""Every object of a pool, as `kubectl apply --server-side -f` takes it."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from builders.plan_values import planned_model
+from builders.pool_values import (
+    NAMESPACE,
+    REDIS,
+    cluster_pool,
+    gpu_class,
+    key_of,
+    placement_of,
+    pool_settings,
+    weights,
+)
+from smallmodel_operator.api.smallmodel import Accelerator, SecretRef
+from smallmodel_operator.plan.pools.fetchjob import build_fetch_job
+from smallmodel_operator.plan.pools.names import pool_name
+from smallmodel_operator.plan.pools.objects import (
+    build_namespace_objects,
+    build_pool_objects,
+    token_secret,
+)
+from smallmodel_operator.plan.pools.rayservice import build_ray_service
+from smallmodel_operator.plan.pools.values import Manifest, PoolKey, Toleration
+from support.golden import check_golden
+
+SETTINGS = pool_settings()
+EVERYTHING_SET = replace(
+    SETTINGS,
+    image_pull_secrets=("pull",),
+    tolerations=(Toleration(key="edge"),),
+    fault_tolerance=REDIS,
+    metrics_namespaces=("monitoring",),
+    fetch_environment=(("PIP_INDEX_URL", "https://mirror.example/simple"),),
+)
+GPU = key_of(worker=gpu_class(), dedicated_to="big", claim="my-models")
+L4 = Accelerator.model_validate({"class": "NVIDIA-L4"})
+
+
+def ray_service(key: PoolKey, settings: Any, *models: Any) -> Manifest:
+    pool = cluster_pool(key=key, name=pool_name(key, 1, settings), models=models)
+    return build_ray_service(pool, settings)
+
+
+OBJECTS = {
+    "rayservice-index-alone": [ray_service(key_of(), SETTINGS)],
+    "rayservice-two-models": [
+        ray_service(
+            key_of(), SETTINGS, planned_model("chat", verified=True), planned_model("embed")
+        )
+    ],
+    "rayservice-gpu-everything-set": [
+        ray_service(GPU, EVERYTHING_SET, planned_model("big", accelerator=L4))
+    ],
+    "beside-the-rayservice": [
+        *build_pool_objects(cluster_pool("chat"), EVERYTHING_SET),
+        token_secret(cluster_pool("chat"), SETTINGS, "not-a-real-token"),
+    ],
+    "once-in-a-namespace": list(build_namespace_objects(NAMESPACE, SETTINGS)),
+    "fetch-jobs": [
+        build_fetch_job(placement_of(), SETTINGS),
+        build_fetch_job(
+            placement_of(
+                "gated",
+                weights=weights(
+                    uri="pvc://my-models/x.gguf", revision="v1", secret_ref=SecretRef(name="hub")
+                ),
+            ),
+            EVERYTHING_SET,
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", OBJECTS)
+def test_the_objects_of_a_pool_are_as_they_were(case: str) -> None:
+    # Through JSON, so that no two places of the YAML refer to one value.
+    objects = json.loads(json.dumps(OBJECTS[case]))
+
+    check_golden(f"plan/pools/{case}.yaml", yaml.safe_dump_all(objects, sort_keys=True))
