@@ -197,9 +197,8 @@ def _changed(
     for case in cases:
         name = case.placement.metadata.name
         known = case.placement.model_copy(update={"status": facts[name].status})
-        status = known.status.model_copy(
-            update={"conditions": summarise_placement(known, case.status.conditions, now)}
-        )
+        made = summarise_placement(known, case.status.conditions, now)
+        status = known.status.model_copy(update={"conditions": made})
         if status != case.status:
             changed[name] = status
     return changed

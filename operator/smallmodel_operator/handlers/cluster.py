@@ -1,0 +1,214 @@
+"""The cluster loop: what the operator's own cluster has, and its ModelCluster."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from smallmodel_operator.api.modelcluster import ModelCluster
+from smallmodel_operator.api.names import (
+    API_VERSION,
+    LABEL_HUB,
+    LABEL_MANAGED_BY,
+    MANAGER,
+    placement_namespace,
+)
+from smallmodel_operator.api.smallmodel import Engine
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.guard import apply_owned
+from smallmodel_operator.clusters.nodes import NodeFacts
+from smallmodel_operator.clusters.observe import ClusterFacts, ClusterObserver
+from smallmodel_operator.clusters.ref import MODELCLUSTERS
+from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.placement.cluster import ClusterView, Node, PoolSeats
+from smallmodel_operator.placement.machine import AcceleratorStock
+from smallmodel_operator.plan.pools.live import read_pool
+from smallmodel_operator.plan.pools.values import PoolError, PoolSettings
+from smallmodel_operator.status.cluster import (
+    ClusterSight,
+    KubeRay,
+    kuberay_problem,
+    summarise_cluster,
+)
+
+_LOG: Final = logging.getLogger(__name__)
+
+_PERIOD_SECONDS: Final = 10.0
+_FIELDS: Final = "spec.rayClusterConfig.authOptions"
+
+
+class ClusterLoop:
+    """Looks at the cluster again and again."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        settings: PoolSettings,
+        workers_max: int,
+        stores: Stores,
+        name: str,
+        now: Callable[[], str],
+        changed: Callable[[], None],
+    ) -> None:
+        """Make it.
+
+        Args:
+            api: The cluster's.
+            settings: The installation's choices.
+            workers_max: The most workers of one pool.
+            stores: What is known of the objects.
+            name: The ModelCluster.
+            now: Tells the time as RFC 3339.
+            changed: Called when something is there, or free, that was not before.
+        """
+        self._api = api
+        self._settings = settings
+        self._workers_max = workers_max
+        self._stores = stores
+        self._name = name
+        self._now = now
+        self._changed = changed
+        self._observer = ClusterObserver(api, settings.hub_id)
+        self._sight: ClusterSight | None = None
+        self._first = asyncio.Event()
+
+    async def prepare(self) -> None:
+        """Have the ModelCluster and the namespace of its placements there.
+
+        Raises:
+            NameConflict: One of them is another installation's.
+            ApiError: One of them could not be read or made.
+        """
+        labels = {LABEL_HUB: self._settings.hub_id, LABEL_MANAGED_BY: MANAGER}
+        namespace = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": placement_namespace(self._name), "labels": labels},
+        }
+        await apply_owned(self._api, namespace, self._settings.hub_id)
+        if await self._api.get(MODELCLUSTERS.ref(self._name)) is None:
+            await self._api.apply(
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": "ModelCluster",
+                    "metadata": {"name": self._name, "labels": labels},
+                    "spec": {"connection": {"mode": "Local"}},
+                }
+            )
+
+    async def seen(self) -> None:
+        """Return once the cluster was looked at, whatever came of it."""
+        await self._first.wait()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._look()
+            self._first.set()
+            await asyncio.sleep(_PERIOD_SECONDS)
+
+    def view(self) -> ClusterView | None:
+        """Return the cluster as it was seen last, or None before the first look."""
+        if self._sight is None:
+            return None
+        engines = {Engine.LLAMA_CPP} | ({Engine.VLLM} if self._settings.gpu_image else set())
+        return ClusterView(
+            name=self._name,
+            nodes=self._sight.nodes,
+            engines=frozenset(engines),
+            pools=self._seats(),
+            models_per_pool=self._settings.models_per_pool,
+            max_workers=self._workers_max,
+        )
+
+    def missing_api(self) -> str | None:
+        """Return what is to be done about KubeRay, or None where nothing is."""
+        return kuberay_problem(self._sight.kube_ray) if self._sight else None
+
+    async def _look(self) -> None:
+        before = self._sight
+        try:
+            sight: ClusterSight | None = sight_of(await self._observer.observe(), self._settings)
+        except errors.ApiError as error:
+            _LOG.warning("the cluster could not be observed: %s", error)
+            sight = None
+        if sight is not None:
+            self._sight = sight
+        try:
+            await self._report(sight)
+        except errors.ApiError as error:
+            _LOG.warning("the status of cluster %s could not be written: %s", self._name, error)
+        if sight is not None and sight != before:
+            self._changed()
+
+    async def _report(self, sight: ClusterSight | None) -> None:
+        manifest = await self._api.get(MODELCLUSTERS.ref(self._name))
+        if manifest is None:
+            await self.prepare()
+            return
+        cluster = ModelCluster.model_validate(manifest)
+        status = summarise_cluster(cluster, sight, self._now())
+        if status != cluster.status:
+            values = status.model_dump(mode="json", exclude_none=True, by_alias=True)
+            await self._api.patch_status(MODELCLUSTERS.ref(self._name), values)
+
+    def _seats(self) -> tuple[PoolSeats, ...]:
+        pools = []
+        for manifest in self._stores.pools.values():
+            try:
+                pools.append(read_pool(manifest))
+            except PoolError:
+                # Edited by hand; the serve loop says so.
+                continue
+        assigned = Counter(
+            (key[0], placement.status.pool) for key, placement in self._stores.placements.items()
+        )
+        return tuple(
+            PoolSeats(
+                namespace=pool.key.namespace,
+                worker_class=pool.key.worker.name,
+                models=max(len(pool.models), assigned[pool.key.namespace, pool.name]),
+                dedicated=pool.key.dedicated_to is not None,
+            )
+            for pool in sorted(pools, key=lambda pool: (pool.key.namespace, pool.name))
+        )
+
+
+def sight_of(facts: ClusterFacts, settings: PoolSettings) -> ClusterSight:
+    """Return what was observed as placement and status take it."""
+    kuberay = facts.kuberay
+    lacks = (_FIELDS,) if kuberay.token_auth is False else ()
+    return ClusterSight(
+        kubernetes_version=facts.kubernetes_version,
+        kube_ray=KubeRay(version=kuberay.version, lacks=lacks) if kuberay.served else None,
+        nodes=tuple(node_of(node, settings) for node in facts.nodes),
+    )
+
+
+def node_of(facts: NodeFacts, settings: PoolSettings) -> Node:
+    """Return a node as placement takes it.
+
+    Of devices, those count that pools ask for. A taint counts as put up with where workers with
+    devices do: such nodes are tainted for everything else.
+    """
+    wanted = settings.accelerators.resource
+    device = next((found for found in facts.accelerators if found.resource == wanted), None)
+    tolerated = {one.key for one in (*settings.tolerations, *settings.accelerators.tolerations)}
+    return Node(
+        name=facts.name,
+        schedulable=not facts.cordoned and all(taint.key in tolerated for taint in facts.taints),
+        ready=facts.ready,
+        cpu_cores=facts.cpu_cores,
+        memory_bytes=facts.memory_bytes,
+        free_cpu_cores=facts.cpu_cores - facts.requested_cpu_cores,
+        free_memory_bytes=facts.memory_bytes - facts.requested_memory_bytes,
+        accelerator=AcceleratorStock(
+            product=device.product, count=device.allocatable, memory_bytes=device.memory_bytes
+        )
+        if device
+        else None,
+        free_accelerators=device.allocatable - device.requested if device else 0,
+    )

@@ -1,0 +1,66 @@
+"""What Serve says of each pool's applications, asked with the pool's own token."""
+
+import base64
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.ray import (
+    DashboardError,
+    DashboardUnauthorized,
+    RayDashboards,
+)
+from smallmodel_operator.handlers.stores import ObjectKey
+from smallmodel_operator.handlers.writer import Writer
+from smallmodel_operator.plan.pools.values import DASHBOARD_PORT
+from smallmodel_operator.status.serve import ServedApplication
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Dashboards:
+    """The dashboards of all pools."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._dashboards = RayDashboards()
+        self._tokens: dict[ObjectKey, str] = {}
+
+    async def observe(
+        self, namespace: str, pool: str, head: str
+    ) -> Mapping[str, ServedApplication] | None:
+        """Return what Serve says, or None where it said nothing."""
+        key = (namespace, pool)
+        try:
+            token = await self._token(key)
+            if token is None:
+                return None
+            dashboard = self._dashboards.of(key, address=head, port=DASHBOARD_PORT, token=token)
+            return await dashboard.observe()
+        except DashboardUnauthorized:
+            # The Secret may have been made anew since it was read.
+            self._tokens.pop(key, None)
+            _LOG.warning("the dashboard of pool %s/%s refuses its token", namespace, pool)
+        except DashboardError as error:
+            _LOG.debug("%s", error)
+        except errors.ApiError as error:
+            _LOG.warning("the token of pool %s/%s cannot be read: %s", namespace, pool, error)
+        return None
+
+    def forget(self, namespace: str, pool: str) -> None:
+        """Drop what is kept of a pool that is gone."""
+        self._tokens.pop((namespace, pool), None)
+        self._dashboards.forget((namespace, pool))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._dashboards.close()
+
+    async def _token(self, key: ObjectKey) -> str | None:
+        if key not in self._tokens:
+            encoded = await self._writer.token(*key)
+            if encoded is None:
+                return None
+            self._tokens[key] = base64.b64decode(encoded).decode()
+        return self._tokens[key]

@@ -1,0 +1,157 @@
+"""The gateway loop: everything that is served becomes one ConfigMap."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from smallmodel_operator.api.base import seconds
+from smallmodel_operator.api.conditions import ConditionType
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import SmallModel
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.compare import is_applied, stamp
+from smallmodel_operator.clusters.ref import ref_of
+from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
+from smallmodel_operator.plan.gateway.cluster_values import (
+    EVERYONE,
+    ClusterGatewaySettings,
+    NamespaceRoutes,
+    RoutedModel,
+)
+from smallmodel_operator.plan.gateway.config_map import gateway_config_map
+from smallmodel_operator.plan.gateway.snapshot import (
+    RouteKey,
+    SnapshotInput,
+    Withheld,
+    routes_of,
+    withhold,
+)
+from smallmodel_operator.plan.gateway.values import Endpoint, GatewayModel, Unavailable
+from smallmodel_operator.plan.pools.values import SERVE_PORT
+from smallmodel_operator.settings import EVERY_NAMESPACE
+from smallmodel_operator.status.state import find, state
+
+_LOG: Final = logging.getLogger(__name__)
+
+_WITHHELD_RETRY: Final = 5.0
+
+
+class GatewayLoop:
+    """Keeps the gateway's ConfigMap in step with what is served."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        stores: Stores,
+        namespace: str,
+        settings: ClusterGatewaySettings,
+        allow_from: tuple[str, ...],
+        all_pools_read: Callable[[], bool],
+    ) -> None:
+        """Make it.
+
+        Args:
+            api: The serving cluster's.
+            stores: What is known of the objects.
+            namespace: The operator's, where the ConfigMap lies.
+            settings: What stays while the gateway runs.
+            allow_from: Namespaces whose pods may ask every model, or `*`.
+            all_pools_read: Tells whether everything was read once since this process started.
+        """
+        self._api = api
+        self._stores = stores
+        self._namespace = namespace
+        self._settings = settings
+        self._allow_from = allow_from
+        self._all_pools_read = all_pools_read
+        self._before: frozenset[RouteKey] = frozenset()
+        self._deleted: set[RouteKey] = set()
+        self.withheld: Withheld | None = None
+
+    def note_deleted(self, key: RouteKey) -> None:
+        """Remember that a SmallModel was seen to be deleted."""
+        self._deleted.add(key)
+
+    async def work(self, _: str) -> float | None:
+        """Do one pass, and return after how many seconds the next one is due.
+
+        Raises:
+            ApiError: The ConfigMap could not be read or written.
+        """
+        namespaces = self._routes()
+        after = routes_of(namespaces)
+        given = SnapshotInput(
+            before=self._before,
+            after=after,
+            deleted=frozenset(self._deleted),
+            all_pools_read=self._all_pools_read(),
+        )
+        self.withheld = withhold(given)
+        if self.withheld is not None:
+            _LOG.warning("%s", self.withheld.message, extra={"reason": self.withheld.reason})
+            return _WITHHELD_RETRY
+        # Hundreds of models take tens of milliseconds, in which events should not wait.
+        config = await asyncio.to_thread(build_cluster_gateway, namespaces, self._settings)
+        wanted = stamp(gateway_config_map(config, self._namespace))
+        live = await self._api.get(ref_of(wanted))
+        if live is None or not is_applied(live, wanted):
+            await self._api.apply(wanted)
+        self._before = after
+        self._deleted -= self._deleted - after
+        return None
+
+    def _routes(self) -> tuple[NamespaceRoutes, ...]:
+        models: dict[str, list[RoutedModel]] = {}
+        for (namespace, _), model in sorted(self._stores.models.items()):
+            if isinstance(model, SmallModel) and not model.metadata.deletion_timestamp:
+                placement = self._stores.placements.get((namespace, model.metadata.name))
+                models.setdefault(namespace, []).append(route_of(model, placement))
+        return tuple(
+            NamespaceRoutes(name=name, models=tuple(found), admitted=self._admitted(name))
+            for name, found in sorted(models.items())
+        )
+
+    def _admitted(self, namespace: str) -> tuple[str, ...]:
+        if EVERY_NAMESPACE in self._allow_from:
+            return EVERYONE
+        return self._stores.addresses({namespace, *self._allow_from})
+
+
+def route_of(model: SmallModel, placement: ModelPlacement | None) -> RoutedModel:
+    """Return where requests for the model go, or why it cannot be asked."""
+    timeout = seconds(model.spec.scaling.request_timeout)
+    name = model.metadata.name
+    pool = serving_pool(placement)
+    if pool is not None:
+        host = f"{pool}-serve-svc.{model.metadata.namespace}.svc"
+        return RoutedModel(
+            model=GatewayModel(name=name, request_timeout_seconds=timeout),
+            upstream=Endpoint(address=host, port=SERVE_PORT),
+        )
+    ready = find(model.status, ConditionType.READY)
+    reason = Reason(ready.reason) if ready else Reason.PROGRESSING
+    message = (
+        f"{name} is not ready yet ({state(model.status)}, {reason}); "
+        f"`kubectl -n {model.metadata.namespace} describe smallmodel {name}` tells why."
+    )
+    unavailable = Unavailable(reason=reason, message=message)
+    return RoutedModel(
+        model=GatewayModel(name=name, request_timeout_seconds=timeout, unavailable=unavailable)
+    )
+
+
+def serving_pool(placement: ModelPlacement | None) -> str | None:
+    """Return the pool whose Serve has the model's application, starting ones included.
+
+    A model that Serve has is Serve's to answer for: it holds requests while a replica comes up.
+    """
+    if placement is None or placement.metadata.deletion_timestamp:
+        return None
+    status = placement.status
+    if status.quarantine is not None and status.deployment is None:
+        return None
+    return status.pool if status.deployment is not None else None

@@ -1,0 +1,71 @@
+"""What the operator tells Prometheus of itself and of its models."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from smallmodel_operator.api.smallmodel import SmallModel
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.handlers.operator import Operator
+from smallmodel_operator.status.state import state
+
+PREFIX = "smallmodel_operator"
+
+
+def measures(
+    api: Api, operator: Callable[[], Operator | None], leads: Callable[[], bool]
+) -> Iterable[Metric]:
+    """Yield everything that is measured, as it is now.
+
+    Args:
+        api: Counts the calls.
+        operator: Returns what runs while this process leads, or None.
+        leads: Tells whether it does.
+    """
+    leader = GaugeMetricFamily(f"{PREFIX}_leader", "1 while this replica holds the Lease")
+    leader.add_metric([], float(leads()))
+    yield leader
+    yield _calls(api)
+    running = operator()
+    if running is None:
+        return
+    yield _queues(running)
+    yield _models(running)
+    withheld = GaugeMetricFamily(
+        f"{PREFIX}_gateway_withheld", "1 while a new set of routes is withheld"
+    )
+    withheld.add_metric([], float(running.gateway.withheld is not None))
+    yield withheld
+
+
+def _calls(api: Api) -> Metric:
+    calls = CounterMetricFamily(
+        f"{PREFIX}_api_calls",
+        "Calls to the API server",
+        labels=["verb", "group", "resource", "subresource"],
+    )
+    for call, count in sorted(api.calls.items(), key=lambda item: str(item[0])):
+        calls.add_metric([call.verb, call.group, call.resource, call.subresource or ""], count)
+    return calls
+
+
+def _queues(operator: Operator) -> Metric:
+    depth = GaugeMetricFamily(f"{PREFIX}_queue_depth", "Keys that wait", labels=["queue"])
+    for queue in operator.queues:
+        depth.add_metric([queue.name], queue.depth)
+    return depth
+
+
+def _models(operator: Operator) -> Metric:
+    models = GaugeMetricFamily(
+        "smallmodel_models", "SmallModels by state", labels=["namespace", "state"]
+    )
+    counts = Counter(
+        (namespace, str(state(model.status)))
+        for (namespace, _), model in operator.stores.models.items()
+        if isinstance(model, SmallModel)
+    )
+    for (namespace, word), count in sorted(counts.items()):
+        models.add_metric([namespace, word], count)
+    return models

@@ -1,0 +1,202 @@
+"""The serve loop: one pass over a namespace's placements, pools and fetch Jobs."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from smallmodel_operator.api.modelplacement import Problem
+from smallmodel_operator.api.names import placement_namespace
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.ref import MODELPLACEMENTS
+from smallmodel_operator.handlers.dashboards import Dashboards
+from smallmodel_operator.handlers.probes import Probes
+from smallmodel_operator.handlers.stores import ObjectKey, Stores
+from smallmodel_operator.handlers.writer import Writer, set_finalizer
+from smallmodel_operator.plan.pools.live import read_pool
+from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolSettings
+from smallmodel_operator.reconcile.namespace import decide_namespace
+from smallmodel_operator.reconcile.orders import Doomed, NamespaceOrders
+from smallmodel_operator.reconcile.sight import JobSight, NamespaceSight, PoolSight
+from smallmodel_operator.status.serve import ServedApplication
+
+_LOG: Final = logging.getLogger(__name__)
+
+_PASSES_BY_ITSELF: Final = (
+    errors.Unreachable,
+    errors.Busy,
+    errors.ServerFailed,
+    errors.Conflict,
+    errors.NamespaceMissing,
+)
+
+
+class NamespaceLoop:
+    """Gathers once, decides purely, writes once."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        stores: Stores,
+        settings: PoolSettings,
+        cluster: str,
+        now: Callable[[], str],
+        missing_api: Callable[[], str | None],
+        wake: Callable[[str], None],
+    ) -> None:
+        """Make it.
+
+        Args:
+            api: The serving cluster's.
+            stores: What is known of the objects.
+            settings: The installation's choices.
+            cluster: The ModelCluster.
+            now: Tells the time as RFC 3339.
+            missing_api: Tells what is to be done about KubeRay where it is missing.
+            wake: Has a namespace worked on again.
+        """
+        self._api = api
+        self._stores = stores
+        self._settings = settings
+        self._placements = placement_namespace(cluster)
+        self._now = now
+        self._missing_api = missing_api
+        self._writer = Writer(api, settings)
+        self._dashboards = Dashboards(self._writer)
+        self._probes = Probes(now, wake)
+        self._refused: dict[ObjectKey, Problem] = {}
+
+    async def work(self, namespace: str) -> float | None:
+        """Do one pass, and return after how many seconds the next one is due.
+
+        Raises:
+            ApiError: Something could not be written that will be tried again.
+        """
+        sight = await self._observe(namespace)
+        orders = decide_namespace(sight, self._settings, self._now())
+        await self._carry_out(orders, sight)
+        return orders.again
+
+    async def close(self) -> None:
+        """End verifying requests and close connections."""
+        await self._probes.close()
+        await self._dashboards.close()
+
+    async def _observe(self, namespace: str) -> NamespaceSight:
+        stores = self._stores
+        manifests = stores.pools_in(namespace)
+        seen = await asyncio.gather(*(self._see_pool(manifest) for manifest in manifests))
+        return NamespaceSight(
+            namespace=namespace,
+            placements=stores.placements_in(namespace),
+            pools=tuple(seen),
+            jobs={
+                name: JobSight(manifest=job, last_words=self._last_words(namespace, name))
+                for name, job in stores.jobs_in(namespace).items()
+            },
+            answers=self._probes.answers(namespace),
+            probing=self._probes.under_way(namespace),
+            foreign=frozenset(name for space, name in stores.foreign_pools if space == namespace),
+            refused={
+                name: problem
+                for (space, name), problem in self._refused.items()
+                if space == namespace
+            },
+            missing_api=self._missing_api(),
+            ending=namespace in stores.ending,
+        )
+
+    async def _see_pool(self, manifest: Manifest) -> PoolSight:
+        status = (manifest.get("status") or {}).get("activeServiceStatus") or {}
+        head = ((status.get("rayClusterStatus") or {}).get("head") or {}).get("podIP")
+        applications: Mapping[str, ServedApplication] | None = None
+        if head:
+            namespace = manifest["metadata"]["namespace"]
+            name = manifest["metadata"]["name"]
+            applications = await self._dashboards.observe(namespace, name, head)
+        return PoolSight(
+            live=read_pool(manifest),
+            manifest=manifest,
+            ready=is_ready(manifest),
+            head=head,
+            applications=applications,
+        )
+
+    def _last_words(self, namespace: str, job: str) -> str | None:
+        said = [pod.last_words for pod in self._stores.pods_of_job(namespace, job)]
+        return next((words for words in reversed(said) if words), None)
+
+    async def _carry_out(self, orders: NamespaceOrders, sight: NamespaceSight) -> None:
+        namespace = sight.namespace
+        troubles: list[errors.ApiError] = []
+
+        async def attempt(work: Awaitable[object]) -> None:
+            try:
+                await work
+            except errors.ApiError as error:
+                troubles.append(error)
+
+        if orders.wants_claim:
+            await attempt(self._writer.namespace(namespace))
+        live = {pool.live.name: pool.manifest for pool in sight.pools}
+        await asyncio.gather(
+            *(attempt(self._write_pool(pool, live.get(pool.name))) for pool in orders.pools),
+            *(attempt(self._writer.create_job(job)) for job in orders.jobs),
+            *(attempt(self._delete(namespace, doomed)) for doomed in orders.delete),
+            *(attempt(self._report(name, orders)) for name in orders.statuses),
+            *(attempt(self._release(name, sight)) for name in orders.release),
+        )
+        for probe in orders.probes:
+            self._probes.start(namespace, probe)
+        if troubles:
+            raise troubles[0]
+
+    async def _write_pool(self, pool: ClusterPool, live: Manifest | None) -> None:
+        """Write one pool; what the API server says against it becomes its models' problem."""
+        key = (pool.key.namespace, pool.name)
+        before = self._refused.pop(key, None)
+        try:
+            await self._writer.pool(pool, live)
+        except _PASSES_BY_ITSELF:
+            raise
+        except errors.ApiError as error:
+            self._refused[key] = problem_of(error)
+            raise
+        if before is not None:
+            _LOG.info("pool %s/%s is accepted now", *key)
+
+    async def _delete(self, namespace: str, doomed: Doomed) -> None:
+        if doomed.kind == "RayService":
+            await self._writer.delete_pool(namespace, doomed.name)
+        elif doomed.kind == "Job":
+            await self._writer.delete_job(namespace, doomed.name)
+        else:
+            await self._writer.leave_namespace(namespace)
+
+    async def _report(self, name: str, orders: NamespaceOrders) -> None:
+        status = orders.statuses[name].model_dump(mode="json", exclude_none=True, by_alias=True)
+        await self._api.patch_status(MODELPLACEMENTS.ref(name, self._placements), status)
+
+    async def _release(self, name: str, sight: NamespaceSight) -> None:
+        placement = next(p for p in sight.placements if p.metadata.name == name)
+        await set_finalizer(self._api, MODELPLACEMENTS, placement.metadata, present=False)
+
+
+def is_ready(pool: Manifest) -> bool:
+    """Return whether KubeRay calls a RayService ready."""
+    conditions = (pool.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def problem_of(error: errors.ApiError) -> Problem:
+    """Map what the API server says to a reason: the one place where this is done."""
+    reasons: tuple[tuple[type[errors.ApiError], Reason], ...] = (
+        (errors.NameConflict, Reason.NAME_CONFLICT),
+        (errors.ApiMissing, Reason.API_MISSING),
+        (errors.NamespaceEnding, Reason.NAMESPACE_ENDING),
+    )
+    reason = next((reason for kind, reason in reasons if isinstance(error, kind)), Reason.REFUSED)
+    return Problem(reason=reason, message=str(error)[:1024])

@@ -1,0 +1,271 @@
+"""The operator: stores, queues and loops, wired together."""
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from smallmodel_operator.api.base import amount
+from smallmodel_operator.api.names import LOCAL_CLUSTER
+from smallmodel_operator.api.smallmodel import SmallModel
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.events import Events
+from smallmodel_operator.clusters.ref import (
+    JOBS,
+    MODELCARDS,
+    MODELPLACEMENTS,
+    NAMESPACES,
+    PODS,
+    RAYSERVICES,
+    SMALLMODELS,
+    Resource,
+)
+from smallmodel_operator.handlers.cluster import ClusterLoop
+from smallmodel_operator.handlers.events import EventWriter
+from smallmodel_operator.handlers.gateway import GatewayLoop
+from smallmodel_operator.handlers.models import ModelLoop
+from smallmodel_operator.handlers.namespaces import NamespaceLoop
+from smallmodel_operator.handlers.queue import WorkQueue
+from smallmodel_operator.handlers.stores import ObjectKey, Stores, key_of
+from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
+from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.settings import Settings
+
+_LOG: Final = logging.getLogger(__name__)
+
+WATCHED: Final = (
+    NAMESPACES,
+    MODELCARDS,
+    SMALLMODELS,
+    MODELPLACEMENTS,
+    RAYSERVICES,
+    JOBS,
+    PODS,
+)
+"""In the order in which they are listed: what is decided on comes before what is decided."""
+
+_RESYNC_SECONDS: Final = 300.0
+_GATEWAY: Final = "gateway"
+_MODEL_WORKERS: Final = 16
+_NAMESPACE_WORKERS: Final = 8
+
+
+class Operator:
+    """Everything that runs while this process is the leader."""
+
+    def __init__(self, *, api: Api, settings: Settings, hub_id: str) -> None:
+        self._api = api
+        self._settings = settings
+        self._synced = False
+        self.stores = Stores(hub_id=hub_id)
+        pools = settings.pools(hub_id)
+        self.cluster = ClusterLoop(
+            api=api,
+            settings=pools,
+            workers_max=settings.workers_max,
+            stores=self.stores,
+            name=LOCAL_CLUSTER,
+            now=now,
+            changed=self._cluster_changed,
+        )
+        self.models = ModelLoop(
+            api=api,
+            stores=self.stores,
+            events=EventWriter(Events(api, settings.pod_name)),
+            cluster=LOCAL_CLUSTER,
+            base_url=settings.gateway_base_url,
+            now=now,
+            view=self.cluster.view,
+        )
+        self.namespaces = NamespaceLoop(
+            api=api,
+            stores=self.stores,
+            settings=pools,
+            cluster=LOCAL_CLUSTER,
+            now=now,
+            missing_api=self.cluster.missing_api,
+            wake=self._namespace_again,
+        )
+        self.gateway = GatewayLoop(
+            api=api,
+            stores=self.stores,
+            namespace=settings.namespace,
+            settings=ClusterGatewaySettings(
+                body_limit=int(amount(settings.gateway_body_limit)),
+                admit_loopback=settings.gateway_admit_loopback,
+            ),
+            allow_from=settings.gateway_allow_from,
+            all_pools_read=lambda: self._synced,
+        )
+        self.model_queue = WorkQueue[ObjectKey](
+            "model", self.models.work, workers=_MODEL_WORKERS, failed=_log_failure("model")
+        )
+        self.namespace_queue = WorkQueue[str](
+            "namespace",
+            self.namespaces.work,
+            workers=_NAMESPACE_WORKERS,
+            failed=_log_failure("namespace"),
+        )
+        self.gateway_queue = WorkQueue[str](
+            "gateway", self.gateway.work, workers=1, failed=_log_failure("gateway")
+        )
+
+    @property
+    def queues(self) -> tuple[WorkQueue[Any], ...]:
+        """All queues, for metrics."""
+        return self.model_queue, self.namespace_queue, self.gateway_queue
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether everything was read once since this process started."""
+        return self._synced
+
+    async def run(self) -> None:
+        """Read everything, then work until cancelled.
+
+        Raises:
+            ApiError: What has to be there before anything else could not be read or made.
+        """
+        await self.cluster.prepare()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.cluster.run(), name="cluster")
+                await self.cluster.seen()
+                await self._read_everything()
+                self._synced = True
+                for queue in self.queues:
+                    group.create_task(queue.run(), name=queue.name)
+                group.create_task(self._resync(), name="resync")
+        finally:
+            await self.namespaces.close()
+
+    def see(self, resource: Resource, manifest: Manifest, *, gone: bool) -> None:
+        """Take an object as it is now, and have worked on what depends on it."""
+        if not self._is_watched(resource, manifest):
+            return
+        _SEEN_BY[resource](self, manifest, gone)
+
+    async def _read_everything(self) -> None:
+        """Fill the stores by lists, and have everything worked on once."""
+        for resource in WATCHED:
+            try:
+                items, _ = await self._api.list(resource)
+            except errors.ApiMissing:
+                # KubeRay's: models wait for it, and the cluster's status says so.
+                continue
+            for item in items:
+                self.see(resource, item, gone=False)
+            if resource in _FORGOTTEN:
+                _forget(self.stores, resource, {key_of(item) for item in items})
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(_RESYNC_SECONDS)
+            try:
+                await self._read_everything()
+            except errors.ApiError as error:
+                _LOG.warning("resync failed, and is tried again later: %s", error)
+
+    def _is_watched(self, resource: Resource, manifest: Manifest) -> bool:
+        wanted = self._settings.watch_namespaces
+        if not wanted or resource is not SMALLMODELS:
+            return True
+        return manifest["metadata"]["namespace"] in wanted
+
+    def _see_model(self, manifest: Manifest, gone: bool) -> None:
+        key = self.stores.see_model(manifest, gone=gone)
+        if gone or manifest["metadata"].get("deletionTimestamp"):
+            self.gateway.note_deleted(key)
+        self.model_queue.add(key)
+        self.gateway_queue.add(_GATEWAY)
+
+    def _see_card(self, manifest: Manifest, gone: bool) -> None:
+        name = self.stores.see_card(manifest, gone=gone)
+        for key, model in self.stores.models.items():
+            if isinstance(model, SmallModel) and model.spec.model == name:
+                self.model_queue.add(key)
+
+    def _see_placement(self, manifest: Manifest, gone: bool) -> None:
+        key = self.stores.see_placement(manifest, gone=gone)
+        if key is None:
+            return
+        self.model_queue.add(key)
+        self.namespace_queue.add(key[0])
+        self.gateway_queue.add(_GATEWAY)
+
+    def _see_pool(self, manifest: Manifest, gone: bool) -> None:
+        self.namespace_queue.add(self.stores.see_pool(manifest, gone=gone))
+
+    def _see_job(self, manifest: Manifest, gone: bool) -> None:
+        namespace = self.stores.see_job(manifest, gone=gone)
+        if namespace is not None:
+            self.namespace_queue.add(namespace)
+
+    def _see_pod(self, manifest: Manifest, gone: bool) -> None:
+        before, after = self.stores.see_pod(manifest, gone=gone)
+        pod = after or before
+        if pod is None or before == after:
+            return
+        if pod.job is not None:
+            self.namespace_queue.add(pod.namespace)
+        self.gateway_queue.add(_GATEWAY)
+
+    def _see_namespace(self, manifest: Manifest, gone: bool) -> None:
+        was_ending = manifest["metadata"]["name"] in self.stores.ending
+        name = self.stores.see_namespace(manifest, gone=gone)
+        if was_ending != (name in self.stores.ending):
+            self.namespace_queue.add(name)
+
+    def _cluster_changed(self) -> None:
+        """Have everything worked on that waits for the cluster."""
+        for key, model in self.stores.models.items():
+            if isinstance(model, SmallModel) and key not in self.stores.placements:
+                self.model_queue.add(key)
+        for namespace in {key[0] for key in self.stores.placements}:
+            self.namespace_queue.add(namespace)
+
+    def _namespace_again(self, namespace: str) -> None:
+        self.namespace_queue.add(namespace)
+
+
+_SEEN_BY: Final[dict[Resource, Callable[[Operator, Manifest, bool], None]]] = {
+    SMALLMODELS: Operator._see_model,
+    MODELCARDS: Operator._see_card,
+    MODELPLACEMENTS: Operator._see_placement,
+    RAYSERVICES: Operator._see_pool,
+    JOBS: Operator._see_job,
+    PODS: Operator._see_pod,
+    NAMESPACES: Operator._see_namespace,
+}
+
+_FORGOTTEN: Final = frozenset({SMALLMODELS, RAYSERVICES, JOBS, PODS})
+
+
+def _forget(stores: Stores, resource: Resource, there: set[ObjectKey]) -> None:
+    """Drop what a whole list did not have: its deletion was missed."""
+    known: dict[Resource, dict[ObjectKey, Any]] = {
+        SMALLMODELS: stores.models,
+        RAYSERVICES: stores.pools,
+        JOBS: stores.jobs,
+        PODS: stores.pods,
+    }
+    for key in known[resource].keys() - there:
+        del known[resource][key]
+
+
+def now() -> str:
+    """Return the time as RFC 3339 in whole seconds."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _log_failure(name: str) -> Callable[[Any, Exception], None]:
+    def failed(key: Any, error: Exception) -> None:
+        text = key if isinstance(key, str) else "/".join(key)
+        if isinstance(error, errors.ApiError):
+            _LOG.warning("%s %s is tried again: %s", name, text, error)
+        else:
+            _LOG.error("%s %s failed by a defect of this program", name, text, exc_info=error)
+
+    return failed

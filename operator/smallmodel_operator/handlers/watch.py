@@ -1,0 +1,44 @@
+"""kopf's part: it watches, and tells the operator of each object."""
+
+from typing import Any, Final
+
+import kopf
+
+from smallmodel_operator.clusters.ref import Resource
+from smallmodel_operator.handlers.operator import WATCHED, Operator
+
+_GONE: Final = "DELETED"
+
+
+def registry(operator: Operator) -> kopf.OperatorRegistry:
+    """Return the handlers: one for each watched kind.
+
+    They are `on.event` handlers, so that kopf itself never writes to an object: no annotation, no
+    finalizer, no status of its own.
+    """
+    made = kopf.OperatorRegistry()
+    for resource in WATCHED:
+        kopf.on.event(resource.group, resource.version, resource.plural, registry=made)(
+            _handler(operator, resource)
+        )
+    kopf.on.startup(registry=made)(_configure)
+    return made
+
+
+def _handler(operator: Operator, resource: Resource) -> Any:
+    async def see(event: kopf.RawEvent, **_: Any) -> None:
+        manifest = dict(event["object"])
+        operator.see(resource, manifest, gone=event["type"] == _GONE)
+
+    return see
+
+
+async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = False
+    # Events of one object within this time are one; the default of 0.1 s would be most of the time
+    # from a change to the pool.
+    settings.queueing.batch_window = 0.01
+    settings.queueing.idle_timeout = 5.0
+    settings.networking.error_backoffs = [0.5, 1, 2, 5]

@@ -1,0 +1,236 @@
+"""Writing what is ours, and only what differs."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.names import FINALIZER, short_hash
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.compare import is_applied, stamp
+from smallmodel_operator.clusters.guard import apply_owned, check_owned, delete_owned
+from smallmodel_operator.clusters.ref import (
+    CLAIMS,
+    JOBS,
+    NETWORKPOLICIES,
+    RAYCLUSTERS,
+    RAYSERVICES,
+    SECRETS,
+    Ref,
+    Resource,
+    ref_of,
+)
+from smallmodel_operator.plan.pools.names import template_hash, token_secret_name
+from smallmodel_operator.plan.pools.objects import (
+    FETCH_POLICY,
+    build_namespace_objects,
+    build_pool_objects,
+    token_secret,
+)
+from smallmodel_operator.plan.pools.rayservice import build_ray_service, serve_config_of
+from smallmodel_operator.plan.pools.values import (
+    LABEL_TEMPLATE,
+    TOKEN_KEY,
+    ClusterPool,
+    Manifest,
+    PoolSettings,
+)
+
+_CHECK_SECONDS: Final = 60.0
+"""How long an object that was seen to be as it should is believed to stay so."""
+
+_TOKEN_BYTES: Final = 32
+
+
+class Writer:
+    """All writes of pools and of what belongs to them."""
+
+    def __init__(self, api: Api, settings: PoolSettings) -> None:
+        self._api = api
+        self._settings = settings
+        self._checked: dict[Ref, tuple[str, float]] = {}
+
+    async def namespace(self, namespace: str) -> None:
+        """Have the claim for weights and the fence of fetch Jobs there.
+
+        Raises:
+            ApiError: It could not be done.
+        """
+        for manifest in build_namespace_objects(namespace, self._settings):
+            await self._ensure(manifest)
+
+    async def leave_namespace(self, namespace: str) -> None:
+        """Delete what `namespace` made.
+
+        Raises:
+            ApiError: It could not be done.
+        """
+        doomed = [NETWORKPOLICIES.ref(FETCH_POLICY, namespace)]
+        if self._settings.weights.create:
+            doomed.append(CLAIMS.ref(self._settings.weights.claim, namespace))
+        await self._delete_all(doomed)
+
+    async def pool(self, pool: ClusterPool, live: Manifest | None) -> None:
+        """Have the pool's objects and its RayService be as planned.
+
+        Args:
+            pool: The pool.
+            live: Its RayService, as it was seen; another version of it is a conflict.
+
+        Raises:
+            ApiError: It could not be done; `NameConflict` where an object is not ours.
+        """
+        await self._token(pool)
+        for manifest in build_pool_objects(pool, self._settings):
+            await self._ensure(manifest)
+        wanted = build_ray_service(pool, self._settings)
+        if live is None:
+            await self._api.apply(stamp(wanted), force=False)
+        elif _template(live) != template_hash(pool.key, self._settings):
+            await self._change_config(pool, live)
+        elif not is_applied(live, stamp(wanted)):
+            version = live["metadata"]["resourceVersion"]
+            # Forced, since KubeRay writes the worker groups too.
+            await self._api.apply(stamp(wanted), resource_version=version)
+            await self._resize(pool, live)
+
+    async def _change_config(self, pool: ClusterPool, live: Manifest) -> None:
+        """Change the models of a pool with an outdated template, and nothing else of it."""
+        config = serve_config_of(pool, self._settings)
+        if live["spec"].get("serveConfigV2") == config:
+            return
+        version = live["metadata"]["resourceVersion"]
+        await self._api.merge_patch(
+            ref_of(live),
+            {"metadata": {"resourceVersion": version}, "spec": {"serveConfigV2": config}},
+        )
+
+    async def _resize(self, pool: ClusterPool, live: Manifest) -> None:
+        """Tell the Ray cluster its new bounds: KubeRay does not pass them on (kuberay#2331)."""
+        status = (live.get("status") or {}).get("activeServiceStatus") or {}
+        name = status.get("rayClusterName")
+        before = live["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["maxReplicas"]
+        if not name or before == pool.key.worker.max_workers:
+            return
+        ref = RAYCLUSTERS.ref(name, pool.key.namespace)
+        cluster = await self._api.get(ref)
+        if cluster is None:
+            return
+        groups = cluster["spec"]["workerGroupSpecs"]
+        groups[0]["maxReplicas"] = pool.key.worker.max_workers
+        version = cluster["metadata"]["resourceVersion"]
+        await self._api.merge_patch(
+            ref,
+            {"metadata": {"resourceVersion": version}, "spec": {"workerGroupSpecs": groups}},
+        )
+
+    async def delete_pool(self, namespace: str, name: str) -> None:
+        """Delete a pool's RayService and what belongs to it.
+
+        Raises:
+            ApiError: It could not be done.
+        """
+        await self._delete_all(
+            (
+                RAYSERVICES.ref(name, namespace),
+                NETWORKPOLICIES.ref(name, namespace),
+                SECRETS.ref(token_secret_name(name), namespace),
+            )
+        )
+
+    async def create_job(self, job: Manifest) -> None:
+        """Create a fetch Job; one that is there already is left alone.
+
+        Raises:
+            ApiError: It could not be done.
+        """
+        try:
+            await self._api.create(job)
+        except errors.AlreadyExists:
+            live = await self._api.get(ref_of(job))
+            if live is not None:
+                check_owned(live, self._settings.hub_id)
+
+    async def delete_job(self, namespace: str, name: str) -> None:
+        """Delete a fetch Job and its pods.
+
+        Raises:
+            ApiError: It could not be done.
+        """
+        await delete_owned(self._api, JOBS.ref(name, namespace), self._settings.hub_id)
+
+    async def token(self, namespace: str, pool: str) -> str | None:
+        """Return the token of a pool's dashboard, or None where there is none yet.
+
+        Raises:
+            ApiError: It could not be read.
+        """
+        secret = await self._api.get(SECRETS.ref(token_secret_name(pool), namespace))
+        return secret["data"].get(TOKEN_KEY) if secret else None
+
+    async def _token(self, pool: ClusterPool) -> None:
+        """Have the pool's Secret there, with a token that is made once and never changed."""
+        ref = SECRETS.ref(token_secret_name(pool.name), pool.key.namespace)
+        if self._is_fresh(ref, ""):
+            return
+        live = await self._api.get(ref)
+        if live is None:
+            token = secrets.token_urlsafe(_TOKEN_BYTES)
+            await self._api.create(token_secret(pool, self._settings, token))
+        else:
+            check_owned(live, self._settings.hub_id)
+        self._checked[ref] = ("", time.monotonic())
+
+    async def _ensure(self, manifest: Manifest) -> None:
+        """Apply an object that nobody watches: seldom looked at, and written if it differs."""
+        ref = ref_of(manifest)
+        digest = short_hash(json.dumps(manifest, sort_keys=True), 16)
+        if self._is_fresh(ref, digest):
+            return
+        await apply_owned(self._api, manifest, self._settings.hub_id)
+        self._checked[ref] = (digest, time.monotonic())
+
+    def _is_fresh(self, ref: Ref, digest: str) -> bool:
+        known, at = self._checked.get(ref, ("", -_CHECK_SECONDS))
+        return known == digest and time.monotonic() - at < _CHECK_SECONDS
+
+    async def _delete_all(self, refs: Iterable[Ref]) -> None:
+        refs = tuple(refs)
+        for ref in refs:
+            self._checked.pop(ref, None)
+        await asyncio.gather(*(self._delete(ref) for ref in refs))
+
+    async def _delete(self, ref: Ref) -> None:
+        try:
+            await delete_owned(self._api, ref, self._settings.hub_id)
+        except errors.NameConflict:
+            # Somebody else's: it was never ours to delete.
+            return
+
+
+async def set_finalizer(
+    api: Api, resource: Resource, metadata: ObjectMeta, *, present: bool
+) -> None:
+    """Set or remove our finalizer; the others stay.
+
+    Raises:
+        ApiError: It could not be done; `Conflict` where the object changed since it was seen.
+    """
+    finalizers = [name for name in metadata.finalizers if name != FINALIZER]
+    if present:
+        finalizers.append(FINALIZER)
+    patch = {"finalizers": finalizers or None, "resourceVersion": metadata.resource_version}
+    try:
+        await api.merge_patch(resource.ref(metadata.name, metadata.namespace), {"metadata": patch})
+    except errors.NotFound:
+        if present:
+            raise
+
+
+def _template(live: Manifest) -> str | None:
+    template: str | None = (live["metadata"].get("labels") or {}).get(LABEL_TEMPLATE)
+    return template

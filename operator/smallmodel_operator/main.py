@@ -1,0 +1,241 @@
+"""The operator's process: settings, connection, leadership, and what runs while it leads."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Final
+
+import kopf
+from prometheus_client import CollectorRegistry
+
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.identity import hub_id
+from smallmodel_operator.clusters.lease import hold
+from smallmodel_operator.handlers.endpoints import Measures, served
+from smallmodel_operator.handlers.login import login
+from smallmodel_operator.handlers.logs import set_up_logging
+from smallmodel_operator.handlers.metrics import measures
+from smallmodel_operator.handlers.operator import Operator
+from smallmodel_operator.handlers.watch import registry
+from smallmodel_operator.settings import Settings, SettingsError
+
+_LOG: Final = logging.getLogger(__name__)
+
+KUBECONFIG: Final = "KUBECONFIG"
+_EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - a pod's own; the NetworkPolicy is the fence
+_USAGE: Final = 2
+_FAILED: Final = 1
+
+
+class Process:
+    """One replica of the operator: it waits for the Lease, and then acts until it ends."""
+
+    def __init__(self, settings: Settings, api: Api, kubeconfig: Path | None) -> None:
+        self._settings = settings
+        self._api = api
+        self._kubeconfig = kubeconfig
+        self._operator: Operator | None = None
+        self._leads = False
+        self._lost: str | None = None
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Have it end gracefully."""
+        self._stop.set()
+
+    async def run(self) -> int:
+        """Run until told to stop, or until the Lease is lost; return the exit status."""
+        metrics = CollectorRegistry()
+        metrics.register(
+            Measures(lambda: measures(self._api, lambda: self._operator, lambda: self._leads))
+        )
+        host = os.environ.get("SMALLMODEL_LISTEN", _EVERY_ADDRESS)
+        async with served(
+            host=host,
+            health_port=self._settings.health_port,
+            metrics_port=self._settings.metrics_port,
+            healthy=lambda: self._lost,
+            ready=self._unready,
+            metrics=metrics,
+        ):
+            await self._until_stopped(self._lead())
+        return _FAILED if self._lost else 0
+
+    def _unready(self) -> str | None:
+        """Return why this replica is not ready; one that waits for the Lease is."""
+        if self._operator is not None and not self._operator.is_synced:
+            return "the cluster's objects are being read"
+        return self._lost
+
+    async def _lead(self) -> None:
+        settings = self._settings
+        async with hold(
+            self._api, settings.namespace, settings.lease, settings.pod_name, self._lose
+        ):
+            self._leads = True
+            operator = Operator(
+                api=self._api,
+                settings=settings,
+                hub_id=await hub_id(self._api, settings.namespace),
+            )
+            self._operator = operator
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(operator.run(), name="operator")
+                    group.create_task(self._watch(operator), name="watch")
+            finally:
+                self._leads = False
+
+    async def _watch(self, operator: Operator) -> None:
+        made = registry(operator)
+        kopf.on.login(registry=made)(login(self._kubeconfig))
+        # kopf would take the process's signals, which are this class's.
+        await kopf.operator(
+            registry=made,
+            standalone=True,
+            clusterwide=True,
+            stop_flag=self._stop,
+        )
+
+    def _lose(self, reason: str) -> None:
+        """End at once: another replica may act a moment later."""
+        _LOG.critical("%s; this process ends, so that only one acts", reason)
+        self._lost = reason
+        os._exit(_FAILED)
+
+    async def _until_stopped(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        stopped = asyncio.create_task(self._stop.wait())
+        done, _ = await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task in done:
+            await task
+            return
+        _LOG.info("stopping")
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def run(self) -> int:
+        """Run until told to stop, or until the Lease is lost; return the exit status."""
+        metrics = CollectorRegistry()
+        metrics.register(
+            Measures(lambda: measures(self._api, lambda: self._operator, lambda: self._leads))
+        )
+        host = os.environ.get("SMALLMODEL_LISTEN", _EVERY_ADDRESS)
+        async with served(
+            host=host,
+            health_port=self._settings.health_port,
+            metrics_port=self._settings.metrics_port,
+            healthy=lambda: self._lost,
+            ready=self._unready,
+            metrics=metrics,
+        ):
+            await self._until_stopped(self._lead())
+        return _FAILED if self._lost else 0
+
+    def _unready(self) -> str | None:
+        """Return why this replica is not ready; one that waits for the Lease is."""
+        if self._operator is not None and not self._operator.is_synced:
+            return "the cluster's objects are being read"
+        return self._lost
+
+    async def _lead(self) -> None:
+        settings = self._settings
+        async with hold(
+            self._api, settings.namespace, settings.lease, settings.pod_name, self._lose
+        ):
+            self._leads = True
+            operator = Operator(
+                api=self._api,
+                settings=settings,
+                hub_id=await hub_id(self._api, settings.namespace),
+            )
+            self._operator = operator
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(operator.run(), name="operator")
+                    group.create_task(self._watch(operator), name="watch")
+            finally:
+                self._leads = False
+
+    async def _watch(self, operator: Operator) -> None:
+        made = registry(operator)
+        kopf.on.login(registry=made)(login(self._kubeconfig))
+        # kopf would take the process's signals, which are this class's.
+        await kopf.operator(
+            registry=made,
+            standalone=True,
+            clusterwide=True,
+            stop_flag=self._stop,
+        )
+
+    def _lose(self, reason: str) -> None:
+        """End at once: another replica may act a moment later."""
+        _LOG.critical("%s; this process ends, so that only one acts", reason)
+        self._lost = reason
+        os._exit(_FAILED)
+
+    async def _until_stopped(self, work: "asyncio.Future[None] | object") -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]  # A coroutine.
+        stopped = asyncio.ensure_future(self._stop.wait())
+        done, _ = await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task in done:
+            await task
+            return
+        _LOG.info("stopping")
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def run(settings: Settings, kubeconfig: Path | None) -> int:
+    """Run one replica until SIGTERM or SIGINT, and return its exit status.
+
+    Raises:
+        ApiError: What has to be there before anything else could not be read or made.
+    """
+    async with await Api.connect(kubeconfig) as api:
+        process = Process(settings, api, kubeconfig)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, process.stop)
+        return await process.run()
+
+
+def main() -> int:
+    """Run the operator as the environment says; errors of settings are told without a traceback."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return _USAGE
+    set_up_logging(level=settings.log_level, as_json=settings.log_format == "json")
+    file = os.environ.get(KUBECONFIG)
+    try:
+        return asyncio.run(run(settings, Path(file) if file else None))
+    except (errors.ApiError, ExceptionGroup) as error:
+        known = expected(error)
+        if known is None:
+            raise
+        _LOG.critical("the operator cannot run: %s", known)
+        return _FAILED
+
+
+def expected(error: BaseException) -> errors.ApiError | None:
+    """Return the API server's refusal that ended the process, or None for a defect of ours."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(expected, error.exceptions)), None)
+    return error if isinstance(error, errors.ApiError) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

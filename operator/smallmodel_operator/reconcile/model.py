@@ -1,0 +1,128 @@
+"""One pass over a SmallModel: resolve, place, pin, and say what is known of it."""
+
+from dataclasses import dataclass
+
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
+from smallmodel_operator.catalog.cards import Catalog
+from smallmodel_operator.catalog.options import ResolveError
+from smallmodel_operator.catalog.resolve import resolve
+from smallmodel_operator.placement.cluster import ClusterView, place_in_cluster
+from smallmodel_operator.placement.placement import Unplaced
+from smallmodel_operator.plan.placements import build_placement
+from smallmodel_operator.status.placed import observation_of
+from smallmodel_operator.status.summarise import summarise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSight:
+    """Everything that one pass over a SmallModel knows."""
+
+    model: SmallModel
+    placement: ModelPlacement | None
+    catalog: Catalog
+    cluster: ClusterView | None
+    """None: nothing is known of it yet."""
+    secrets: frozenset[str]
+    """Names of the Secrets in the model's namespace that it may need and that are there."""
+    url: str
+    """The base URL of the endpoint, which never changes in a model's life."""
+    hub_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOrders:
+    """What is to be written, in this order."""
+
+    hold: bool = False
+    """The finalizer is to be set: what follows has to be taken down again."""
+    placement: ModelPlacement | None = None
+    """To be applied."""
+    drop: bool = False
+    """The placement is to be deleted."""
+    release: bool = False
+    """The finalizer may go: the placement is on its way out."""
+    status: SmallModelStatus | None = None
+    """Set where a fact changed."""
+    again: float | None = None
+
+
+_RETRY_SECONDS = 2.0
+
+
+def decide_model(sight: ModelSight, now: str) -> ModelOrders:
+    """Return what is to be written for a SmallModel.
+
+    Args:
+        sight: Everything that is known of it.
+        now: RFC 3339 time.
+    """
+    metadata = sight.model.metadata
+    if metadata.deletion_timestamp:
+        return _leave(sight)
+    if sight.placement is not None and sight.placement.metadata.deletion_timestamp:
+        # One of the same name was deleted a moment ago, and is still being taken down.
+        return ModelOrders(again=_RETRY_SECONDS)
+    decided = None if is_pinned(sight) else _decide(sight)
+    made = decided if isinstance(decided, ModelPlacement) else None
+    known = _as_applied(made, sight.placement) if made else sight.placement
+    refusal = decided if isinstance(decided, ResolveError | Unplaced) else None
+    seen = observation_of(sight.model, known, refusal, url=sight.url)
+    status = summarise(seen, sight.model.status, now)
+    return ModelOrders(
+        hold=made is not None and FINALIZER not in metadata.finalizers,
+        placement=made,
+        status=status if status != sight.model.status else None,
+    )
+
+
+def is_pinned(sight: ModelSight) -> bool:
+    """Return whether the decision was taken for this generation already.
+
+    A changed card or another operator never changes it: only a new generation does, or another
+    value of the annotation.
+    """
+    pinned, model = sight.placement, sight.model
+    return (
+        pinned is not None
+        and pinned.spec.model.generation == model.metadata.generation
+        and pinned.spec.re_resolve == model.metadata.annotations.get(ANNOTATION_RE_RESOLVE)
+    )
+
+
+def _as_applied(made: ModelPlacement, before: ModelPlacement | None) -> ModelPlacement:
+    """Return the placement as the API server will have it after it is applied.
+
+    What the serving side knows stays known while the new decision is on its way to it.
+    """
+    if before is None:
+        return made
+    generation = before.metadata.generation + 1
+    metadata = made.metadata.model_copy(update={"generation": generation})
+    return made.model_copy(update={"metadata": metadata, "status": before.status})
+
+
+def _leave(sight: ModelSight) -> ModelOrders:
+    placement = sight.placement
+    drop = placement is not None and not placement.metadata.deletion_timestamp
+    return ModelOrders(drop=drop, release=FINALIZER in sight.model.metadata.finalizers)
+
+
+def _decide(sight: ModelSight) -> ResolveError | Unplaced | ModelPlacement:
+    if sight.cluster is None:
+        return Unplaced(
+            reason=Reason.CLUSTER_NOT_OBSERVED,
+            message="The cluster's nodes have not been read yet; this goes on by itself.",
+        )
+    model = sight.model
+    resolved = resolve(model, sight.catalog, secrets=sight.secrets)
+    if isinstance(resolved, ResolveError):
+        return resolved
+    placed = place_in_cluster(
+        resolved, model.spec, sight.cluster, namespace=model.metadata.namespace
+    )
+    if isinstance(placed, Unplaced):
+        return placed
+    return build_placement(model, resolved, placed, hub_id=sight.hub_id, cluster=sight.cluster.name)
