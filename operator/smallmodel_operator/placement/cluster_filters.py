@@ -253,10 +253,8 @@ def _need(question: Question, worker: WorkerClass, heads: int) -> str:
     """Return what the model needs by itself, and what that makes of pods, in two sentences."""
     count = question.at_a_time
     sentence = needs(question.candidate, question.candidate.option.size.total)
-    pods = _pods(count, "worker", _item(worker)) + for_kept(question.spec)
-    if heads:
-        pods += f" and {_pods(heads, 'pool head', _HEAD)}"
-    return f"{sentence}. With Ray that takes {pods}."
+    workers = _pods(count, "worker", _item(worker)) + for_kept(question.spec)
+    return f"{sentence}. With Ray that takes {workers} and {_pods(heads, 'pool head', _HEAD)}."
 
 
 def _pods(count: int, what: str, each: Item) -> str:

@@ -1,8 +1,9 @@
 """The classes of Ray workers that could run a model, and what a pool takes besides them."""
 
 import re
+from collections.abc import Sequence
 from math import ceil, floor
-from typing import Final
+from typing import Final, TypeVar
 
 from smallmodel_operator.api.base import amount
 from smallmodel_operator.api.modelplacement import WorkerClass
@@ -11,6 +12,8 @@ from smallmodel_operator.api.smallmodel import Isolation, SmallModelSpec
 from smallmodel_operator.catalog.sizing import GIB, MIB, SERVE_REPLICA_PROCESS
 from smallmodel_operator.placement.candidates import Candidate, accelerator_of
 from smallmodel_operator.placement.cluster_values import ClusterView
+
+_Number = TypeVar("_Number", int, float)
 
 HEAD_MEMORY: Final = 1664 * MIB
 """Requests of a pool's head and of the autoscaler beside it."""
@@ -21,6 +24,8 @@ DEFAULT_CPU: Final = 2.0
 """Cores that a worker asks for where the user does not say."""
 
 _SMALLEST: Final = 2 * GIB
+_FEWER_CORES: Final = (1.0, 0.5)
+_LEAST_CPU: Final = 0.1
 _VLLM_HOST_PROCESS: Final = 3 * GIB
 """What vLLM takes of the host's memory beside a device. An estimate: no device was at hand."""
 _NOT_IN_A_LABEL: Final = re.compile(r"[^a-z0-9]+")
@@ -35,14 +40,17 @@ def worker_classes(
 
     The first has memory for the awake model, for its share of the pool's resting processes and for
     Ray, rounded up to a power of two, so that models of about one size get one class. The others
-    are for clusters where no node has that much: without the rounding, and without the neighbours.
+    are for clusters where no node has that much: without the rounding, without the neighbours, and
+    all of them again with fewer cores, unless the user said how many.
     """
     alone = host_bytes(candidate) + WORKER_OVERHEAD
     shared = alone + neighbours(spec, cluster) * SERVE_REPLICA_PROCESS
-    sizes = (_rounded(shared), _whole(shared), _rounded(alone), _whole(alone))
-    cpu = wanted_cpu(candidate, cluster)
-    falling = [size for at, size in enumerate(sizes) if at == 0 or size < min(sizes[:at])]
-    return tuple(_class(candidate, cpu, size, cluster) for size in falling)
+    memories = _falling((_rounded(shared), _whole(shared), _rounded(alone), _whole(alone)))
+    return tuple(
+        _class(candidate, cpu, memory, cluster)
+        for cpu in wanted_cpus(candidate, cluster)
+        for memory in memories
+    )
 
 
 def host_bytes(candidate: Candidate) -> int:
@@ -61,14 +69,15 @@ def neighbours(spec: SmallModelSpec, cluster: ClusterView) -> int:
     return ceil(cluster.models_per_pool / cluster.max_workers) - 1
 
 
-def wanted_cpu(candidate: Candidate, cluster: ClusterView) -> float:
-    """Return the cores that a worker asks for.
+def wanted_cpus(candidate: Candidate, cluster: ClusterView) -> tuple[float, ...]:
+    """Return the cores that a worker might ask for, the most first.
 
-    By default two, and at most half of the largest node: a head and the system's own pods need the
-    rest. An engine may use more than its worker asks for.
+    What the user says, and nothing else. By default two, and at most half of the largest node: a
+    head and the system's own pods need the rest. Less will do where that is taken, since an engine
+    may use more than its worker asks for.
     """
     if candidate.option.cpu is not None:
-        return candidate.option.cpu
+        return (candidate.option.cpu,)
     product = candidate.stock.product if candidate.stock else None
     largest = max(
         (
@@ -78,7 +87,13 @@ def wanted_cpu(candidate: Candidate, cluster: ClusterView) -> float:
         ),
         default=2 * DEFAULT_CPU,
     )
-    return max(0.1, min(DEFAULT_CPU, floor(largest / 2 * 10) / 10))
+    most = max(_LEAST_CPU, min(DEFAULT_CPU, floor(largest / 2 * 10) / 10))
+    return _falling((most, *_FEWER_CORES))
+
+
+def _falling(sizes: Sequence[_Number]) -> tuple[_Number, ...]:
+    """Return the sizes without those that are no smaller than one before."""
+    return tuple(size for at, size in enumerate(sizes) if at == 0 or size < min(sizes[:at]))
 
 
 def _class(candidate: Candidate, cpu: float, memory: int, cluster: ClusterView) -> WorkerClass:

@@ -6,6 +6,7 @@ from builders.cards import GATED, LIMITED, CardBuilder, architecture, catalog, g
 from builders.models import GIB, machine
 from smallmodel_operator.api.modelcard import Closed, Task
 from smallmodel_operator.placement.fits import fits, largest_that_fits
+from smallmodel_operator.placement.machine import AcceleratorStock
 
 
 def card(name: str, billions: float, **changes: object) -> CardBuilder:
@@ -57,3 +58,13 @@ def test_a_card_of_unknown_size_is_never_the_largest() -> None:
     shelf = catalog(CardBuilder(name="unknown", architecture=None), card("small", 1))
 
     assert largest_that_fits(shelf, machine()) == "small"
+
+
+@pytest.mark.parametrize(
+    ("memory", "words"),
+    [(24 * GIB, "2 x NVIDIA-L4 with 24 GiB"), (None, "2 x NVIDIA-L4 with unknown memory")],
+)
+def test_devices_are_described_with_their_memory(memory: int | None, words: str) -> None:
+    stock = AcceleratorStock(product="NVIDIA-L4", count=2, memory_bytes=memory)
+
+    assert stock.described == words

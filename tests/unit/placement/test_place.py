@@ -262,7 +262,7 @@ def test_more_memory_never_makes_a_fitting_model_unfit(
         cores=where.cpu_cores,
         engines=where.engines,
         accelerators=tuple(
-            gpu(stock.product, count=stock.count, memory=stock.memory_bytes + more)
+            gpu(stock.product, count=stock.count, memory=(stock.memory_bytes or 0) + more)
             for stock in where.accelerators
         ),
     )
