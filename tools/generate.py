@@ -15,7 +15,7 @@ from smallmodel_operator.api import crd
 from smallmodel_operator.cli.main import app
 from smallmodel_operator.cli.output import yaml_text
 from smallmodel_operator.local.bundled import fetch_bundled_cards
-from tools import chart, pages
+from tools import chart, kustomize, pages
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -27,6 +27,7 @@ def generated_files() -> Iterator[tuple[str, str]]:
         yield f"crds/{kind.crd_name}.yaml", text
         yield f"{chart.FOLDER}/templates/crds/{kind.crd_name}.yaml", chart.crd_template(text)
         yield f"docs/reference/{kind.name.lower()}.md", pages.kind_page(kind)
+    yield from kustomize.kustomize_files()
     yield "docs/reference/reasons.md", pages.reasons_page()
     yield "docs/reference/conditions.md", pages.conditions_page()
     yield "docs/reference/catalogue.md", pages.catalogue_page(fetch_bundled_cards().cards)

@@ -33,8 +33,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "smallmodel.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "smallmodel.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "smallmodel.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end }}
 
@@ -44,8 +44,8 @@ app.kubernetes.io/component: operator
 {{- end }}
 
 {{- define "smallmodel.gatewaySelectorLabels" -}}
-app.kubernetes.io/name: {{ include "smallmodel.gatewayName" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "smallmodel.gatewayName" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "smallmodel.gatewayLabels" -}}
@@ -118,7 +118,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -126,7 +126,7 @@ priorityClassName: {{ . }}
 {{- with .Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -213,7 +213,7 @@ imagePullSecrets:
 {{- define "smallmodel.metricsPeers" -}}
 {{- range .Values.networkPolicy.metricsFrom }}
 - namespaceSelector:
-    matchLabels: {kubernetes.io/metadata.name: {{ . }}}
+    matchLabels: {kubernetes.io/metadata.name: {{ . | quote }}}
 {{- end }}
 {{- end }}
 
@@ -229,14 +229,14 @@ imagePullSecrets:
 {{- end }}
 
 {{- define "smallmodel.hookLabels" -}}
-app.kubernetes.io/name: {{ include "smallmodel.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "smallmodel.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: hook
 {{ include "smallmodel.commonLabels" . }}
 {{- end }}
 
 {{- define "smallmodel.redisSelectorLabels" -}}
-app.kubernetes.io/name: {{ include "smallmodel.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "smallmodel.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: redis
 {{- end }}
