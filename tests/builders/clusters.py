@@ -64,8 +64,9 @@ def seats(worker_class: str = "cpu-4gi", **changes: Any) -> PoolSeats:
 
 
 def resolved(fields: dict[str, object], card: CardBuilder | None = None) -> ResolvedModel:
-    """The model that these fields ask for."""
-    result = resolve(small_model(fields), catalog(card or CardBuilder()))
+    """The model that these fields ask for, in a namespace with the Secret `mine`."""
+    secrets = frozenset({"mine"})
+    result = resolve(small_model(fields), catalog(card or CardBuilder()), secrets=secrets)
     assert isinstance(result, ResolvedModel), result
     return result
 
