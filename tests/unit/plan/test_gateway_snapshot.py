@@ -4,12 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.plan_values import gateway_model, namespace_routes, routed_model
+from builders.plan_values import gateway_model, names, namespace_routes, routed_model
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.plan.gateway.cluster_values import RoutedModel
+from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
+from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings, RoutedModel
 from smallmodel_operator.plan.gateway.snapshot import (
     RouteKey,
     SnapshotInput,
+    routes_in,
     routes_of,
     withhold,
 )
@@ -97,6 +99,28 @@ def test_what_is_taken_never_loses_more_than_a_fifth_that_nobody_deleted(
     why = withhold(given_routes(before=before, after=after, deleted=deleted))
 
     assert (why is None) is (5 * len(before - after - deleted) <= len(before))
+
+
+@given(st.dictionaries(names, st.sets(names, max_size=3), max_size=3))
+def test_a_configuration_tells_what_it_was_built_from(given: dict[str, set[str]]) -> None:
+    namespaces = [
+        namespace_routes(
+            name,
+            *(routed_model(model, unavailable=WHY if len(model) > 9 else None) for model in models),
+        )
+        for name, models in given.items()
+    ]
+    config = build_cluster_gateway(namespaces, ClusterGatewaySettings())
+
+    assert routes_in(config) == routes_of(namespaces)
+
+
+def test_namespaces_and_models_may_be_called_like_parts_of_a_path() -> None:
+    odd = ("v1", "models", "health")
+    namespaces = [namespace_routes(name, *map(routed_model, odd)) for name in odd]
+    config = build_cluster_gateway(namespaces, ClusterGatewaySettings())
+
+    assert routes_in(config) == {(name, model) for name in odd for model in odd}
 
 
 def test_a_model_that_cannot_be_asked_is_still_a_route() -> None:

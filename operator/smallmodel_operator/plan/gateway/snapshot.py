@@ -4,12 +4,14 @@ What was read of a cluster can be wrong for a while: a cache that is still being
 server that answers with half a list. Routes that nobody deleted are not taken away by that.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes
+from smallmodel_operator.plan.gateway.values import GatewayConfig
 
 LARGEST_LOSS: Final = Fraction(1, 5)
 """The share of routes that a snapshot may lose unexplained."""
@@ -49,6 +51,24 @@ def routes_of(namespaces: Iterable[NamespaceRoutes]) -> frozenset[RouteKey]:
         for namespace in namespaces
         for routed in namespace.models
     )
+
+
+def routes_in(config: GatewayConfig) -> frozenset[RouteKey]:
+    """Return what a configuration of this project leads to, models that cannot be asked included.
+
+    So an operator that starts knows what its predecessor had written.
+    """
+    [table] = json.loads(config.routes.text)["resources"]
+    [host] = table["virtual_hosts"]
+    trees = host["matcher"]["matcher_tree"]["prefix_match_map"]["map"]
+    found = set()
+    for base, tree in trees.items():
+        listed = f"{base}v1/models/"
+        for route in tree["action"]["typed_config"]["routes"]:
+            path = route["match"].get("path", "")
+            if path.startswith(listed):
+                found.add((base.strip("/"), path.removeprefix(listed)))
+    return frozenset(found)
 
 
 def withhold(given: SnapshotInput) -> Withheld | None:
