@@ -3,10 +3,12 @@
 import json
 import os
 import subprocess
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from cluster.commands import attempt, run
+from cluster.problems import ClusterProblem
 
 
 class KubeAccess:
@@ -19,16 +21,31 @@ class KubeAccess:
 
     native = False
 
-    def __init__(self, kubeconfig: Path, path: str = "") -> None:
-        """Args:
-        kubeconfig: the file.
-        path: folders that have kubectl, before those of PATH.
+    def __init__(
+        self, kubeconfig: Path, path: str = "", host_address: IPv4Address | None = None
+    ) -> None:
+        """Talk to the cluster of a kubeconfig.
+
+        Args:
+            kubeconfig: the file.
+            path: folders that have kubectl, before those of PATH.
+            host_address: see the property.
         """
         self.kubeconfig = kubeconfig
+        self._host_address = host_address
         self._environment = {
             "KUBECONFIG": str(kubeconfig),
             "PATH": ":".join(filter(None, [path, os.environ.get("PATH", "")])),
         }
+
+    @property
+    def host_address(self) -> IPv4Address:
+        """This machine as pods see it: a server that listens there is reached by them."""
+        if self._host_address is None:
+            raise ClusterProblem(
+                "nobody told how pods of this cluster reach this machine: give --host-address"
+            )
+        return self._host_address
 
     def kubectl(self, *words: str, stdin: str | None = None, within: float = 60) -> str:
         """Return what kubectl printed; ClusterProblem when it fails or takes too long."""

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,12 +69,13 @@ UNPACKED: Final = (
 )
 
 
-def install_missing() -> None:
+def install_missing(say: Callable[[str], None]) -> None:
     """Install what is not there; needs root and apt."""
     missing = sorted({package for program, package in INSTALLED.items() if not _is_there(program)})
     if not missing:
         return
     _require_apt(f"install {' '.join(missing)}")
+    say(f"installing {' '.join(missing)}")
     run("apt-get", "update", "-q", within=300)
     run(
         "apt-get", "install", "-qy", "--no-install-recommends", *missing,
@@ -86,9 +88,14 @@ def _is_there(program: str) -> bool:
     return shutil.which(program, path=path) is not None
 
 
-def unpacked() -> Path:
+def unpacked(say: Callable[[str], None]) -> Path:
     """Return the folder with containerd, etcd and kubectl, which is filled once."""
-    folder = cached("debian", digest([SUITE, repr(UNPACKED)]), _unpack)
+
+    def fill(folder: Path) -> None:
+        say("unpacking containerd, etcd and kubectl from Debian's packages, once")
+        _unpack(folder)
+
+    folder = cached("debian", digest([SUITE, repr(UNPACKED)]), fill)
     return folder / "usr" / "bin"
 
 

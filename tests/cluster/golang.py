@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -57,11 +57,12 @@ class GoProgram:
         named = [part for path in files for part in (path.name, path.read_bytes())]
         return digest([*named, self.package, *self.flags(), platform.machine()])
 
-    def build(self) -> Path:
+    def build(self, say: Callable[[str], None]) -> Path:
         """Return the cached folder with the program, which is built if it is not there."""
-        return cached(self.output, self.key(), self._fill)
+        return cached(self.output, self.key(), lambda folder: self._fill(folder, say))
 
-    def _fill(self, folder: Path) -> None:
+    def _fill(self, folder: Path, say: Callable[[str], None]) -> None:
+        say(f"building {self.output} from its Go modules, once")
         require_go()
         source = SOURCES / self.folder
         if self.module:

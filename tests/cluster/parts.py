@@ -29,21 +29,17 @@ def get_parts(*, kubelet: bool, say: Callable[[str], None]) -> Parts:
 
     Args:
         kubelet: False for what a control plane alone needs.
-        say: is told what takes long.
+        say: is told what is made, if it is not in the cache.
 
     Raises:
         ClusterProblem: something cannot be had.
     """
-    debian.install_missing()
+    debian.install_missing(say)
     programs = [golang.kube()]
     if kubelet:
         programs += [golang.pause(), golang.coredns(), golang.kuberay()]
-    folders = {}
-    for program in programs:
-        say(f"{program.output}: built once from its Go modules, then cached")
-        folders[program.output] = program.build()
-    say("containerd, etcd, kubectl: unpacked once from Debian's packages, then cached")
-    unpacked = debian.unpacked()
+    folders = {program.output: program.build(say) for program in programs}
+    unpacked = debian.unpacked(say)
     links = cached(
         "programs",
         digest([str(folders["kube"])]),

@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import urllib.error
 import urllib.request
-from ipaddress import IPv4Address
 from pathlib import Path
 from ssl import SSLContext, create_default_context
 
@@ -28,8 +27,6 @@ class Cluster(KubeAccess):
     Attributes:
         name: what it was called.
         kubeconfig: of its administrator.
-        host_address: this machine as the first node's pods see it; a server that listens there
-            is reached by them.
     """
 
     native = True
@@ -39,7 +36,8 @@ class Cluster(KubeAccess):
         self.name = record.options.name
         self.files = ClusterFiles(self.name)
         self._tls: SSLContext | None = None
-        super().__init__(self.files.kubeconfig("admin"), record.path)
+        host = record.addresses.node(0).host
+        super().__init__(self.files.kubeconfig("admin"), record.path, host)
         # What kubectl learns of an API it keeps by the server's address, and the next cluster
         # has the same.
         self._environment["KUBECACHEDIR"] = str(self.files.root / "kubectl-cache")
@@ -51,10 +49,6 @@ class Cluster(KubeAccess):
             if record.options.name == name:
                 return cls(record)
         raise ClusterProblem(f"there is no cluster {name}: `python -m cluster up {name}` makes it")
-
-    @property
-    def host_address(self) -> IPv4Address:
-        return self.record.addresses.node(0).host
 
     def node_name(self, node: int = 0) -> str:
         """Return the name that Kubernetes knows the node by."""

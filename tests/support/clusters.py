@@ -5,6 +5,7 @@
 - `cluster`: nodes, DNS and KubeRay; for tests marked e2e
 - `native_cluster`: the same, for tests that stop its programs
 - `control_plane`: the API alone; for tests marked api
+- `node_folder`: a folder that the nodes see at the same path, for volumes
 - `operator_image`, `serving_image`: names of the project's images, which the cluster then has
 
 Each cluster is brought up when the first test wants it, and taken down after the last one.
@@ -13,6 +14,7 @@ Each cluster is brought up when the first test wants it, and taken down after th
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         type=Path,
         help="use this cluster, which has KubeRay and the images, instead of bringing one up",
+    )
+    group.addoption(
+        "--host-address",
+        metavar="ADDRESS",
+        type=IPv4Address,
+        help="with --kubeconfig: where pods of that cluster reach this machine",
+    )
+    group.addoption(
+        "--node-folder",
+        metavar="FOLDER",
+        type=Path,
+        help="with --kubeconfig: a folder that its nodes see at the same path",
     )
     group.addoption(
         "--cluster",
@@ -75,6 +89,19 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[KubeAccess]:
 
 
 @pytest.fixture(scope="session")
+def node_folder(
+    request: pytest.FixtureRequest, cluster: KubeAccess, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder that the nodes see at the same path; `make_volume` makes volumes of its folders."""
+    if cluster.native:
+        return tmp_path_factory.mktemp("volumes")
+    folder: Path | None = request.config.getoption("--node-folder")
+    if folder is None:
+        pytest.skip("needs a folder that the nodes see as well: give --node-folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def operator_image(cluster: KubeAccess, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The operator's image, built from this checkout unless the cluster is somebody else's."""
     return _with_image(cluster, serving_images.OPERATOR, tmp_path_factory.mktemp("image"))
@@ -99,7 +126,8 @@ def given_cluster(config: pytest.Config, options: ClusterOptions) -> Iterator[Ku
     kubeconfig: Path | None = config.getoption("--kubeconfig")
     name: str | None = config.getoption("--cluster")
     if kubeconfig:
-        yield KubeAccess(kubeconfig.resolve(strict=True))
+        host_address: IPv4Address | None = config.getoption("--host-address")
+        yield KubeAccess(kubeconfig.resolve(strict=True), host_address=host_address)
         return
     in_ci = bool(os.environ.get("CI"))
     if problem := machine.unsupported():

@@ -188,12 +188,12 @@ def test_each_command_that_is_mentioned_exists_with_its_options(at: str, span: s
 
 
 def test_each_make_target_that_is_named_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):.*##", text_of(ROOT / "Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):.*##", text_of(ROOT / "Makefile"), re.MULTILINE))
     named = {
         target
         for text in [line for _, line in command_lines()]
         + [span for page in PAGES for span in SPAN.findall(prose_of(page))]
-        for target in re.findall(r"^make ([a-z][a-z-]*)", text)
+        for target in re.findall(r"^make ([a-z][a-z0-9-]*)", text)
     }
     assert "demo" in named
     assert named <= targets

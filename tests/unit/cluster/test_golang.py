@@ -29,13 +29,15 @@ def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("fake_go")
 def test_a_proxy_that_refuses_kuberay_is_told_as_what_it_is() -> None:
+    told: list[str] = []
     with pytest.raises(ClusterProblem) as refused:
-        golang.kuberay().build()
+        golang.kuberay().build(told.append)
     message = str(refused.value)
     assert "proxy (https://proxy.example) does not give out" in message
     assert golang.KUBERAY_MODULE in message
     assert "Set GOPROXY" in message
     assert "403 Forbidden" in message
+    assert told == ["building kuberay-operator from its Go modules, once"]
 
 
 def test_without_go_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
