@@ -22,7 +22,7 @@ _FACTORS: Final = {
     "Pi": 2.0**50,
     "Ei": 2.0**60,
 }
-_QUANTITY: Final = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?i?)")
+_QUANTITY: Final = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkKMGTPE]?i?)")
 
 
 def amount_of(quantity: str | int | float) -> float:
