@@ -158,6 +158,15 @@ def test_devices_are_asked_of_ray_and_an_unknown_resting_size_is_not() -> None:
     assert options == {"num_cpus": 0.01, "num_gpus": 2}
 
 
+def test_replicas_are_spread_over_nodes_only_where_that_is_asked_for() -> None:
+    front = FRONT.model_copy(update={"replicas_per_node": 1})
+    text = dump_serve_config(build_serve_config(pool("chat"), front))
+    spread = json.loads(text)["applications"][1]["deployments"][0]
+
+    assert spread["max_replicas_per_node"] == 1
+    assert "max_replicas_per_node" not in deployment()
+
+
 def test_serve_listens_where_it_is_told_with_the_pools_timeout() -> None:
     assert rendered()["http_options"] == {
         "host": "127.0.0.1",

@@ -4,6 +4,9 @@ from hypothesis import strategies as st
 from builders.plan_values import planned_model
 from smallmodel_operator.api.smallmodel import Scaling
 from smallmodel_operator.plan.timeouts import (
+    CLUSTER_DRAIN,
+    LOCAL_DRAIN,
+    POD_PORTS,
     REQUEST_TIMEOUT_FLOOR,
     StackPaths,
     StackPorts,
@@ -72,3 +75,27 @@ def test_every_port_and_path_of_serve_is_the_runs_own() -> None:
         ("RAY_SERVE_PORT_QUARANTINE_S", "661"),
         ("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0"),
     )
+
+
+def test_no_two_servers_of_a_pod_share_a_port() -> None:
+    single = [
+        POD_PORTS.frontend,
+        POD_PORTS.haproxy_stats,
+        POD_PORTS.haproxy_metrics,
+        POD_PORTS.fallback_http,
+        POD_PORTS.fallback_grpc,
+        POD_PORTS.ray_metrics,
+    ]
+    ranges = [
+        range(POD_PORTS.replica_http_first, POD_PORTS.replica_http_last + 1),
+        range(POD_PORTS.replica_grpc_first, POD_PORTS.replica_grpc_last + 1),
+    ]
+    # GCS, Ray's client, the dashboard, and its agent.
+    taken = [*single, 6379, 10001, 8265, 52365, *(port for each in ranges for port in each)]
+
+    assert len(taken) == len(set(taken))
+    assert not [port for port in taken if 10002 <= port <= 19999]
+
+
+def test_a_replica_in_a_cluster_goes_on_longer_than_one_on_a_single_machine() -> None:
+    assert CLUSTER_DRAIN > LOCAL_DRAIN
