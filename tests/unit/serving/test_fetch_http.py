@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+import requests
 
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_serving.runtime.weights.download import Tools
@@ -18,6 +19,7 @@ from smallmodel_serving.runtime.weights.errors import (
     SourceUnreachable,
     WeightsError,
 )
+from smallmodel_serving.runtime.weights.http import session
 from smallmodel_serving.runtime.weights.verify import read_marker
 from support.fake_hub import FakeFile, FakeHub
 from support.fetching import get, sha256
@@ -263,3 +265,13 @@ def test_the_marker_says_where_the_file_came_from(
 
     assert (written["uri"], written["revision"]) == (url, "v1")
     assert (written["sha256"], written["bytes"]) == (sha256(weights), len(weights))
+
+
+@pytest.mark.parametrize("trusted", ["mirror.invalid", "mirror.invalid:9"])
+def test_only_a_trusted_host_may_be_asked_in_plain_http(trusted: str) -> None:
+    opened = session(trusted=frozenset({trusted}))
+
+    with pytest.raises(requests.ConnectionError):
+        opened.get("http://mirror.invalid:9/simple/", timeout=1)
+    with pytest.raises(SourceNotSupported, match="plain http"):
+        opened.get("http://other.invalid:9/simple/", timeout=1)

@@ -52,14 +52,19 @@ class _BearerToken(requests.auth.AuthBase):
         return request
 
 
-class _LoopbackOnly(HTTPAdapter):
-    """Plain HTTP, for this machine only; it also sees what a redirect leads to."""
+class _TrustedOnly(HTTPAdapter):
+    """Plain HTTP, for this machine and named hosts only; it also sees what a redirect leads to."""
+
+    def __init__(self, trusted: frozenset[str]) -> None:
+        super().__init__()
+        self._trusted = trusted
 
     def send(
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
     ) -> requests.Response:
-        host = urlsplit(request.url or "").hostname or ""
-        if not is_loopback(str(host)):
+        parts = urlsplit(str(request.url or ""))
+        host = parts.hostname or ""
+        if not is_loopback(host) and not {host, parts.netloc} & self._trusted:
             raise SourceNotSupported(
                 f"{shown_url(str(request.url))} is plain http, which anyone on the way can change; "
                 "use https"
@@ -83,13 +88,20 @@ def shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def session(token: str | None = None) -> requests.Session:
-    """Return a session that sends the token and refuses plain HTTP beyond this machine."""
+def session(
+    token: str | None = None, *, trusted: frozenset[str] = frozenset()
+) -> requests.Session:
+    """Return a session that sends the token and refuses plain HTTP beyond this machine.
+
+    Args:
+        token: Sent as a bearer token.
+        trusted: Hosts, with a port or without, that may be asked in plain HTTP.
+    """
     made = requests.Session()
     made.headers["User-Agent"] = "smallmodel-fetch"
     # Digests and ranges are of the file itself, never of a compressed transfer.
     made.headers["Accept-Encoding"] = "identity"
-    made.mount("http://", _LoopbackOnly())
+    made.mount("http://", _TrustedOnly(trusted))
     if token is not None:
         made.auth = _BearerToken(token)
     return made

