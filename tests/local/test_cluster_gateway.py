@@ -1,10 +1,12 @@
 """A cluster's gateway, at a real Envoy in front of two pools: who gets where, and who does not."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from builders.plan_values import gateway_model, namespace_routes, routed_model
 from smallmodel_operator.api.reasons import Reason
@@ -65,7 +67,8 @@ async def pools() -> AsyncIterator[Pools]:
 
 @pytest.fixture
 async def gateway(tmp_path: Path, pools: Pools) -> AsyncIterator[ClusterGateway]:
-    running = ClusterGateway(tmp_path, settings_for(tmp_path, admit_loopback=False))
+    settings = settings_for(tmp_path, admit_loopback=False, connect_retries=1)
+    running = ClusterGateway(tmp_path, settings)
     await running.start(pools.namespaces())
     yield running
     await running.stop()
@@ -201,6 +204,38 @@ class TestOwnAnswers:
 
         assert (reply.status, reply.error["code"]) == (503, "service_unavailable")
 
+    async def test_requests_to_a_pool_that_is_away_wait_until_it_is_back(
+        self, tmp_path: Path, pools: Pools
+    ) -> None:
+        running = ClusterGateway(tmp_path, settings_for(tmp_path))
+        await running.start(pools.namespaces())
+        try:
+            await pools.first.stop()
+            asked = [asyncio.ensure_future(running.ask("team-a", "chat")) for _ in range(20)]
+            tried = f"cluster.127_0_0_1_{pools.first.port}.upstream_cx_connect_fail"
+            await until_stat(running, tried, at_least=21)
+            assert not any(one.done() for one in asked)
+            await pools.first.start()
+            statuses = {(await one).status for one in asked}
+        finally:
+            await running.stop()
+
+        assert statuses == {200}
+
+    async def test_what_reached_a_pool_is_never_sent_again(
+        self, tmp_path: Path, pools: Pools
+    ) -> None:
+        running = ClusterGateway(tmp_path, settings_for(tmp_path))
+        await running.start(pools.namespaces())
+        pools.first.answer = hang_up
+        try:
+            reply = await running.ask("team-a", "chat")
+        finally:
+            await running.stop()
+
+        assert reply.status == 503
+        assert len(pools.first.seen) == 1
+
     async def test_metrics_are_few_and_the_admin_page_stays_hidden(
         self, gateway: ClusterGateway
     ) -> None:
@@ -279,3 +314,21 @@ class TestAdmission:
             await running.stop()
 
         assert reply.status == status
+
+
+async def hang_up(request: web.Request) -> web.StreamResponse:
+    """End the connection without an answer."""
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
+async def until_stat(gateway: ClusterGateway, name: str, at_least: int) -> None:
+    """Wait until Envoy has counted so many."""
+    url = f"http://127.0.0.1:{gateway.settings.admin.port}/stats"
+    found = 0
+    async with asyncio.timeout(10):
+        while found < at_least:
+            async with gateway.client.get(url, params={"filter": f"^{name}$"}) as answer:
+                found = int((await answer.text()).rpartition(": ")[2] or 0)
+            await asyncio.sleep(0.02)

@@ -128,6 +128,19 @@ def test_a_model_that_cannot_be_asked_has_neither_a_route_nor_a_cluster() -> Non
     assert cluster_names(config) == []
 
 
+def test_only_refused_connections_are_tried_again_and_as_often_as_the_setting_says() -> None:
+    namespace = namespace_routes("team-a", routed_model("chat"))
+    for retries in (0, 7):
+        routes = trees(build(namespace, connect_retries=retries))["/team-a/"]
+        policies_of = [route["route"].get("retry_policy") for route in routes if "route" in route]
+
+        assert len(policies_of) == 2
+        for policy in policies_of:
+            assert (policy is None) is (retries == 0)
+            assert policy is None or policy["retry_on"] == "connect-failure"
+            assert policy is None or policy["num_retries"] == retries
+
+
 def test_a_model_needs_a_pool_or_a_reason() -> None:
     with pytest.raises(ValueError, match="'chat' has neither an upstream nor a reason"):
         RoutedModel(model=gateway_model("chat"))

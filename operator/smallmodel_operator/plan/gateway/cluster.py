@@ -30,7 +30,7 @@ def build_cluster_gateway(
         for routed in namespace.models
         if routed.upstream and not routed.model.unavailable
     )
-    routes = build_cluster_routes(ordered, admit_loopback=settings.admit_loopback)
+    routes = build_cluster_routes(ordered, settings)
     return GatewayConfig(
         bootstrap=dump(build_cluster_bootstrap(settings)),
         routes=discovery_json([routes]),

@@ -9,10 +9,15 @@ from typing import Final
 
 from smallmodel_operator.plan.gateway import replies
 from smallmodel_operator.plan.gateway.admission import admission_rules
-from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, RoutedModel
+from smallmodel_operator.plan.gateway.cluster_values import (
+    ClusterGatewaySettings,
+    NamespaceRoutes,
+    RoutedModel,
+)
 from smallmodel_operator.plan.gateway.clusters import pool_name
 from smallmodel_operator.plan.gateway.document import Message, typed
 from smallmodel_operator.plan.gateway.routes import (
+    Target,
     by_body,
     by_path,
     exact,
@@ -25,7 +30,9 @@ from smallmodel_operator.plan.gateway.routes import (
 _NO_POOL: Final = ""
 
 
-def build_cluster_routes(namespaces: Sequence[NamespaceRoutes], *, admit_loopback: bool) -> Message:
+def build_cluster_routes(
+    namespaces: Sequence[NamespaceRoutes], settings: ClusterGatewaySettings
+) -> Message:
     """Return the route configuration of these namespaces, sorted as their models are."""
     virtual_host: Message = {
         "name": "namespaces",
@@ -33,28 +40,31 @@ def build_cluster_routes(namespaces: Sequence[NamespaceRoutes], *, admit_loopbac
         "matcher": {
             "matcher_tree": {
                 "input": _path_input(),
-                "prefix_match_map": {"map": _trees(namespaces)},
+                "prefix_match_map": {"map": _trees(namespaces, settings)},
             }
         },
     }
-    rules = admission_rules(namespaces, admit_loopback=admit_loopback)
+    rules = admission_rules(namespaces, admit_loopback=settings.admit_loopback)
     return route_table(virtual_host | rules)
 
 
-def _trees(namespaces: Sequence[NamespaceRoutes]) -> Message:
+def _trees(namespaces: Sequence[NamespaceRoutes], settings: ClusterGatewaySettings) -> Message:
     trees: Message = {"/": _route_list(_outside())}
     for namespace in namespaces:
-        trees[f"/{namespace.name}/"] = _route_list(_of_namespace(namespace))
+        trees[f"/{namespace.name}/"] = _route_list(_of_namespace(namespace, settings))
     return trees
 
 
-def _of_namespace(namespace: NamespaceRoutes) -> list[Message]:
+def _of_namespace(namespace: NamespaceRoutes, settings: ClusterGatewaySettings) -> list[Message]:
     base = f"/{namespace.name}"
     models = [routed.model for routed in namespace.models]
+    targets = [_target(routed, settings) for routed in namespace.models]
     routes = own_answers(models, base)
-    for routed in namespace.models:
-        routes.extend(by_path(routed.model, _cluster(routed), base))
-    routes.extend(by_body(routed.model, _cluster(routed), base) for routed in namespace.models)
+    for model, target in zip(models, targets, strict=True):
+        routes.extend(by_path(model, target, base))
+    routes.extend(
+        by_body(model, target, base) for model, target in zip(models, targets, strict=True)
+    )
     return [*routes, *refusals(models, base)]
 
 
@@ -66,8 +76,9 @@ def _outside() -> list[Message]:
     ]
 
 
-def _cluster(routed: RoutedModel) -> str:
-    return pool_name(routed.upstream) if routed.upstream else _NO_POOL
+def _target(routed: RoutedModel, settings: ClusterGatewaySettings) -> Target:
+    cluster = pool_name(routed.upstream) if routed.upstream else _NO_POOL
+    return Target(cluster=cluster, connect_retries=settings.connect_retries)
 
 
 def _path_input() -> Message:

@@ -16,6 +16,9 @@ CLUSTER_ROUTES_FILE: Final = "routes.json"
 CLUSTER_CLUSTERS_FILE: Final = "clusters.json"
 BOOTSTRAP_FILE: Final = "bootstrap.yaml"
 
+CONNECT_RETRIES: Final = 45
+"""About 45 s: a pool that lost its head is back in 40, and its requests are held, not failed."""
+
 HTTP_PORT: Final = 8080
 ADMIN_PORT: Final = 9901
 METRICS_PORT: Final = 9902
@@ -69,6 +72,8 @@ class ClusterGatewaySettings:
     """Bytes of the largest request body."""
     admit_loopback: bool = True
     """Whether every namespace admits the pod's own loopback, where `kubectl port-forward` ends."""
+    connect_retries: int = CONNECT_RETRIES
+    """How often a connection that a pool refuses is tried again, at most 2 s apart."""
 
 
 def networks(addresses: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -24,7 +24,7 @@ def build_clusters(settings: GatewaySettings) -> list[Message]:
     return clusters
 
 
-def upstream_cluster(name: str, upstream: Endpoint) -> Message:
+def upstream_cluster(name: str, upstream: Endpoint, *, retries: bool = False) -> Message:
     """Return a cluster that is given each request on a connection of its own.
 
     HAProxy reloads when a model or a replica comes or goes, and with Ray's settings the process
@@ -39,6 +39,9 @@ def upstream_cluster(name: str, upstream: Endpoint) -> Message:
         "max_pending_requests": _CONNECTIONS,
         "max_requests": _CONNECTIONS,
     }
+    if retries:
+        # Of Envoy's own three all other requests to a pool that is away would fail at once.
+        limits["max_retries"] = _CONNECTIONS
     return typed(
         "envoy.config.cluster.v3.Cluster",
         {
@@ -71,4 +74,4 @@ def pool_name(upstream: Endpoint) -> str:
 def build_pool_clusters(upstreams: Iterable[Endpoint]) -> list[Message]:
     """Return one cluster for each pool, sorted by name."""
     pools = {pool_name(upstream): upstream for upstream in upstreams}
-    return [upstream_cluster(name, pools[name]) for name in sorted(pools)]
+    return [upstream_cluster(name, pools[name], retries=True) for name in sorted(pools)]

@@ -6,6 +6,7 @@ of their paths: nothing on one machine, `/<namespace>` in a cluster.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from smallmodel_operator.plan.gateway import replies
@@ -21,9 +22,26 @@ JSON_FILTER: Final = "envoy.filters.http.json_to_metadata"
 _REPLY_LIMIT: Final = 2**22
 """Bytes of the largest own answer. Envoy's default of 4096 ends at a list of 40 models."""
 
+_FIRST_RETRY: Final = 0.25
+_LAST_RETRY: Final = 2.0
+"""Seconds between two tries to connect, at most; Envoy waits for half of it on average."""
+
 _TIMEOUT_HEADER: Final = "x-request-timeout-seconds"
 _TRUSTED_BY_SERVE: Final = ("serve_multiplexed_model_id", "x-request-disconnect-disabled")
 """Headers that Serve obeys: with the second one a client's leaving would not be noticed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the requests to a model go."""
+
+    cluster: str
+    connect_retries: int = 0
+    """How often a refused connection is tried again. Nothing was sent then, so no request can be
+    answered twice; a request that was sent is never repeated."""
+
+
+_SERVE: Final = Target(cluster=SERVE_CLUSTER)
 
 
 def build_routes(models: Sequence[GatewayModel], *, with_metrics: bool) -> Message:
@@ -32,8 +50,8 @@ def build_routes(models: Sequence[GatewayModel], *, with_metrics: bool) -> Messa
     if with_metrics:
         routes.append(exact("/metrics", {"route": {"cluster": METRICS_CLUSTER}}))
     for model in models:
-        routes.extend(by_path(model, SERVE_CLUSTER))
-    routes.extend(by_body(model, SERVE_CLUSTER) for model in models)
+        routes.extend(by_path(model, _SERVE))
+    routes.extend(by_body(model, _SERVE) for model in models)
     routes.extend(refusals(models))
     return route_table({"name": "models", "domains": ["*"], "routes": routes})
 
@@ -65,7 +83,7 @@ def own_answers(models: Sequence[GatewayModel], base: str = "") -> list[Message]
     ]
 
 
-def by_path(model: GatewayModel, cluster: str, base: str = "") -> list[Message]:
+def by_path(model: GatewayModel, target: Target, base: str = "") -> list[Message]:
     """Return the routes of `/<model>/v1`, for who wants no choice by body."""
     health = (
         replies.unavailable(model.name, model.unavailable)
@@ -75,7 +93,7 @@ def by_path(model: GatewayModel, cluster: str, base: str = "") -> list[Message]:
     path = f"{base}/{model.name}"
     # Below a base, what Serve knows has to be put in its place.
     rewrite = f"/{model.name}/v1/" if base else None
-    to_model = prefix(f"{path}/v1/", _to_model(model, cluster, rewrite))
+    to_model = prefix(f"{path}/v1/", _to_model(model, target, rewrite))
     # The path says it all: this spares parsing the body.
     to_model["typed_per_filter_config"] = {
         JSON_FILTER: typed("envoy.config.route.v3.FilterConfig", {"disabled": True})
@@ -90,11 +108,11 @@ def by_path(model: GatewayModel, cluster: str, base: str = "") -> list[Message]:
     ]
 
 
-def by_body(model: GatewayModel, cluster: str, base: str = "") -> Message:
+def by_body(model: GatewayModel, target: Target, base: str = "") -> Message:
     """Return the route of requests whose body names the model."""
     return prefix(
         f"{base}/v1/",
-        _to_model(model, cluster, f"/{model.name}/v1/"),
+        _to_model(model, target, f"/{model.name}/v1/"),
         dynamic_metadata=[_metadata("name", {"string_match": {"exact": model.name}})],
     )
 
@@ -134,17 +152,26 @@ def prefix(
     return {"match": match} | action
 
 
-def _to_model(model: GatewayModel, cluster: str, rewrite: str | None) -> Message:
+def _to_model(model: GatewayModel, target: Target, rewrite: str | None) -> Message:
     if model.unavailable:
         return replies.unavailable(model.name, model.unavailable)
     route: Message = {
-        "cluster": cluster,
+        "cluster": target.cluster,
         # A stream may last as long as the model's own limit, which Serve enforces.
         "timeout": "0s",
         "idle_timeout": duration(gateway_idle_timeout(model.request_timeout_seconds)),
     }
     if rewrite:
         route["prefix_rewrite"] = rewrite
+    if target.connect_retries:
+        route["retry_policy"] = {
+            "retry_on": "connect-failure",
+            "num_retries": target.connect_retries,
+            "retry_back_off": {
+                "base_interval": duration(_FIRST_RETRY),
+                "max_interval": duration(_LAST_RETRY),
+            },
+        }
     seconds = duration(model.request_timeout_seconds).removesuffix("s")
     return {
         "route": route,

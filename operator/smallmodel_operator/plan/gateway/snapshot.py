@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Final
 
 from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes
+from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
 from smallmodel_operator.plan.gateway.values import GatewayConfig
 
 LARGEST_LOSS: Final = Fraction(1, 5)
@@ -98,8 +99,8 @@ def _shrunk(given: SnapshotInput) -> Withheld | None:
         reason="SnapshotShrunk",
         message=f"The gateway keeps its routes: the new ones lack {len(lost)} of "
         f"{len(given.before)} models that nobody deleted ({shown}), and at most a fifth may go "
-        "missing at once. If they are meant to be gone, delete their SmallModels; if not, find out "
-        "why they were not read.",
+        "missing at once. Find out why they were not read; where they are meant to be gone, delete "
+        f"the ConfigMap {GATEWAY_NAME} and restart the operator.",
     )
 
 
