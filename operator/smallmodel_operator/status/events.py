@@ -8,7 +8,6 @@ from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModelStatus
 from smallmodel_operator.status.state import find
-from smallmodel_operator.status.verdicts import needs_a_person
 
 _TOLD: Final = (
     ConditionType.RESOLVED,
@@ -30,6 +29,9 @@ _QUIET: Final = frozenset(
     }
 )
 """Steps that every model takes, and the daily coming and going of replicas."""
+
+_ON_ITS_WAY: Final = frozenset({Reason.FETCHING, Reason.POOL_STARTING, Reason.NAMESPACE_ENDING})
+"""Not so yet, and nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,5 +67,5 @@ def _is_news(was: Condition | None, now: Condition) -> bool:
 
 def _event(condition: Condition) -> Event:
     reason = Reason(condition.reason)
-    is_bad = condition.status == "False" and needs_a_person(reason)
+    is_bad = condition.status == "False" and reason not in _ON_ITS_WAY
     return Event(type="Warning" if is_bad else "Normal", reason=reason, message=condition.message)

@@ -25,7 +25,8 @@ _MESSAGE_MAX: Final = 600
 
 _HEALTHY: Final = "RUNNING"
 _FAILED: Final = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
-_REPLICA_RUNS: Final = "RUNNING"
+_REPLICA_RUNS: Final = frozenset({"RUNNING", "PENDING_MIGRATION"})
+"""The second goes on until another took its place, when its node is drained."""
 
 
 class ServeAnswerUnreadable(Exception):
@@ -120,7 +121,7 @@ def _read(name: str, seen: _Application) -> ServedApplication:
         ServedDeployment(
             status=deployment.status,
             message=deployment.message,
-            replicas=sum(r.state == _REPLICA_RUNS for r in deployment.replicas),
+            replicas=sum(r.state in _REPLICA_RUNS for r in deployment.replicas),
             target_replicas=deployment.target_num_replicas,
         )
         for _, deployment in sorted(seen.deployments.items())

@@ -1,0 +1,121 @@
+"""What was seen of a cluster becomes its status, and what is to be done about KubeRay."""
+
+from dataclasses import replace
+
+import pytest
+
+from builders.clusters import gpu_node, node
+from builders.models import GIB, gpu
+from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.modelcluster import (
+    ModelCluster,
+    ModelClusterStatus,
+    ObservedAccelerator,
+)
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.placement.cluster_values import Node
+from smallmodel_operator.status.cluster import (
+    ClusterSight,
+    KubeRay,
+    kuberay_problem,
+    summarise_cluster,
+)
+
+NOW = "2026-11-24T12:00:00Z"
+LATER = "2026-11-24T12:05:00Z"
+TRIED = KubeRay(version="1.6.2")
+
+
+def cluster(status: ModelClusterStatus | None = None) -> ModelCluster:
+    return ModelCluster(
+        metadata=ObjectMeta(name="local", generation=2), status=status or ModelClusterStatus()
+    )
+
+
+def sight(*nodes: Node, kube_ray: KubeRay | None = TRIED) -> ClusterSight:
+    return ClusterSight(
+        kubernetes_version="1.36.3", kube_ray=kube_ray, nodes=nodes or (node(cpu_cores=1.93),)
+    )
+
+
+def ready(status: ModelClusterStatus) -> tuple[str, str, str]:
+    (condition,) = status.conditions
+    assert condition.type == "Ready"
+    return condition.status, condition.reason, condition.message
+
+
+def test_the_facts_are_those_of_nodes_that_take_pods() -> None:
+    nodes = (
+        node(cpu_cores=1.93, memory_bytes=3 * GIB + 5),
+        gpu_node(count=2, cpu_cores=2.07, memory_bytes=GIB),
+        gpu_node("gpu-b", accelerator=gpu("NVIDIA-H100", memory=80 * GIB), ready=False),
+        node("away", schedulable=False),
+    )
+    status = summarise_cluster(cluster(), sight(*nodes), NOW)
+
+    assert (status.nodes, status.cpu, status.memory) == (2, "4", "4096Mi")
+    assert status.accelerators == (
+        ObservedAccelerator(product="NVIDIA-L4", allocatable=2, memory="24576Mi"),
+    )
+    assert (status.kubernetes_version, status.kube_ray_version) == ("1.36.3", "1.6.2")
+    assert (status.observed_at, status.observed_generation) == (NOW, 2)
+    assert ready(status) == ("True", Reason.OBSERVED, "2 of 4 nodes take pods")
+
+
+def test_parts_of_cores_and_unknown_memory_are_written_as_they_are() -> None:
+    unknown = gpu_node(accelerator=replace(gpu(), memory_bytes=None))
+    status = summarise_cluster(cluster(), sight(node(cpu_cores=1.93), unknown), NOW)
+
+    assert status.cpu == "5930m"
+    assert status.accelerators[0].memory is None
+
+
+KUBERAY = {
+    "there and new": (KubeRay(version="1.6.2"), None),
+    "there and newer": (KubeRay(version="v1.10.0"), None),
+    "there, and nobody knows how old": (KubeRay(), None),
+    "a version of its own kind": (KubeRay(version="nightly"), None),
+    "not there": (None, "KubeRay is not installed"),
+    "too old": (KubeRay(version="1.5.1"), "KubeRay is 1.5.1, and pools need 1.6 or newer"),
+    "much too old": (KubeRay(version="v0.6.0"), "KubeRay is v0.6.0"),
+    "new, with old CRDs": (KubeRay(version="1.6.2", lacks=("authOptions",)), "lacks authOptions"),
+}
+
+
+@pytest.mark.parametrize(("kube_ray", "part"), KUBERAY.values(), ids=KUBERAY)
+def test_a_missing_or_old_kuberay_is_told_with_the_command(
+    kube_ray: KubeRay | None, part: str | None
+) -> None:
+    problem = kuberay_problem(kube_ray)
+    status = summarise_cluster(cluster(), sight(kube_ray=kube_ray), NOW)
+
+    if part is None:
+        assert problem is None
+        assert ready(status)[0] == "True"
+        return
+    assert problem is not None
+    assert part in problem
+    assert "helm upgrade --install kuberay-operator" in problem
+    assert ready(status) == ("False", Reason.API_MISSING, problem)
+    assert status.nodes == 1
+
+
+def test_what_was_known_stays_while_the_cluster_does_not_answer() -> None:
+    before = summarise_cluster(cluster(), sight(), NOW)
+    status = summarise_cluster(cluster(before), None, LATER)
+
+    assert (status.nodes, status.cpu, status.observed_at) == (1, "1930m", NOW)
+    assert ready(status)[:2] == ("Unknown", Reason.CLUSTER_NOT_OBSERVED)
+
+
+def test_looking_again_at_the_same_cluster_changes_nothing() -> None:
+    first = summarise_cluster(cluster(), sight(), NOW)
+    assert summarise_cluster(cluster(first), sight(), LATER) == first
+
+
+def test_a_changed_fact_moves_the_time_and_not_that_of_the_condition() -> None:
+    first = summarise_cluster(cluster(), sight(), NOW)
+    second = summarise_cluster(cluster(first), sight(node(), node("b")), LATER)
+
+    assert second.observed_at == LATER
+    assert second.conditions[0].last_transition_time == NOW
