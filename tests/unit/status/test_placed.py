@@ -392,7 +392,8 @@ def test_a_placement_has_three_conditions_of_its_own(
 def test_a_placement_that_did_not_change_keeps_its_conditions() -> None:
     first = conditions_of(UP)
     assert conditions_of(UP, first, LATER) == first
-    fetched: FetchEvent = fetch_done()
-    assert (
-        conditions_of(placed_status(fetch=fetched), first, LATER)[2].last_transition_time == LATER
-    )
+
+
+def test_transition_times_of_a_placement_move_with_their_condition_alone() -> None:
+    times = [each.last_transition_time for each in conditions_of(DIED, conditions_of(UP), LATER)]
+    assert times == [LATER, NOW, LATER]
