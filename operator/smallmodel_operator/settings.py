@@ -4,7 +4,7 @@ The chart writes these variables from its values; `docs/reference/environment.md
 Parsing does no I/O: the caller hands the environment in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Final, Literal, Self
 
@@ -84,6 +84,25 @@ class WeightsSettings(ApiModel):
         )
 
 
+class TolerationSettings(ApiModel):
+    """A taint that pods put up with."""
+
+    key: str
+    """The taint's key."""
+    operator: Literal["Exists", "Equal"] = "Exists"
+    """Equal: the taint must have `value`."""
+    value: str | None = None
+    """The taint's value."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Unset: every effect."""
+
+    def toleration(self) -> Toleration:
+        """Return it as the plan takes it."""
+        return Toleration(
+            key=self.key, operator=self.operator, value=self.value, effect=self.effect
+        )
+
+
 class Settings(ApiModel):
     """The installation's choices. A field `x_y` is the variable `SMALLMODEL_X_Y`."""
 
@@ -125,7 +144,7 @@ class Settings(ApiModel):
     """The most models of one pool."""
     pool_surge_max: Annotated[int, Field(ge=0, le=100)] = 1
     """Pools beyond the old ones while models move to a new template."""
-    pool_tolerations: Json[tuple[Toleration, ...]] = ()
+    pool_tolerations: Json[tuple[TolerationSettings, ...]] = ()
     """A JSON array of {key, operator, value, effect}: taints that pools and fetch Jobs tolerate."""
     request_timeout: Duration = "10m"
     """The longest `requestTimeout` that a pool honours; another value makes new pools."""
@@ -133,7 +152,9 @@ class Settings(ApiModel):
     """The extended resource of an accelerator."""
     accelerator_product_label: str = AcceleratorNodes().product_label
     """The node label with the accelerator's product."""
-    accelerator_tolerations: Json[tuple[Toleration, ...]] = AcceleratorNodes().tolerations
+    accelerator_tolerations: Json[tuple[TolerationSettings, ...]] = (
+        TolerationSettings(key="nvidia.com/gpu"),
+    )
     """A JSON array, as above: taints that workers with an accelerator tolerate."""
     kuberay_namespace: Namespace = "kuberay-system"
     """Where KubeRay runs, whose pods must reach the pools."""
@@ -202,11 +223,11 @@ class Settings(ApiModel):
             fetch_environment=tuple(sorted(self.fetch_env.items())),
             models_per_pool=self.pool_models_max,
             max_surge_pools=self.pool_surge_max,
-            tolerations=self.pool_tolerations,
+            tolerations=_tolerations(self.pool_tolerations),
             accelerators=AcceleratorNodes(
                 resource=self.accelerator_resource,
                 product_label=self.accelerator_product_label,
-                tolerations=self.accelerator_tolerations,
+                tolerations=_tolerations(self.accelerator_tolerations),
             ),
             kuberay_namespace=self.kuberay_namespace,
             metrics_namespaces=self.metrics_namespaces,
@@ -229,6 +250,10 @@ class Settings(ApiModel):
         if self.gateway_ipv6:
             return replace(settings, listen=replace(settings.listen, address="::"))
         return settings
+
+
+def _tolerations(told: Iterable[TolerationSettings]) -> tuple[Toleration, ...]:
+    return tuple(each.toleration() for each in told)
 
 
 def _sentence(found: ErrorDetails, given: Mapping[str, str]) -> str:

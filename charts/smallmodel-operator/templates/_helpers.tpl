@@ -55,7 +55,7 @@ app.kubernetes.io/component: gateway
 {{- end }}
 
 {{/* Models go on being served when the release is gone, and what answers for them stays, too. */}}
-{{- define "smallmodel.gatewayAnnotations" -}}
+{{- define "smallmodel.keep" -}}
 {{- if not .Values.uninstall.deleteModels }}
 helm.sh/resource-policy: keep
 {{- end }}

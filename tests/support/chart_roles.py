@@ -1,0 +1,51 @@
+"""What the chart's roles allow, as triples that can be compared with what the operator calls."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+Manifest = Mapping[str, Any]
+
+_ROLES: Final = ("ClusterRole", "Role")
+
+
+class Permission(NamedTuple):
+    """One thing that a role allows."""
+
+    group: str
+    resource: str
+    """A plural, with its subresource after a slash."""
+    verb: str
+
+
+def permissions_of(rules: Iterable[Manifest]) -> frozenset[Permission]:
+    """Return what the rules of a role allow, whatever the names that they are bound to."""
+    return frozenset(
+        Permission(group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    )
+
+
+def granted_to(account: str, manifests: Iterable[Manifest]) -> frozenset[Permission]:
+    """Return what a service account may do by all roles that are bound to it.
+
+    Args:
+        account: The service account's name.
+        manifests: What the chart renders.
+    """
+    found = list(manifests)
+    bound = {
+        (binding["roleRef"]["kind"], binding["roleRef"]["name"])
+        for binding in found
+        if binding["kind"] in ("ClusterRoleBinding", "RoleBinding")
+        and any(subject["name"] == account for subject in binding["subjects"])
+    }
+    roles = (one for one in found if one["kind"] in _ROLES)
+    return frozenset(
+        permission
+        for role in roles
+        if (role["kind"], role["metadata"]["name"]) in bound
+        for permission in permissions_of(role["rules"])
+    )
