@@ -59,9 +59,9 @@ class ModelClusterStatus(ApiModel):
     nodes: int = 0
     """Nodes that are ready and take pods."""
     cpu: str | None = None
-    """Allocatable on these nodes together."""
+    """CPU cores that are allocatable on these nodes together."""
     memory: str | None = None
-    """Allocatable on these nodes together."""
+    """Memory that is allocatable on these nodes together."""
     accelerators: Annotated[
         tuple[ObservedAccelerator, ...], Field(json_schema_extra=keyed_by("product"))
     ] = ()

@@ -55,9 +55,9 @@ class WorkerClass(ApiModel):
     name: Name
     """For example `cpu-4gi` or `nvidia-l4`; part of the pool's name."""
     cpu: Quantity
-    """Of one worker pod."""
+    """CPU cores that one worker pod asks for."""
     memory: Quantity
-    """Of one worker pod."""
+    """Memory of one worker pod."""
     accelerator: Accelerator | None = None
     """Devices of one worker pod, and the product its node must have."""
     max_workers: Annotated[int, Field(ge=1)] = 1

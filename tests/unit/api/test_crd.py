@@ -1,6 +1,7 @@
 """The CRDs are structural schemas that refuse what the models refuse."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import jsonschema
@@ -9,19 +10,22 @@ from cel_expr_python import cel
 from pydantic import BaseModel, ValidationError
 
 from builders.fake_api_server import fake_admit
+from builders.placements import model_placement
 from builders.yaml_objects import YamlObject, architecture, model_card, small_model, variant
 from smallmodel_operator.api import crd
 from smallmodel_operator.api.base import ApiModel
 from smallmodel_operator.api.crd import Kind, Schema
+from smallmodel_operator.plan.placements import placement_manifest
 
 every_kind = pytest.mark.parametrize("kind", crd.KINDS, ids=lambda kind: kind.name)
 KIND_BY_NAME = {kind.name: kind for kind in crd.KINDS}
 
+_PRESERVES = "x-kubernetes-preserve-unknown-fields"
 KNOWN_KEYWORDS = {
     "additionalProperties", "anyOf", "default", "description", "enum", "format", "items",
     "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minimum", "pattern",
     "properties", "required", "type", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
-    "x-kubernetes-list-type", "x-kubernetes-validations",
+    "x-kubernetes-list-type", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations",
 }  # fmt: skip
 
 
@@ -41,6 +45,8 @@ def faults(path: str, node: Schema) -> Iterator[str]:
         yield f"{path}: keywords {unknown}"
     if ("type" in node) == ("x-kubernetes-int-or-string" in node):
         yield f"{path}: needs one of type and int-or-string"
+    if _PRESERVES in node and (node.get("type") != "object" or "properties" in node):
+        yield f"{path}: preserves what it does not know, beside what it knows"
     if "properties" in node and "additionalProperties" in node:
         yield f"{path}: properties beside additionalProperties"
     if node.get("type") == "array" and "items" not in node:
@@ -82,18 +88,21 @@ def test_the_whole_definition_stays_below_64_kilobytes(kind: Kind) -> None:
     assert len(json.dumps(crd.build(kind))) < 64 * 1024
 
 
+def found_by(path: str, schema: Schema) -> Schema:
+    """The schema of what a column's path leads to; `[...]` goes into the items of a list."""
+    node = schema
+    for part in re.findall(r"\[[^]]*\]|[^.\[]+", path):
+        node = node["items"] if part.startswith("[") else node["properties"][part]
+    return node
+
+
 @every_kind
 def test_columns_show_fields_that_exist(kind: Kind) -> None:
     schema = crd.structural_schema(kind.model)
-    for column in kind.columns:
-        node = schema
-        if column.path.startswith(".metadata."):
-            continue
-        for part in column.path.split("[")[0].strip(".").split("."):
-            node = node["properties"][part]
-        if "[?(" in column.path:
-            node = node["items"]["properties"][column.path.rsplit(".", 1)[-1]]
-        assert node["type"] == column.type
+    columns = [column for column in kind.columns if not column.path.startswith(".metadata.")]
+    assert [found_by(column.path, schema)["type"] for column in columns] == [
+        column.type for column in columns
+    ]
 
 
 @every_kind
@@ -117,6 +126,8 @@ def test_names_and_scopes_are_those_that_users_type() -> None:
     assert [(spec["names"]["shortNames"], spec["scope"]) for spec in specs] == [
         (["sm"], "Namespaced"),
         (["mcard"], "Cluster"),
+        (["mcl"], "Cluster"),
+        (["mpl"], "Namespaced"),
     ]
     assert all(spec["names"]["categories"] == ["smallmodel"] for spec in specs)
 
@@ -167,6 +178,13 @@ def test_a_field_of_two_types_is_refused_when_the_crd_is_built() -> None:
 
 SCALING_IN_ORDER = {"minReplicas": 1, "maxReplicas": 1, "idleTimeout": "1h", "parkAfter": "60m"}
 
+
+def placement(**spec: object) -> YamlObject:
+    """A ModelPlacement with those fields of its spec in place of the usual ones."""
+    usual = placement_manifest(model_placement())
+    return usual | {"spec": usual["spec"] | spec}
+
+
 ACCEPTED: dict[str, YamlObject] = {
     "six lines are enough": small_model(),
     "weights may be named directly": small_model(source={"uri": "hf://a/b/c.gguf"}),
@@ -183,6 +201,8 @@ ACCEPTED: dict[str, YamlObject] = {
     ),
     "layers may differ": model_card(architecture=architecture(kvHeads=[1, 2])),
     "a card may have dots in its name": model_card("qwen2.5-0.5b"),
+    "a placement is as the operator writes it": placement_manifest(model_placement()),
+    "a cluster needs no field": {"kind": "ModelCluster", "metadata": {"name": "a"}, "spec": {}},
 }
 
 REFUSED: dict[str, YamlObject] = {
@@ -217,6 +237,15 @@ REFUSED: dict[str, YamlObject] = {
         architecture=architecture(layers=3, kvHeads=[1, 2])
     ),
     "a card's name of 64 characters": model_card("a" * 64),
+    "a placement of more kept replicas than allowed": placement(scaling={"minReplicas": 4}),
+    "a placement that parks before it sleeps": placement(scaling={"parkAfter": "4m59s"}),
+    "a placement without its weights": placement(weights=None),
+    "a placement of workers without a name": placement(worker={"cpu": "1", "memory": "1Gi"}),
+    "a cluster that is reached in an unknown way": {
+        "kind": "ModelCluster",
+        "metadata": {"name": "a"},
+        "spec": {"connection": {"mode": "Tin"}},
+    },
     "an address without https": model_card(provenance={"card": "http://example.com"}),
 }
 
