@@ -86,7 +86,7 @@ class RayDashboard:
         self._failures = min(self._failures + 1, 10)
 
     async def _ask(self) -> dict[str, ServedApplication]:
-        where = f"Ray's dashboard at {self._url.authority}"
+        where = f"Ray's dashboard at {self._url.origin()}"
         # Ray takes this header too, and a proxy that uses `Authorization` itself leaves it alone.
         headers = {"x-ray-authorization": f"Bearer {self._token}"}
         try:

@@ -69,7 +69,7 @@ def refusal(answer: Answer, what: str, *, confidential: bool = False) -> errors.
 def _forbidden(told: Mapping[str, Any], text: str) -> errors.ApiError:
     if "NamespaceTerminating" in {cause.get("reason") for cause in _causes(told)}:
         return errors.NamespaceEnding(f"{text}; nothing is made there any more", status=403)
-    return errors.Forbidden(f"{text}; grant it in the operator's ClusterRole", status=403)
+    return errors.Forbidden(f"{text}; grant it by a Role or a ClusterRole", status=403)
 
 
 def _not_found(told: Mapping[str, Any], text: str) -> errors.ApiError:

@@ -1,0 +1,53 @@
+"""A fake of Ray's dashboard over HTTP, with the one path that the operator reads."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from builders.fake_kube_api import Reply, serving
+
+RUNNING = {
+    "tiny": {
+        "status": "RUNNING",
+        "message": "",
+        "last_deployed_time_s": 1.0,
+        "deployments": {"model": {"status": "HEALTHY", "replicas": [{"state": "RUNNING"}]}},
+    }
+}
+
+
+@dataclass
+class FakeRayDashboard:
+    """What it answers."""
+
+    address: str = ""
+    port: int = 0
+    token: str = "pool-token"
+    content: str = field(default_factory=lambda: json.dumps({"applications": RUNNING}))
+    reply: Reply | None = None
+    asked: int = 0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        self.asked += 1
+        given = self.reply(request) if self.reply else None
+        if given is not None:
+            return given
+        if request.headers.get("x-ray-authorization") != f"Bearer {self.token}":
+            return web.Response(status=403, text="invalid token")
+        assert request.path == "/api/serve/applications/"
+        return web.Response(text=self.content, content_type="application/json")
+
+
+@asynccontextmanager
+async def fake_ray_dashboard() -> AsyncIterator[FakeRayDashboard]:
+    """Run a fake dashboard."""
+    fake = FakeRayDashboard()
+    async with serving(fake.answer) as url:
+        parts = urlsplit(url)
+        fake.address, fake.port = parts.hostname or "", parts.port or 0
+        yield fake
