@@ -95,13 +95,14 @@ class Process:
     async def _watch(self, operator: Operator) -> None:
         made = registry(operator)
         kopf.on.login(registry=made)(login(self._kubeconfig))
-        # kopf would take the process's signals, which are this class's.
         await kopf.operator(
             registry=made,
             standalone=True,
             clusterwide=True,
             stop_flag=self._stop,
         )
+        # kopf takes the process's signals, and returns when one came.
+        self.stop()
 
     def _lose(self, reason: str) -> None:
         """End at once: another replica may act a moment later."""

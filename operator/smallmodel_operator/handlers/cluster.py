@@ -106,7 +106,11 @@ class ClusterLoop:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await self._look()
+            try:
+                await self._look()
+            except Exception:
+                # Nothing that a node says may end the operator.
+                _LOG.exception("looking at the cluster failed by a defect of this program")
             self._first.set()
             await asyncio.sleep(_PERIOD_SECONDS)
 

@@ -14,6 +14,9 @@ from smallmodel_operator.reconcile.sight import JobSight
 RETRY_SECONDS: Final = 60.0
 """Pause after a failed fetch that time may mend."""
 
+LATE_RETRY_SECONDS: Final = 1800.0
+"""Pause after any other one: somebody may have mended the source or the settings."""
+
 _MENDED_BY_TIME: Final = frozenset({Reason.SOURCE_UNREACHABLE, Reason.DISK_FULL})
 
 
@@ -55,11 +58,10 @@ def fetch_step(
     event = read_fetch(seen.manifest, seen.last_words)
     if not isinstance(event, FetchFailed):
         return FetchStep(job=job, event=event, again=None if event else 2.0)
-    if event.reason not in _MENDED_BY_TIME:
-        return FetchStep(job=job, event=event)
+    pause = RETRY_SECONDS if event.reason in _MENDED_BY_TIME else LATE_RETRY_SECONDS
     rested = seconds_between(_ended_at(seen.manifest) or now, now)
-    if rested < RETRY_SECONDS:
-        return FetchStep(job=job, event=event, again=RETRY_SECONDS - rested)
+    if rested < pause:
+        return FetchStep(job=job, event=event, again=pause - rested)
     return FetchStep(job=job, event=event, delete=True)
 
 
