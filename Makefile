@@ -31,7 +31,7 @@ space := $(subst ,, )
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
 .PHONY: help demo test verify generate golden bench cluster-up cluster-down e2e test-vllm \
-  lock-vllm clean
+  lock-vllm lock-images clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -86,8 +86,9 @@ generate: $(READY) ## Write crds/ and docs/reference/ from the code
 
 golden: $(READY) ## Rewrite the golden files; look at the difference before you commit it
 	$(call say,'golden files')
-	@UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/golden
-	@git status --short -- tests/golden
+	@UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/golden tests/charts/test_render.py \
+	  tests/contract/test_argocd_health.py
+	@git status --short -- tests/golden config/argocd
 
 bench: $(READY) ## Measure speed and memory; writes bench/results/
 	$(call say,'bench (takes minutes; close what else uses the processor)')
@@ -104,6 +105,13 @@ lock-vllm: | $(UV) ## Resolve what .venv-vllm gets, as near to uv.lock as vLLM l
 	  $(EXTRAS) --extra vllm --group test --overrides tools/vllm/overrides.txt \
 	  --excludes tools/vllm/excludes.txt --custom-compile-command 'make lock-vllm' \
 	  --output-file $(VLLM_LOCK) pyproject.toml tools/vllm/tests.txt
+
+lock-images: | $(UV) ## Write what the images install, out of uv.lock
+	@export='$(UV) export --quiet --frozen --no-default-groups --no-emit-project --no-annotate --no-header'; \
+	$$export --extra operator --extra gateway -o images/operator/requirements.txt; \
+	$$export --extra serving --extra storage -o images/serving-cpu/requirements.txt; \
+	$$export --extra serving --extra storage --no-emit-package xllamacpp \
+	  -o images/serving-gpu/requirements.txt
 
 clean: ## Remove environments, caches and results (weights in the user's cache stay)
 	rm -rf .venv .venv-tools .venv-vllm .venv-bench .mypy_cache .pytest_cache .ruff_cache \

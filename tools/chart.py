@@ -2,7 +2,11 @@
 
 from typing import Final
 
+from smallmodel_operator.cli.output import yaml_text
+
 FOLDER: Final = "charts/smallmodel-operator"
+ARGOCD: Final = "config/argocd"
+HEALTH: Final = f"{ARGOCD}/resource_customizations/smallmodel.dev/SmallModel/health.lua"
 
 _HEAD: Final = "{{- /* Written by `make generate`; edit the code that it comes from. */ -}}\n"
 _METADATA: Final = """\
@@ -27,3 +31,14 @@ def crd_template(text: str) -> str:
         raise ValueError("a CustomResourceDefinition with neither labels nor templates is needed")
     body = f"{head}\n{_METADATA}spec:\n{rest}"
     return f"{_HEAD}{{{{- if .Values.crds.install }}}}\n{body}{{{{- end }}}}\n"
+
+
+def argocd_config_map(health: str) -> str:
+    """Return the part of Argo CD's ConfigMap that teaches it the health of a SmallModel."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "argocd-cm", "namespace": "argocd"},
+        "data": {"resource.customizations.health.smallmodel.dev_SmallModel": health},
+    }
+    return f"# Written by `make generate` from health.lua.\n{yaml_text(manifest)}\n"

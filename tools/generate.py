@@ -28,6 +28,8 @@ def generated_files() -> Iterator[tuple[str, str]]:
         yield f"{chart.FOLDER}/templates/crds/{kind.crd_name}.yaml", chart.crd_template(text)
         yield f"docs/reference/{kind.name.lower()}.md", pages.kind_page(kind)
     yield from kustomize.kustomize_files()
+    health = (ROOT / chart.HEALTH).read_text(encoding="utf-8")
+    yield f"{chart.ARGOCD}/argocd-cm.yaml", chart.argocd_config_map(health)
     yield "docs/reference/reasons.md", pages.reasons_page()
     yield "docs/reference/conditions.md", pages.conditions_page()
     yield "docs/reference/catalogue.md", pages.catalogue_page(fetch_bundled_cards().cards)
