@@ -15,7 +15,7 @@ from smallmodel_operator.api import crd
 from smallmodel_operator.cli.main import app
 from smallmodel_operator.cli.output import yaml_text
 from smallmodel_operator.local.bundled import fetch_bundled_cards
-from tools import chart, kustomize, pages
+from tools import chart, chart_values, kustomize, pages
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -28,6 +28,11 @@ def generated_files() -> Iterator[tuple[str, str]]:
         yield f"{chart.FOLDER}/templates/crds/{kind.crd_name}.yaml", chart.crd_template(text)
         yield f"docs/reference/{kind.name.lower()}.md", pages.kind_page(kind)
     yield from kustomize.kustomize_files()
+    text, schema = (
+        (ROOT / chart.FOLDER / name).read_text(encoding="utf-8")
+        for name in ("values.yaml", "values.schema.json")
+    )
+    yield "docs/reference/chart-values.md", chart_values.values_page(text, schema)
     health = (ROOT / chart.HEALTH).read_text(encoding="utf-8")
     yield f"{chart.ARGOCD}/argocd-cm.yaml", chart.argocd_config_map(health)
     yield "docs/reference/reasons.md", pages.reasons_page()
