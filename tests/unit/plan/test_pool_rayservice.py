@@ -18,6 +18,7 @@ from builders.pool_values import (
     worker_class,
 )
 from smallmodel_operator.api.base import amount
+from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY
 from smallmodel_operator.plan.pools.names import pool_name
 from smallmodel_operator.plan.pools.rayservice import (
     applications_in,
@@ -133,6 +134,17 @@ def test_the_head_runs_no_model_and_leaves_soon() -> None:
     }
     assert ports["serve"] == 8000
     assert ports["dashboard"] == 8265
+
+
+def test_a_head_asks_for_what_placing_counts_for_it() -> None:
+    found = ray_cluster()
+    requests = [
+        spec_of(found["headGroupSpec"])["containers"][0]["resources"]["requests"],
+        found["autoscalerOptions"]["resources"]["requests"],
+    ]
+
+    assert sum(amount(each["cpu"]) for each in requests) == pytest.approx(HEAD_CPU)
+    assert sum(amount(each["memory"]) for each in requests) == HEAD_MEMORY
 
 
 def test_the_autoscaler_is_the_fast_one() -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from smallmodel_operator.api.base import amount, human_bytes
 from smallmodel_operator.api.names import LABEL_POOL
 from smallmodel_operator.api.serving import NODE_FOLDER_VARIABLE, NODE_MEMORY_VARIABLE
+from smallmodel_operator.placement.cluster_workers import WORKER_OVERHEAD
 from smallmodel_operator.plan.pools.claims import claim_mounts, claim_volumes
 from smallmodel_operator.plan.pools.security import container_security, pod_security
 from smallmodel_operator.plan.pools.values import (
@@ -37,8 +38,6 @@ CLIENT_PORT: Final = 10001
 
 HEAD_REQUESTS: Final = {"cpu": "200m", "memory": "1536Mi"}
 HEAD_LIMITS: Final = {"cpu": "2", "memory": "3Gi"}
-RAY_OWN_BYTES: Final = round(0.6 * 2**30)
-"""Memory of a worker pod that Ray's own processes take (measured: 0.5 to 0.6 GiB)."""
 
 _OBJECT_STORE_BYTES: Final = 100_000_000
 _HEAD_GRACE_SECONDS: Final = 10
@@ -187,11 +186,11 @@ def _worker_image(key: PoolKey, settings: PoolSettings) -> str:
 
 
 def _engine_bytes(key: PoolKey) -> int:
-    engines = int(amount(key.worker.memory)) - RAY_OWN_BYTES
+    engines = int(amount(key.worker.memory)) - WORKER_OVERHEAD
     if engines <= 0:
         raise PoolError(
             f"worker class {key.worker.name!r} has {key.worker.memory}, and Ray itself takes "
-            f"{human_bytes(RAY_OWN_BYTES)}; a worker needs more than that"
+            f"{human_bytes(WORKER_OVERHEAD)}; a worker needs more than that"
         )
     return engines
 
