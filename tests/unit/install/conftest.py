@@ -1,0 +1,21 @@
+"""A fake API server over HTTP, and the client that the programs use."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from builders.fake_kube_api import FakeKubeApi, fake_kube_api
+from smallmodel_operator.clusters.api import Api
+
+
+@pytest.fixture
+async def kube() -> AsyncIterator[FakeKubeApi]:
+    async with fake_kube_api() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def api(kube: FakeKubeApi, tmp_path: Path) -> AsyncIterator[Api]:
+    async with await Api.connect(kube.kubeconfig(tmp_path)) as api:
+        yield api
