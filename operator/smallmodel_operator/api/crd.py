@@ -21,6 +21,8 @@ Schema = dict[str, Any]
 
 _NO_MEANING_IN_KUBERNETES: Final = {"title", "$defs", "discriminator", "examples"}
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
+_OBSERVED_GENERATION: Final = "observedGeneration"
+_NO_GENERATION: Final = -1
 _LIST_TYPE: Final = "x-kubernetes-list-type"
 _RULES: Final = "x-kubernetes-validations"
 
@@ -177,8 +179,7 @@ def structural_schema(model: type[BaseModel]) -> Schema:
     root["properties"]["metadata"] = {"type": "object"}
     root["required"] = ["spec"]
     if "status" in root["properties"]:
-        # A status that nobody has written yet is absent, not zero.
-        root["properties"]["status"] = _without_defaults(root["properties"]["status"])
+        root["properties"]["status"] = _unobserved(root["properties"]["status"])
     return root
 
 
@@ -252,6 +253,18 @@ def _or_null_collapsed(node: Schema, definitions: Mapping[str, Schema]) -> Schem
         raise TypeError(f"a structural schema has no union of types: {node}")
     beside = {key: value for key, value in node.items() if key != "anyOf"}
     return {**_inlined(choices[0], definitions), **beside}
+
+
+def _unobserved(status: Schema) -> Schema:
+    """Return a status's schema by which what nobody has written yet is absent, not zero.
+
+    Its generation alone has a default, one that no spec ever has: kstatus takes an object without
+    any status for done, and one with a status of another generation for not yet seen.
+    """
+    made = _without_defaults(status)
+    if _OBSERVED_GENERATION in made["properties"]:
+        made["default"] = {_OBSERVED_GENERATION: _NO_GENERATION}
+    return {key: made[key] for key in sorted(made, key=_reading_order)}
 
 
 def _without_defaults(node: Schema) -> Schema:

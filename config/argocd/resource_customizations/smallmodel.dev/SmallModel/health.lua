@@ -38,6 +38,10 @@ elseif is("Stalled", "True") then
   -- A person has to act.
   health.status = "Degraded"
   health.message = said("Stalled")
+elseif is("Verified", "True") and is("Available", "False") then
+  -- It answered before and does not now, and is started again without anybody's help.
+  health.status = "Degraded"
+  health.message = said("Available")
 elseif found["Ready"] ~= nil then
   health.message = said("Ready")
 end
