@@ -36,19 +36,28 @@ def up(options: ClusterOptions, say: Callable[[str], None] = silent) -> Cluster:
             something did not become ready in its time.
     """
     machine.require_root()
-    parts = get_parts(kubelet=options.kubelet, say=say)
+    parts = get_parts(kubelet=options.kubelet, kuberay=options.kuberay, say=say)
     network.require_free_range()
     with machine.lock_cluster(options.name):
         record = machine.claim(options, parts)
         if record.options != options:
             raise ClusterProblem(
-                f"cluster {options.name} is there with other options; take it down first: "
-                f"`python -m cluster down {options.name}`\n"
-                f"there: {record.options}\nasked: {options}"
+                f"cluster {options.name} is there with other options "
+                f"({_difference(record.options, options)}); take it down first: "
+                f"`python -m cluster down {options.name}`"
             )
         cluster = Cluster(record)
         _start(cluster, _Clock(say))
     return cluster
+
+
+def _difference(there: ClusterOptions, asked: ClusterOptions) -> str:
+    before, now = there.model_dump(), asked.model_dump()
+    return ", ".join(
+        f"{field} is {before[field]} and not {now[field]}"
+        for field in before
+        if before[field] != now[field]
+    )
 
 
 def down(name: str, say: Callable[[str], None] = silent) -> None:
@@ -140,6 +149,7 @@ def _start(cluster: Cluster, clock: _Clock) -> None:
     for node in range(options.nodes):
         cluster.start_programs(node)
     _apply_addons(cluster)
+    clock.step("what runs in the cluster is applied")
     wait_until(
         lambda: not cluster.try_kubectl("get", "serviceaccount", "default").returncode,
         "the controller manager has made the default service account",
@@ -181,12 +191,12 @@ def _wanted_addons(record: ClusterRecord) -> list[tuple[str, str]]:
 
 def _apply_addons(cluster: Cluster) -> None:
     record = cluster.record
-    if not record.options.kubelet:
-        return
-    if record.options.dns:
+    if record.options.dns and record.options.kubelet:
         addons.apply_coredns(cluster, record.addresses)
-    if record.options.kuberay and record.kuberay:
-        addons.apply_kuberay(cluster, record.kuberay)
+    if record.kuberay:
+        addons.create_kuberay_crds(cluster, record.kuberay)
+        if record.options.kubelet:
+            addons.apply_kuberay(cluster, record.kuberay)
 
 
 def _wait_for_addons(cluster: Cluster) -> None:

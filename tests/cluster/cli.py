@@ -37,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("name", nargs="?", default="dev")
     verb.add_argument("--index", type=int, help="its block of addresses; default: one that is free")
     verb.add_argument("--nodes", type=int, default=1)
-    verb.add_argument("--no-kubelet", action="store_true", help="a control plane alone")
+    verb.add_argument(
+        "--no-kubelet", action="store_true", help="a control plane alone; of KubeRay the kinds"
+    )
     verb.add_argument("--no-dns", action="store_true", help="without CoreDNS")
     verb.add_argument("--no-kuberay", action="store_true", help="without the KubeRay operator")
     verb.add_argument(
@@ -95,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> None:
             bringup.down(arguments.name, _say)
         case "parts":
             machine.require_root()
-            get_parts(kubelet=True, say=_say)
+            get_parts(kubelet=True, kuberay=True, say=_say)
         case "status":
             _status()
         case "import":

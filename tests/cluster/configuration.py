@@ -126,6 +126,8 @@ def kubelet(node: NodeFiles, addresses: ClusterAddresses) -> dict[str, Any]:
         "imageGCLowThresholdPercent": 99,
         "serializeImagePulls": False,
         "nodeStatusUpdateFrequency": "5s",
+        # A heartbeat each 3 s, a quarter of this, tells soon that a node is back.
+        "nodeLeaseDurationSeconds": 12,
         "syncFrequency": "10s",
         "shutdownGracePeriod": "0s",
     }

@@ -1,6 +1,5 @@
 """Giving orders to a node's init process."""
 
-import contextlib
 import json
 import socket
 import struct
@@ -22,9 +21,6 @@ def init_pid(control: Path) -> int | None:
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        # A question that ends the conversation: an unfinished one would be waited for.
-        with contextlib.suppress(OSError):
-            connection.sendall(b'{"do": "list"}\n')
     pid: int = struct.unpack("3i", peer)[0]
     return pid
 

@@ -20,21 +20,30 @@ _APPLETS: Final = (
 
 
 def write_system_images(
-    folder: Path, *, pause: Path, coredns: Path, kuberay: Path, busybox: Path
+    folder: Path, *, pause: Path, coredns: Path, kuberay: Path | None, busybox: Path
 ) -> None:
     """Write all of them into a folder, given the programs that are in them."""
     applets = {f"/bin/{name}": "busybox" for name in _APPLETS}
-    for image in (
+    found = [
         Image(name=PAUSE, files={"/pause": pause}, entrypoint=["/pause"], user="65535:65535"),
         Image(name=COREDNS, files={"/coredns": coredns}, entrypoint=["/coredns"]),
-        Image(name=KUBERAY, files={"/manager": kuberay}, entrypoint=["/manager"], user="1000:1000"),
         Image(
             name=BUSYBOX,
             files={"/bin/busybox": busybox},
             links=applets,
             entrypoint=["/bin/busybox"],
         ),
-    ):
+    ]
+    if kuberay:
+        found.append(
+            Image(
+                name=KUBERAY,
+                files={"/manager": kuberay},
+                entrypoint=["/manager"],
+                user="1000:1000",
+            )
+        )
+    for image in found:
         file = image.name.removeprefix("localhost/").replace(":", "-")
         image.write(folder / f"{file}.tar")
 

@@ -70,7 +70,12 @@ class Init:
     def _take_order(self, connection: socket.socket) -> None:
         connection.settimeout(5)
         try:
-            order = json.loads(connection.makefile("r").readline())
+            line = connection.makefile("r").readline()
+            if not line:
+                # Somebody only asked the kernel who listens here.
+                connection.close()
+                return
+            order = json.loads(line)
             self._obey(order["do"], order.get("program", ""), connection)
         except (OSError, ValueError, KeyError) as problem:
             self._log(f"an order was not understood: {problem!r}")

@@ -46,7 +46,7 @@ class ClusterOptions(BaseModel):
         nodes: how many; the first also runs the control plane.
         kubelet: False gives a control plane alone, for tests of the API's semantics.
         dns: run CoreDNS.
-        kuberay: run the KubeRay operator.
+        kuberay: run the KubeRay operator; on a control plane alone, know its kinds.
         images: docker-archive files that every node gets.
         fake_gpu: GPUs that every node says it has.
         proxy_mode: how kube-proxy does its work.

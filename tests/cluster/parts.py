@@ -24,11 +24,12 @@ class Parts:
     kuberay: Path | None
 
 
-def get_parts(*, kubelet: bool, say: Callable[[str], None]) -> Parts:
+def get_parts(*, kubelet: bool, kuberay: bool, say: Callable[[str], None]) -> Parts:
     """Return the parts, which takes a quarter of an hour on two processors the first time.
 
     Args:
         kubelet: False for what a control plane alone needs.
+        kuberay: False where neither KubeRay nor its kinds are wanted.
         say: is told what is made, if it is not in the cache.
 
     Raises:
@@ -37,7 +38,9 @@ def get_parts(*, kubelet: bool, say: Callable[[str], None]) -> Parts:
     debian.install_missing(say)
     programs = [golang.kube()]
     if kubelet:
-        programs += [golang.pause(), golang.coredns(), golang.kuberay()]
+        programs += [golang.pause(), golang.coredns()]
+    if kuberay:
+        programs.append(golang.kuberay())
     folders = {program.output: program.build(say) for program in programs}
     unpacked = debian.unpacked(say)
     links = cached(
@@ -54,6 +57,7 @@ def get_parts(*, kubelet: bool, say: Callable[[str], None]) -> Parts:
 
 def _system_images(folders: dict[str, Path]) -> Path:
     busybox = Path(shutil.which("busybox") or "/usr/bin/busybox")
+    operator = folders.get("kuberay-operator")
     recipe = [Path(module.__file__ or "").read_bytes() for module in (images, archive)]
     key = digest([*recipe, *(str(folder) for folder in folders.values()), busybox.read_bytes()])
     return cached(
@@ -63,7 +67,7 @@ def _system_images(folders: dict[str, Path]) -> Path:
             folder,
             pause=folders["pause"] / "pause",
             coredns=folders["coredns"] / "coredns",
-            kuberay=folders["kuberay-operator"] / "kuberay-operator",
+            kuberay=operator / "kuberay-operator" if operator else None,
             busybox=busybox,
         ),
     )

@@ -140,15 +140,18 @@ class Cluster(KubeAccess):
         return wait_until(self.api_is_ready, "the API server is ready", START_LIMIT, logs)
 
     def wait_for_node(self, node: int = 0, newer_than: str = "") -> float:
-        """Return the seconds until a node was Ready, by a heartbeat newer than the one given."""
+        """Return the seconds until a node was Ready, by a heartbeat newer than the one given.
+
+        Right after a start, `Ready` is what was written before the end.
+        """
         name = self.node_name(node)
 
         def ready() -> bool:
             path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
-            return (
-                self.try_kubectl("get", "node", name, "-o", path).stdout == "True"
-                and self._lease(node) != newer_than
-            )
+            if self.try_kubectl("get", "node", name, "-o", path).stdout != "True":
+                return False
+            # A new node's first heartbeat may take ten seconds more than its first status.
+            return not newer_than or self._lease(node) != newer_than
 
         logs = (self.log("kubelet", node), self.log("containerd", node))
         took = wait_until(ready, f"node {name} is Ready", START_LIMIT, logs)

@@ -76,3 +76,25 @@ def test_every_module_is_locked(folder: str) -> None:
     source = golang.SOURCES / folder
     required = "require" in (source / "go.mod").read_text()
     assert (source / "go.sum").exists() == required
+
+
+def test_a_schema_loses_its_texts_and_no_field() -> None:
+    schema = {
+        "description": "A text.",
+        "type": "object",
+        "required": ["description"],
+        "properties": {
+            "description": {"description": "A text.", "type": "string"},
+            "properties": {"type": "object", "properties": {"a": {"description": "A text."}}},
+        },
+        "anyOf": [{"description": "A text.", "required": ["a"]}],
+    }
+    assert golang.without_descriptions(schema) == {
+        "type": "object",
+        "required": ["description"],
+        "properties": {
+            "description": {"type": "string"},
+            "properties": {"type": "object", "properties": {"a": {}}},
+        },
+        "anyOf": [{"required": ["a"]}],
+    }
