@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementSpec
 from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
@@ -121,8 +121,18 @@ def _decide(sight: ModelSight) -> ResolveError | Unplaced | ModelPlacement:
     if isinstance(resolved, ResolveError):
         return resolved
     placed = place_in_cluster(
-        resolved, model.spec, sight.cluster, namespace=model.metadata.namespace
+        resolved,
+        model.spec,
+        sight.cluster,
+        namespace=model.metadata.namespace,
+        incumbent=_incumbent(sight),
     )
     if isinstance(placed, Unplaced):
         return placed
     return build_placement(model, resolved, placed, hub_id=sight.hub_id, cluster=sight.cluster.name)
+
+
+def _incumbent(sight: ModelSight) -> ModelPlacementSpec | None:
+    """Return what runs for an earlier spec; the wish to resolve anew wants nothing of it."""
+    pinned, wish = sight.placement, sight.model.metadata.annotations.get(ANNOTATION_RE_RESOLVE)
+    return pinned.spec if pinned is not None and pinned.spec.re_resolve == wish else None
