@@ -8,6 +8,8 @@ from smallmodel_operator.plan.gateway.cluster_values import (
     BOOTSTRAP_FILE,
     CLUSTER_CLUSTERS_FILE,
     CLUSTER_ROUTES_FILE,
+    CLUSTERS_FOLDER,
+    ROUTES_FOLDER,
 )
 from smallmodel_operator.plan.gateway.config_map import (
     InvalidSnapshot,
@@ -26,8 +28,8 @@ class GatewayFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bootstrap = folder / BOOTSTRAP_FILE
-        self.routes = folder / _DISCOVERY / CLUSTER_ROUTES_FILE
-        self.clusters = folder / _DISCOVERY / CLUSTER_CLUSTERS_FILE
+        self.routes = folder / _DISCOVERY / ROUTES_FOLDER / CLUSTER_ROUTES_FILE
+        self.clusters = folder / _DISCOVERY / CLUSTERS_FOLDER / CLUSTER_CLUSTERS_FILE
 
     def read(self) -> GatewayConfig | None:
         """Return what lies there, or None where a file is missing or cannot be read."""
@@ -36,9 +38,9 @@ class GatewayFiles:
             contract_of(bootstrap)
             return GatewayConfig(
                 bootstrap=bootstrap,
-                routes=read_discovery(self.routes.read_text(encoding="utf-8"), str(self.routes)),
+                routes=read_discovery(self.routes.read_text(encoding="utf-8"), self.routes.name),
                 clusters=read_discovery(
-                    self.clusters.read_text(encoding="utf-8"), str(self.clusters)
+                    self.clusters.read_text(encoding="utf-8"), self.clusters.name
                 ),
             )
         except (FileNotFoundError, UnicodeDecodeError, InvalidSnapshot):
@@ -52,23 +54,33 @@ class GatewayFiles:
         """
         self.write_clusters(config.clusters)
         self.write_routes(config.routes)
-        _replace(self.bootstrap, config.bootstrap)
+        self._replace(self.bootstrap, config.bootstrap)
 
     def write_clusters(self, file: DiscoveryFile) -> None:
-        """Replace the clusters.
+        """Replace the clusters, unless they are the same.
 
         Raises:
             OSError: The folder cannot be written.
         """
-        _replace(self.clusters, file.text)
+        self._replace(self.clusters, file.text)
 
     def write_routes(self, file: DiscoveryFile) -> None:
-        """Replace the routes.
+        """Replace the routes, unless they are the same.
 
         Raises:
             OSError: The folder cannot be written.
         """
-        _replace(self.routes, file.text)
+        self._replace(self.routes, file.text)
+
+    def _replace(self, path: Path, text: str) -> None:
+        if path.is_file() and path.read_bytes() == text.encode():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Outside the folders that Envoy watches, so that it is told of the rename alone, and on the
+        # same volume, where a rename is whole.
+        new = self.folder / f".{path.name}.new"
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, path)
 
 
 def read_seed(folder: Path) -> GatewayConfig | None:
@@ -90,10 +102,3 @@ def read_seed(folder: Path) -> GatewayConfig | None:
     )
     return read_snapshot(entries) if entries else None
 
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Outside the folder that Envoy watches, so that it is told of the rename alone.
-    new = path.parent.parent / f".{path.name}.new"
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)

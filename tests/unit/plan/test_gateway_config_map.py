@@ -99,7 +99,7 @@ SPOILED: dict[str, tuple[dict[str, bytes], str]] = {
     "another JSON": (GOOD | {"clusters.json.gz": gzip.compress(b"[]")}, "has no resources"),
     "no routes inside": (
         GOOD | {"routes.json.gz": gzip.compress(b'{"resources":[],"version_info":"1"}')},
-        "holds no routes at all",
+        "routes.json has no resources",
     ),
     "of two versions": (
         GOOD | {"routes.json.gz": entries(config("embed"))["routes.json.gz"]},

@@ -17,6 +17,8 @@ from smallmodel_operator.plan.gateway.bootstrap import (
 from smallmodel_operator.plan.gateway.cluster_values import (
     CLUSTER_CLUSTERS_FILE,
     CLUSTER_ROUTES_FILE,
+    CLUSTERS_FOLDER,
+    ROUTES_FOLDER,
     ClusterGatewaySettings,
 )
 from smallmodel_operator.plan.gateway.document import Message, duration, typed
@@ -43,7 +45,7 @@ def build_cluster_bootstrap(settings: ClusterGatewaySettings) -> Message:
     """Return Envoy's bootstrap, which depends on the settings and on no model."""
     folder = settings.discovery_folder
     filters = [admission_filter(), *http_filters(settings.body_limit)]
-    manager = connection_manager(folder, CLUSTER_ROUTES_FILE, filters)
+    manager = connection_manager(f"{folder}/{ROUTES_FOLDER}", CLUSTER_ROUTES_FILE, filters)
     manager["local_reply_config"] = forbidden_reply()
     clients = listener(STAT_PREFIX, settings.listen, manager)
     clients["address"] = _dual(settings.listen)
@@ -52,7 +54,9 @@ def build_cluster_bootstrap(settings: ClusterGatewaySettings) -> Message:
     return {
         "node": {"id": "gateway", "cluster": "smallmodel", "metadata": {"contract": CONTRACT}},
         "admin": {"address": socket(settings.admin)},
-        "dynamic_resources": {"cds_config": watched(folder, CLUSTER_CLUSTERS_FILE)},
+        "dynamic_resources": {
+            "cds_config": watched(f"{folder}/{CLUSTERS_FOLDER}", CLUSTER_CLUSTERS_FILE)
+        },
         "static_resources": {
             "listeners": [clients, metrics],
             "clusters": [_admin_cluster(settings.admin)],

@@ -14,6 +14,10 @@ LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 CLUSTER_ROUTES_FILE: Final = "routes.json"
 CLUSTER_CLUSTERS_FILE: Final = "clusters.json"
+ROUTES_FOLDER: Final = "routes"
+CLUSTERS_FOLDER: Final = "clusters"
+"""Each has a folder of its own: Envoy reads a file again when anything in its folder changes."""
+
 BOOTSTRAP_FILE: Final = "bootstrap.yaml"
 
 CONNECT_RETRIES: Final = 45

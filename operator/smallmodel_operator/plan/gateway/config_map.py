@@ -125,8 +125,6 @@ def read_snapshot(entries: Mapping[str, bytes]) -> GatewayConfig:
         clusters=read_discovery(_decompress(entries, CLUSTER_CLUSTERS_FILE), CLUSTER_CLUSTERS_FILE),
     )
     contract_of(config.bootstrap)
-    if not json.loads(config.routes.text)["resources"]:
-        raise InvalidSnapshot(f"{CLUSTER_ROUTES_FILE} holds no routes at all")
     said, found = _text(entries, VERSION_KEY), snapshot_version(config)
     if said != found:
         raise InvalidSnapshot(
@@ -147,8 +145,10 @@ def read_discovery(text: str, name: str) -> DiscoveryFile:
     except ValueError as error:
         raise InvalidSnapshot(f"{name} is not JSON: {error}") from error
     match found:
-        case {"resources": list(), "version_info": str(version)}:
-            return DiscoveryFile(text=text, version=version)
+        case {"resources": list(resources), "version_info": str(version)}:
+            # There may be no pools yet, but there is always the one table of routes.
+            if resources or name != CLUSTER_ROUTES_FILE:
+                return DiscoveryFile(text=text, version=version)
     raise InvalidSnapshot(f"{name} has no resources or no version")
 
 
