@@ -12,7 +12,7 @@ from builders.plan_values import gateway_model, namespace_routes, routed_model
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, RoutedModel
 from smallmodel_operator.plan.gateway.values import Unavailable
-from support.mock_upstream import MockUpstream
+from support.mock_upstream import MockUpstream, plain
 from support.running_cluster_gateway import ClusterGateway, settings_for
 
 pytestmark = pytest.mark.local
@@ -295,6 +295,15 @@ class TestAdmission:
         assert source in reply.error["message"]
         assert "`gateway.allowFrom`" in reply.error["message"]
         assert [pool.seen for pool in pools.all] == [[], [], []]
+
+    async def test_what_a_pool_forbids_is_not_the_gateways_doing(
+        self, guarded: ClusterGateway, pools: Pools
+    ) -> None:
+        pools.other.answer = plain(403, "not with this prompt")
+        reply = await guarded.ask("team-b", "chat")
+
+        assert (reply.status, reply.error["code"]) == (403, "forbidden")
+        assert reply.error["message"] == "not with this prompt"
 
     async def test_other_namespaces_and_unknown_ones_are_as_before(
         self, guarded: ClusterGateway

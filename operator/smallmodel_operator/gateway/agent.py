@@ -42,6 +42,7 @@ class Agent:
         """What Envoy is known to use."""
         self._refused: str | None = None
         """The version that Envoy refused last, which need not be tried again."""
+        self._said = ""
 
     @property
     def ready(self) -> bool:
@@ -185,7 +186,10 @@ class Agent:
 
     def _refuse(self, reason: str, message: str) -> None:
         self._metrics.refused(reason)
-        _log.error("%s; what was there stays in use", message)
+        # The mounted ConfigMap is looked at again and again, and said once.
+        if message != self._said:
+            _log.error("%s; what was there stays in use", message)
+        self._said = message
 
 
 def _uses(state: EnvoyState, config: GatewayConfig) -> bool:

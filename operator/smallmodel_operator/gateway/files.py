@@ -101,4 +101,3 @@ def read_seed(folder: Path) -> GatewayConfig | None:
         else {}
     )
     return read_snapshot(entries) if entries else None
-

@@ -79,12 +79,16 @@ class TestStart:
         assert not side.agent.ready
         assert side.files.read() is None
 
-    def test_a_spoiled_config_map_is_not_used(self, side: Side) -> None:
+    def test_a_spoiled_config_map_is_not_used_and_said_once(
+        self, side: Side, caplog: pytest.LogCaptureFixture
+    ) -> None:
         lay_out(side.seed, config({"embed": 1}))
         (side.seed / "version").write_text("another")
 
         assert not side.agent.start(side.seed)
         assert counted(side.metrics, "Invalid")
+        assert not side.agent.start(side.seed)
+        assert caplog.text.count("is not used") == 1
 
     @pytest.mark.parametrize("file", ["bootstrap", "routes", "clusters"])
     @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff"])
