@@ -24,6 +24,9 @@ _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 _OBSERVED_GENERATION: Final = "observedGeneration"
 _NO_GENERATION: Final = -1
 _LIST_TYPE: Final = "x-kubernetes-list-type"
+CATEGORY: Final = "slm"
+"""`kubectl get slm` lists all of ours. A kind's own name may not be one: `kubectl get NAME` is then
+taken for all kinds of the category."""
 _RULES: Final = "x-kubernetes-validations"
 
 
@@ -152,7 +155,7 @@ def build(kind: Kind) -> Schema:
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
                 "shortNames": [kind.short_name],
-                "categories": ["smallmodel"],
+                "categories": [CATEGORY],
             },
             "versions": [version],
         },

@@ -129,7 +129,14 @@ def test_names_and_scopes_are_those_that_users_type() -> None:
         (["mcl"], "Cluster"),
         (["mpl"], "Namespaced"),
     ]
-    assert all(spec["names"]["categories"] == ["smallmodel"] for spec in specs)
+    assert all(spec["names"]["categories"] == [crd.CATEGORY] for spec in specs)
+
+
+def test_a_category_is_not_the_name_of_a_kind() -> None:
+    """`kubectl get smallmodel chat` would be refused as asking for several kinds by one name."""
+    names = [crd.build(kind)["spec"]["names"] for kind in crd.KINDS]
+    taken = {name for own in names for name in (own["singular"], own["plural"], *own["shortNames"])}
+    assert crd.CATEGORY not in taken
 
 
 @every_kind
