@@ -31,6 +31,10 @@ class FakeRayDashboard:
     reply: Reply | None = None
     asked: int = 0
 
+    async def dispatch(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request; a test may put its own in this place."""
+        return await self.answer(request)
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         self.asked += 1
@@ -47,7 +51,7 @@ class FakeRayDashboard:
 async def fake_ray_dashboard() -> AsyncIterator[FakeRayDashboard]:
     """Run a fake dashboard."""
     fake = FakeRayDashboard()
-    async with serving(fake.answer) as url:
+    async with serving(lambda request: fake.dispatch(request)) as url:
         parts = urlsplit(url)
         fake.address, fake.port = parts.hostname or "", parts.port or 0
         yield fake

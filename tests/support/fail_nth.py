@@ -1,8 +1,9 @@
 """A fault in exactly one of the operator's calls: the n-th, before it is sent or after."""
 
+import contextlib
 from dataclasses import dataclass, field
 
-from smallmodel_operator.clusters.errors import Unreachable
+from smallmodel_operator.clusters.errors import ApiError, Unreachable
 from smallmodel_operator.clusters.refusals import Answer
 from smallmodel_operator.clusters.requests import Request
 from smallmodel_operator.clusters.wire import Send
@@ -35,5 +36,7 @@ class FailNth:
             return await send(request)
         self.failed = request
         if self.delivered:
-            await send(request)
+            # Whatever came of it, nobody hears of it.
+            with contextlib.suppress(ApiError):
+                await send(request)
         raise Unreachable(f"{request.what}: failed by order, the {self.nth}. call")

@@ -108,19 +108,10 @@ class Api:
         Raises:
             ApiError: It could not be read; `ApiMissing` where the kind is not served.
         """
-        for last in (False, True):
-            items: list[Manifest] = []
-            version = ""
-            try:
-                async for page in self.pages(resource, namespace, labels=labels, fields=fields):
-                    items.extend(page.items)
-                    version = page.resource_version
-            except errors.ListExpired:
-                if last:
-                    raise
-            else:
-                break
-        return items, version
+        try:
+            return await _whole(self.pages(resource, namespace, labels=labels, fields=fields))
+        except errors.ListExpired:
+            return await _whole(self.pages(resource, namespace, labels=labels, fields=fields))
 
     async def pages(
         self,
@@ -200,9 +191,15 @@ class Api:
         status: Mapping[str, Any],
         *,
         resource_version: str | None = None,
-        uid: str | None = None,
     ) -> Manifest:
         """Have the object's status be as given, by server-side apply, and return the object.
+
+        Args:
+            ref: The object.
+            status: The whole of it, as far as it is the operator's business.
+            resource_version: The version that the status was computed from, if another one, or
+                another object of the same name, is to be a conflict. (A uid would not do: API
+                servers do not compare it when the status of a custom resource is written.)
 
         Raises:
             ApiError: It was not done; `NotFound` where the object is gone.
@@ -214,7 +211,7 @@ class Api:
             "metadata": metadata,
             "status": status,
         }
-        body = _expecting(manifest, resource_version, uid)
+        body = _expecting(manifest, resource_version, None)
         request = requests.apply(ref, body, force=True, subresource="status")
         return _manifest(await self._send(request))
 
@@ -291,6 +288,15 @@ class Api:
     async def _send(self, request: Request) -> Answer:
         self._count(request)
         return await self._around(request, self._wire.send)
+
+
+async def _whole(pages: AsyncIterator[Page]) -> tuple[list[Manifest], str]:
+    items: list[Manifest] = []
+    version = ""
+    async for page in pages:
+        items.extend(page.items)
+        version = page.resource_version
+    return items, version
 
 
 def _manifest(answer: Answer) -> Manifest:

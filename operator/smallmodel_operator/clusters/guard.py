@@ -41,13 +41,18 @@ class Applied:
     live: Manifest
     """The object as it is now."""
     written: bool
-    """False: it was so already, and nothing was sent."""
+    """False: it was so already or is being deleted, and nothing was sent."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether the object is being deleted: it is made again when it is gone, and not now."""
+        return _is_ending(self.live)
 
 
 async def apply_owned(
     api: Api, manifest: Mapping[str, Any], hub_id: str, *, resource_version: str | None = None
 ) -> Applied:
-    """Have our object be as the manifest says, unless it is so already.
+    """Have our object be as the manifest says, unless it is so already or is being deleted.
 
     Args:
         api: Where.
@@ -75,6 +80,8 @@ async def apply_owned(
         made = await api.apply(stamped, force=False)
         return Applied(live=made, written=True)
     check_owned(live, hub_id)
+    if _is_ending(live):
+        return Applied(live=live, written=False)
     if resource_version in {None, live["metadata"]["resourceVersion"]} and is_applied(
         live, stamped
     ):
@@ -97,6 +104,10 @@ async def delete_owned(
     if live is None:
         return False
     check_owned(live, hub_id)
-    if live["metadata"].get("deletionTimestamp"):
+    if _is_ending(live):
         return True
     return await api.delete(ref, uid=live["metadata"]["uid"], propagation=propagation)
+
+
+def _is_ending(live: Mapping[str, Any]) -> bool:
+    return bool(live["metadata"].get("deletionTimestamp"))

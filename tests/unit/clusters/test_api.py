@@ -71,15 +71,15 @@ async def test_an_apply_can_leave_other_managers_fields_alone(api: Api, kube: Fa
 async def test_a_status_is_applied_to_its_subresource(api: Api, kube: FakeKubeApi) -> None:
     ref = SMALLMODELS.ref("tiny", "team")
     kube.put(ref.path, {"metadata": {"name": "tiny", "namespace": "team"}})
-    uid = kube.objects[ref.path]["metadata"]["uid"]
-    await api.patch_status(ref, {"url": "http://x"}, uid=uid)
+    version = kube.objects[ref.path]["metadata"]["resourceVersion"]
+    await api.patch_status(ref, {"url": "http://x"}, resource_version=version)
     sent = kube.seen[0]
     assert sent.path == f"{ref.path}/status"
     assert sent.query["force"] == "true"
     assert sent.body == {
         "apiVersion": "smallmodel.dev/v1alpha1",
         "kind": "SmallModel",
-        "metadata": {"name": "tiny", "namespace": "team", "uid": uid},
+        "metadata": {"name": "tiny", "namespace": "team", "resourceVersion": version},
         "status": {"url": "http://x"},
     }
 

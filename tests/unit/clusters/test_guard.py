@@ -126,12 +126,17 @@ async def test_ours_is_deleted_once(api: Api, kube: FakeKubeApi) -> None:
     assert writes(kube) == 1
 
 
-async def test_what_is_being_deleted_is_not_deleted_again(api: Api, kube: FakeKubeApi) -> None:
-    ending = config_map()
+async def test_what_is_being_deleted_is_left_to_end(api: Api, kube: FakeKubeApi) -> None:
+    ending = config_map(data={"key": "old"})
     ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     kube.put(CONFIG_MAP_PATH, ending)
     assert await delete_owned(api, SETTINGS, HUB)
+    applied = await apply_owned(api, config_map(), HUB)
+    assert (applied.written, applied.ending) == (False, True)
     assert writes(kube) == 0
+    del kube.objects[CONFIG_MAP_PATH]
+    applied = await apply_owned(api, config_map(), HUB)
+    assert (applied.written, applied.ending) == (True, False)
 
 
 async def test_an_object_that_cannot_be_read_is_not_written(api: Api, kube: FakeKubeApi) -> None:

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from builders.fake_clock import FakeClock
-from builders.fake_kube_api import Reply, hang_up
+from builders.fake_kube_api import Reply, hang_up, stay_silent
 from builders.fake_ray_dashboard import FakeRayDashboard, fake_ray_dashboard
 from smallmodel_operator.clusters.ray import (
     DashboardUnauthorized,
@@ -93,6 +93,16 @@ async def test_a_dashboard_is_unreachable_that(
     with pytest.raises(DashboardUnreachable, match=told) as caught:
         await at(dashboards, ray).observe()
     assert f"{ray.address}:{ray.port}" in str(caught.value)
+
+
+async def test_a_dashboard_that_does_not_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("smallmodel_operator.clusters.ray.TOTAL_SECONDS", 0.1)
+    async with fake_ray_dashboard() as ray, RayDashboards() as dashboards:
+        monkeypatch.setattr(ray, "dispatch", stay_silent)
+        with pytest.raises(DashboardUnreachable, match=r"did not answer within 0\.1 s"):
+            await at(dashboards, ray).observe()
 
 
 async def test_a_dashboard_that_is_gone_is_unreachable(dashboards: RayDashboards) -> None:

@@ -106,6 +106,7 @@ def test_a_namespace_gets_a_claim_and_a_fence_around_its_fetches() -> None:
         },
     }
     assert policy["spec"] == {
+        "ingress": [],
         "podSelector": {"matchLabels": {"app.kubernetes.io/component": "fetch"}},
         "policyTypes": ["Ingress"],
     }

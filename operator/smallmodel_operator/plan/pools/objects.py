@@ -118,6 +118,8 @@ def _fetch_policy(namespace: str, settings: PoolSettings) -> Manifest:
             "labels": owned_labels(settings),
         },
         "spec": {
+            # Nobody: left out, it would mean the same, and a rule that somebody adds would stay.
+            "ingress": [],
             "podSelector": {"matchLabels": {LABEL_COMPONENT: COMPONENT_FETCH}},
             "policyTypes": ["Ingress"],
         },

@@ -1,0 +1,52 @@
+"""A real API server, and the operator's own client on it."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from cluster.access import KubeAccess
+from smallmodel_operator.clusters.api import Api
+
+CRDS: Final = Path(__file__).parents[2] / "crds"
+
+
+@pytest.fixture
+async def api(control_plane: KubeAccess) -> AsyncIterator[Api]:
+    """The client under test, as an administrator."""
+    async with await Api.connect(control_plane.kubeconfig) as api:
+        yield api
+
+
+@pytest.fixture
+def namespace(control_plane: KubeAccess) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"test-{uuid4().hex[:8]}"
+    control_plane.kubectl("create", "namespace", name)
+    yield name
+    control_plane.try_kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def crds(control_plane: KubeAccess) -> None:
+    """Our kinds, served."""
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CRDS))
+    names = sorted(path.stem for path in CRDS.glob("*.smallmodel.dev.yaml"))
+    control_plane.kubectl("wait", "--for=condition=Established", *(f"crd/{one}" for one in names))
+
+
+@pytest.fixture
+def stranger(control_plane: KubeAccess, namespace: str, tmp_path: Path) -> Path:
+    """A kubeconfig of somebody with no rights at all."""
+    control_plane.kubectl("-n", namespace, "create", "serviceaccount", "stranger")
+    token = control_plane.kubectl("-n", namespace, "create", "token", "stranger").strip()
+    shown = control_plane.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json")
+    config = json.loads(shown)
+    config["users"][0]["user"] = {"token": token}
+    path = tmp_path / "stranger.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
