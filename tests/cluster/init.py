@@ -144,16 +144,22 @@ class Init:
                 program.kill_at = None
 
     def _start(self, name: str, program: Program) -> None:
-        with open(program.log, "ab") as log:
-            child = subprocess.Popen(
-                program.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=program.environment,
-                cwd="/",
-                start_new_session=True,
-            )
+        try:
+            with open(program.log, "ab") as log:
+                child = subprocess.Popen(
+                    program.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=program.environment,
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError as problem:
+            # The end of this process would be the end of the whole node.
+            self._log(f"{name} cannot be started: {problem}")
+            program.start_at = time.monotonic() + RESTART_AFTER
+            return
         program.pid = child.pid
         program.starts += 1
         # Reaped by _reap; without this, Popen would complain that it was not waited for.

@@ -96,7 +96,17 @@ def claim(options: ClusterOptions, parts: Parts) -> ClusterRecord:
 def release(name: str) -> bool:
     """Remove the cluster's folder; return whether it was the last, and the machine is as before."""
     with locked(_LOCK, "the list of clusters", within=60):
-        shutil.rmtree(ClusterFiles(name).root, ignore_errors=False)
+        files = ClusterFiles(name)
+        for path in files.root.iterdir():
+            # The record goes last: as long as anything is left, `down` can be run again.
+            if path == files.record:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        files.record.unlink()
+        files.root.rmdir()
         if records():
             return False
         _restore()

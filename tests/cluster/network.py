@@ -58,9 +58,15 @@ def add_host_routes(addresses: ClusterAddresses, number: int) -> None:
 
 
 def disconnect(link: str) -> None:
-    """Remove a link with its routes; the kernel does so too, but only some time later."""
-    if Path("/sys/class/net", link).exists():
-        run("ip", "link", "delete", link)
+    """Remove a link with its routes; the kernel does so too, but only some time later.
+
+    Raises:
+        ClusterProblem: it is still there.
+    """
+    # The kernel may be first, between any look and the removal.
+    tried = attempt("ip", "link", "delete", link)
+    if tried.returncode and Path("/sys/class/net", link).exists():
+        raise ClusterProblem(f"the link {link} cannot be removed: {tried.stderr.strip()}")
 
 
 def remove_range() -> None:

@@ -26,7 +26,7 @@ class Node:
         self.control = folder / "init.sock"
         programs = {
             name: {
-                "argv": ["/bin/sh", "-c", script],
+                "argv": [self.shell(name), "-c", script],
                 "environment": {"PATH": os.environ["PATH"]},
                 "log": str(folder / f"{name}.log"),
             }
@@ -41,6 +41,12 @@ class Node:
             stderr=subprocess.STDOUT,
         )
         wait_until(self.control.exists, "the init process takes orders", within=20)
+
+    def shell(self, program: str) -> str:
+        """Return a link to the shell, so that one program's can be missing."""
+        link = self.folder / f"{program}-shell"
+        link.symlink_to("/bin/sh")
+        return str(link)
 
     def pid(self, program: str) -> int | None:
         found: int | None = order(self.control, "list")["programs"][program]["pid"]
@@ -90,6 +96,15 @@ def test_a_started_program_runs_once_however_often_it_is_ordered(node: Node) -> 
 def test_a_program_that_ends_is_started_again(node: Node) -> None:
     order(node.control, "start", "brief")
     node.wait("it ran twice", lambda: node.log("brief") == "again\nagain\n")
+
+
+def test_a_program_that_cannot_be_started_is_tried_again(node: Node) -> None:
+    shell = node.folder / "calm-shell"
+    shell.unlink()
+    order(node.control, "start", "calm")
+    assert node.pid("calm") is None
+    shell.symlink_to("/bin/sh")
+    node.wait("it runs", lambda: node.pid("calm") is not None)
 
 
 def test_a_killed_program_is_started_again(node: Node) -> None:
