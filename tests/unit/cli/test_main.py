@@ -11,6 +11,7 @@ import yaml
 
 from builders.yaml_objects import CHAT_YAML
 from smallmodel_operator import __version__
+from smallmodel_operator.api.crd import KINDS
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.local.errors import LocalError, NotRunning, PlatformUnsupported, PortTaken
 from support.command_line import Slm
@@ -123,11 +124,13 @@ def test_the_installed_program_has_the_same_exit_codes_and_no_traceback(tmp_path
     assert "Traceback" not in ended.stderr
 
 
-def test_the_definitions_are_those_of_both_kinds(slm: Slm) -> None:
+def test_the_definitions_are_those_of_every_kind(slm: Slm) -> None:
     documents = list(yaml.safe_load_all(slm("crd").out))
     assert [document["spec"]["names"]["kind"] for document in documents] == [
         "SmallModel",
         "ModelCard",
+        "ModelCluster",
+        "ModelPlacement",
     ]
 
 
@@ -140,7 +143,7 @@ def test_one_definition_is_found_by_each_of_its_names(slm: Slm, name: str) -> No
 def test_definitions_as_json_are_a_list_that_kubectl_takes(slm: Slm) -> None:
     printed = yaml.safe_load(slm("crd", "-o", "json").out)
     assert printed["kind"] == "List"
-    assert len(printed["items"]) == 2
+    assert len(printed["items"]) == len(KINDS)
 
 
 def test_an_unknown_kind_names_those_there_are(slm: Slm) -> None:
