@@ -7,7 +7,7 @@ from tools.helm import Manifest
 
 # Every option that adds objects, so that nothing of the chart stays unseen.
 EVERYTHING = """\
-images: {servingGpu: serving-gpu, pullSecrets: [pull]}
+images: {servingGpu: smallmodel-serving-gpu, pullSecrets: [pull]}
 watchNamespaces: [team-a, team-b]
 operator: {replicas: 2, priorityClassName: high, nodeSelector: {pool: system}}
 gateway: {allowFrom: ["*"], service: {type: LoadBalancer}}

@@ -1,6 +1,7 @@
 """The kustomize bases install what the chart installs."""
 
 import copy
+import json
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -66,3 +67,34 @@ def test_the_uninstall_job_is_the_charts_hook() -> None:
     assert sorted(kinds) == sorted(
         ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Job"]
     )
+
+
+def test_the_overlay_of_the_examples_names_images_of_ones_own() -> None:
+    found = by_name(built("examples/gitops/kustomize"))
+    text = yaml.safe_dump_all(found.values())
+    assert "ghcr.io" not in text
+    operator = found["Deployment", "smallmodel-operator"]["spec"]["template"]["spec"]
+    (told,) = [
+        one["value"]
+        for one in operator["containers"][0]["env"]
+        if one["name"] == "SMALLMODEL_SERVING_CPU_IMAGE"
+    ]
+    assert told == "registry.example.com/smallmodel/smallmodel-serving-cpu:0.1.0"
+
+
+def test_what_the_examples_say_to_helm_is_taken_by_the_chart() -> None:
+    """Argo CD's and Flux's objects carry values of the chart."""
+    folder = ROOT / "examples" / "gitops"
+    documents = [
+        found
+        for path in (folder / "argocd" / "application.yaml", folder / "flux" / "operator.yaml")
+        for found in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
+    values = [
+        document["spec"].get("values") or document["spec"].get("source", {}).get("helm")
+        for document in documents
+    ]
+    told = [value.get("valuesObject", value) for value in values if value]
+    assert len(told) == 2
+    for value in told:
+        assert helm.render(["--set-json", f"images={json.dumps(value['images'])}"]) != []

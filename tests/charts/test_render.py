@@ -202,7 +202,7 @@ def test_values_reach_the_operator(everything: list[Manifest]) -> None:
     pools = told.pools("id")
     assert told.watch_namespaces == ("team-a", "team-b")
     assert told.gateway_allow_from == ("*",)
-    assert pools.gpu_image == "ghcr.io/smallmodel-operator/serving-gpu:0.1.0"
+    assert pools.gpu_image == "ghcr.io/smallmodel/smallmodel-serving-gpu:0.1.0"
     assert pools.image_pull_secrets == ("pull",)
     assert pools.metrics_namespaces == ("monitoring",)
     assert pools.fetch_environment == (("HF_ENDPOINT", "https://hub.internal"),)
@@ -215,8 +215,11 @@ def test_values_reach_the_operator(everything: list[Manifest]) -> None:
 @pytest.mark.parametrize(
     ("value", "image"),
     [
-        ("images.tag=2.0", "ghcr.io/smallmodel-operator/operator:2.0"),
-        ("images.registry=registry.internal:5000/slm", "registry.internal:5000/slm/operator:0.1.0"),
+        ("images.tag=2.0", "ghcr.io/smallmodel/smallmodel-operator:2.0"),
+        (
+            "images.registry=registry.internal:5000/slm",
+            "registry.internal:5000/slm/smallmodel-operator:0.1.0",
+        ),
         ("images.operator=localhost/operator:test", "localhost/operator:test"),
         ("images.operator=r.internal/o@sha256:abc", "r.internal/o@sha256:abc"),
     ],

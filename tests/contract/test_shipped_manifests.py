@@ -12,7 +12,9 @@ from smallmodel_operator.local.manifests import read_manifests
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CARDS: Final = ROOT / "operator" / "smallmodel_operator" / "catalog" / "cards"
-SHIPPED: Final = sorted([*(ROOT / "examples").rglob("*.yaml"), *CARDS.rglob("*.yaml")])
+# Beside ours, `examples/gitops/` has objects of the tools that it is for.
+EXAMPLES: Final = (ROOT / "examples").glob("*.yaml")
+SHIPPED: Final = sorted([*EXAMPLES, *CARDS.rglob("*.yaml")])
 SCHEMAS: Final = {kind.name: crd.structural_schema(kind.model) for kind in crd.KINDS}
 
 
