@@ -16,7 +16,6 @@ from smallmodel_operator.placement.candidates import candidates
 from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.placement.cluster_values import stocks
 from smallmodel_operator.placement.cluster_workers import worker_classes
-from smallmodel_operator.plan.pools import pods
 from smallmodel_operator.plan.pools.template import build_template
 from smallmodel_operator.plan.pools.values import PoolKey, PoolSettings
 
@@ -140,7 +139,7 @@ def test_products_of_any_spelling_become_labels_that_leave_room_for_a_pools_name
     assert len(name) <= RAYSERVICE_NAME_MAX - len("-99-12345678")
 
 
-def test_what_placement_counts_is_what_pods_ask_for() -> None:
+def test_what_placement_counts_for_a_head_is_what_its_pod_asks_for() -> None:
     key = PoolKey(namespace="team", worker=classes(view())[0])
     settings = PoolSettings(hub_id="hub", operator_namespace="system", cpu_image="serving:1")
     made = build_template(key, "pool", settings)
@@ -149,4 +148,3 @@ def test_what_placement_counts_is_what_pods_ask_for() -> None:
 
     assert sum(amount(each["cpu"]) for each in requests) == cluster_workers.HEAD_CPU
     assert sum(amount(each["memory"]) for each in requests) == cluster_workers.HEAD_MEMORY
-    assert pods.RAY_OWN_BYTES == cluster_workers.WORKER_OVERHEAD
