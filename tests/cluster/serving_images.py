@@ -218,7 +218,7 @@ class _Builder:
         """Make the storage and the base image, as far as they are not there."""
         self._work.mkdir(parents=True, exist_ok=True)
         if len(self._buildah("images", "--all", "--quiet").split()) > _KEPT_LAYERS:
-            self._buildah("rmi", "--all", "--force", within=120)
+            self._buildah("rmi", "--all", "--force", within=300)
         names = self._buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()
         if BASE not in names:
             self._make_base()
@@ -246,7 +246,7 @@ class _Builder:
         partial = archive.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         target = f"docker-archive:{partial}:{image.reference}"
-        self._buildah("push", "--quiet", image.reference, target, within=300)
+        self._buildah("push", "--quiet", image.reference, target, within=600)
         partial.replace(archive)
 
     def _secrets(self, folder: Path) -> Iterator[str | Path]:
@@ -259,13 +259,13 @@ class _Builder:
 
     def _make_base(self) -> None:
         packed = self._work / "base.tar"
-        run("mmdebstrap", "--quiet", "--variant=minbase", "bookworm", packed, within=300)
+        run("mmdebstrap", "--quiet", "--variant=minbase", "bookworm", packed, within=600)
         container = self._buildah("from", "scratch").strip()
-        self._buildah("add", "--quiet", container, packed, "/", within=120)
-        self._buildah("commit", "--quiet", "--rm", container, BASE, within=120)
+        self._buildah("add", "--quiet", container, packed, "/", within=300)
+        self._buildah("commit", "--quiet", "--rm", container, BASE, within=300)
         packed.unlink()
 
-    def _buildah(self, *words: str | Path, within: float = 60) -> str:
+    def _buildah(self, *words: str | Path, within: float = 120) -> str:
         return run(
             "buildah",
             "--root", self._storage,

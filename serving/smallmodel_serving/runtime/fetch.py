@@ -39,7 +39,7 @@ class _Stopped(BaseException):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     try:
         last = _fetch(options)
@@ -127,22 +127,23 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise _Stopped
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, which a contract test holds against the Jobs."""
+    made = argparse.ArgumentParser(
         prog="python -m smallmodel_serving.runtime.fetch",
         description=(__doc__ or "").split("\n")[0],
     )
-    parser.add_argument("--uri", required=True, help="where the weights are")
-    parser.add_argument("--revision", help="the commit, tag or version at the source")
-    parser.add_argument("--sha256", type=_sha256, help="the file's digest")
-    parser.add_argument("--bytes", type=int, help="the file's size")
-    parser.add_argument("--token-file", type=Path, help="a file with a bearer token")
-    parser.add_argument("--no-file", action="store_true", help="refuse file://, as in a cluster")
-    parser.add_argument(
+    made.add_argument("--uri", required=True, help="where the weights are")
+    made.add_argument("--revision", help="the commit, tag or version at the source")
+    made.add_argument("--sha256", type=_sha256, help="the file's digest")
+    made.add_argument("--bytes", type=int, help="the file's size")
+    made.add_argument("--token-file", type=Path, help="a file with a token, or with user:password")
+    made.add_argument("--no-file", action="store_true", help="refuse file://, as in a cluster")
+    made.add_argument(
         "--termination-message", type=Path, help="a file that gets the last line, in 4096 bytes"
     )
-    parser.add_argument("--cache", required=True, type=Path, help="the cache's folder")
-    return parser
+    made.add_argument("--cache", required=True, type=Path, help="the cache's folder")
+    return made
 
 
 def _sha256(text: str) -> str:
