@@ -66,7 +66,8 @@ def observation_of(
         refusal: Why the model's present spec has no placement. A placement beside it is that of an
             earlier spec, and goes on.
         url: The base URL for clients.
-        fetch: How far the weights are from which a card is made, while there is no placement.
+        fetch: How far the weights are from which the card of the model's present spec is made; None
+            where its card is known. A placement beside it is that of an earlier spec, and goes on.
     """
     generation = model.metadata.generation
     if placement is None:
@@ -74,12 +75,13 @@ def observation_of(
             generation=generation, url=url, outcome=refusal, fetch=fetch, looked_after=True
         )
     seen = _observed(placement, generation=generation, url=url)
-    if refusal is None:
+    if refusal is None and fetch is None:
         return seen
     return Observation(
         generation=generation,
         url=url,
         outcome=refusal,
+        fetch=fetch,
         # No serving hash: what the spec asks for has none.
         deployment=seen.deployment,
         probe=seen.probe,

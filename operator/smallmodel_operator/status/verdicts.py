@@ -152,7 +152,7 @@ def _deploy_failed(seen: Observation, deployment: Deployment) -> Verdict:
 def verified(seen: Observation) -> Verdict:
     """Judge whether what the spec asks for has answered."""
     probe = seen.probe
-    if probe is None or seen.serving_hash is None or probe.serving_hash != seen.serving_hash:
+    if probe is None or probe.serving_hash != seen.serving_hash:
         return Verdict("Unknown", Reason.WAITING, "No request has verified this serving hash yet")
     repeated = seen.looked_after and probe.reason not in _NO_USE_REPEATING
     status: ConditionStatus = "True" if probe.passed else "False"

@@ -6,7 +6,7 @@ import pytest
 
 from builders.cards import CardBuilder
 from builders.clusters import NAMESPACE, gpu_node, node, placed, resolved, seats, view
-from builders.models import GIB, small_model
+from builders.models import GIB, gpu, small_model
 from smallmodel_operator.api.modelplacement import ModelPlacementSpec
 from smallmodel_operator.api.smallmodel import Engine
 from smallmodel_operator.placement.cluster import (
@@ -109,6 +109,17 @@ def test_a_model_on_a_device_keeps_that_device() -> None:
 
     assert isinstance(result, ClusterPlacement)
     assert result.placement.accelerator is not None
+
+
+def test_a_wish_for_another_device_moves_the_model() -> None:
+    other = gpu_node("gpu-b", accelerator=gpu("NVIDIA-H100", memory=80 * GIB))
+    there = view(gpu_node(), other, engines=BOTH)
+    wish: dict[str, object] = {"resources": {"accelerator": {"class": "NVIDIA-H100"}}}
+
+    result = again(there, wish, first=view(gpu_node(), engines=BOTH))
+
+    assert isinstance(result, ClusterPlacement)
+    assert result.worker.name.startswith("nvidia-h100")
 
 
 def test_another_bound_of_workers_is_taken_over() -> None:

@@ -75,6 +75,13 @@ CASES: dict[str, Case] = {
         False,
         "Placed: no room now",
     ),
+    "nobody has looked at the cluster": (
+        status_of(None, Unplaced(reason=Reason.CLUSTER_NOT_OBSERVED, message="not read yet")),
+        State.PENDING,
+        Reason.CLUSTER_NOT_OBSERVED,
+        False,
+        "not read yet",
+    ),
     "all devices are taken": (
         status_of(None, Unplaced(reason=Reason.ACCELERATOR_CAPACITY, message="0 of 4 free")),
         State.PENDING,
