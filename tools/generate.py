@@ -15,7 +15,7 @@ from smallmodel_operator.api import crd
 from smallmodel_operator.cli.main import app
 from smallmodel_operator.cli.output import yaml_text
 from smallmodel_operator.local.bundled import fetch_bundled_cards
-from tools import chart, chart_values, kustomize, pages
+from tools import chart, chart_values, kustomize, pages, permissions
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -33,6 +33,8 @@ def generated_files() -> Iterator[tuple[str, str]]:
         for name in ("values.yaml", "values.schema.json")
     )
     yield "docs/reference/chart-values.md", chart_values.values_page(text, schema)
+    rules = (ROOT / chart.FOLDER / "files" / "permissions.yaml").read_text(encoding="utf-8")
+    yield "docs/reference/permissions.md", permissions.permissions_page(rules)
     health = (ROOT / chart.HEALTH).read_text(encoding="utf-8")
     yield f"{chart.ARGOCD}/argocd-cm.yaml", chart.argocd_config_map(health)
     yield "docs/reference/reasons.md", pages.reasons_page()

@@ -1,5 +1,6 @@
 """The operator's settings: what the environment says, and what is told where it is wrong."""
 
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -167,3 +168,12 @@ def test_settings_are_never_changed() -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_every_setting_is_on_its_page() -> None:
+    path = Path(__file__).resolve().parents[2] / "docs" / "reference" / "environment.md"
+    page = path.read_text(encoding="utf-8")
+    rows = {
+        f"| `{field.alias}` | {field.description} |" for field in Settings.model_fields.values()
+    }
+    assert {row for row in rows if row not in page} == set()

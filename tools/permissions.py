@@ -1,0 +1,49 @@
+"""The page of what the operator may do, from the chart's own list. Values in, text out."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import yaml
+
+_PLACES: Final = {
+    "cluster": "In the whole cluster",
+    "models": "In every namespace with models",
+    "own": "In the operator's own namespace",
+}
+_MEANINGS: Final = {
+    "cluster": "Objects without a namespace, and ModelPlacements.",
+    "models": "The whole cluster, or the namespaces of the chart's value `watchNamespaces` alone.",
+    "own": "Nothing here is granted elsewhere.",
+}
+
+
+def permissions_page(text: str) -> str:
+    """Return the page; the text is that of `files/permissions.yaml`."""
+    lists: dict[str, list[dict[str, Any]]] = yaml.safe_load(text)
+    parts = [
+        "# What the operator may do",
+        "<!-- Written by `make generate` from the chart's files/permissions.yaml. -->",
+        "RBAC grants whole kinds, never names that follow a pattern. Where the operator needs less "
+        "than RBAC can say, a ValidatingAdmissionPolicy of the chart holds its account to it: only "
+        "Secrets with the label `app.kubernetes.io/managed-by: smallmodel-operator`, only "
+        "Namespaces whose name starts with `slm-cluster-`, and never the spec of a SmallModel. "
+        "Reading a Secret by its name is not restricted further; listing them is not granted.",
+        "The gateway's pods may read one ConfigMap. People with the cluster's roles `edit` and "
+        "`admin` write SmallModels, and with `view` read all kinds of this project; no role for "
+        "people writes a ModelPlacement.",
+    ]
+    for place, rules in lists.items():
+        rows = ["| Kind | Verbs | Why |", "| --- | --- | --- |", *_rows(rules)]
+        parts += [f"## {_PLACES[place]}", _MEANINGS[place], "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(rules: list[dict[str, Any]]) -> Iterator[str]:
+    for rule in rules:
+        kinds = [
+            f"`{resource}.{group}`" if group else f"`{resource}`"
+            for group in rule["groups"]
+            for resource in rule["resources"]
+        ]
+        names = f" (only `{'`, `'.join(rule['names'])}`)" if rule.get("names") else ""
+        yield f"| {', '.join(kinds)}{names} | {', '.join(rule['verbs'])} | {rule['why']} |"
