@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.pool_values import (
+    OUTDATED,
     dedicated_placement,
     gpu_class,
     key_of,
@@ -100,7 +101,8 @@ def test_a_new_model_never_goes_to_an_outdated_pool() -> None:
 
 
 def test_the_newer_of_two_pools_that_hold_a_model_wins_when_its_status_is_lost() -> None:
-    pools = (outdated_pool(1, "chat"), live_pool(1, "chat"))
+    first_by_name = live_pool(1, "chat", name="a-1", template_hash=OUTDATED)
+    pools = (first_by_name, live_pool(1, "chat"))
 
     assert pools_of(placement_of("chat"), pools=pools) == {"chat": ONE}
 
@@ -163,6 +165,12 @@ def test_a_seat_that_a_model_moves_to_is_taken() -> None:
     found = pools_of(moving, placement_of("c"), pools=pools, models_per_pool=2)
 
     assert found == {"a": "old-1", "c": TWO}
+
+
+def test_a_model_whose_old_pool_is_gone_has_its_seat_in_the_new_one() -> None:
+    moving = placement_of("a", status={"pool": "gone", "moving_to": ONE})
+
+    assert pools_of(moving, pools=(live_pool(1, "b"),), models_per_pool=2) == {"a": ONE}
 
 
 def test_a_seat_is_free_once_its_model_is_gone_from_config_and_status() -> None:

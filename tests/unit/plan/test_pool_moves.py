@@ -82,6 +82,22 @@ def test_the_emptiest_pool_is_emptied_first() -> None:
     )
 
 
+def test_what_is_in_quarantine_does_not_make_a_pool_fuller() -> None:
+    broken = [old(name, status={"quarantine": quarantine()}) for name in "ab"]
+    pools = (outdated_pool(1, "a", "b", "c"), outdated_pool(2, "d", "e"))
+    placements = [*broken, old("c"), old("d", "old-2"), old("e", "old-2")]
+
+    assert found(*placements, pools=pools).now == (move("c"),)
+
+
+def test_what_is_in_quarantine_elsewhere_keeps_no_key_waiting() -> None:
+    broken = old("g", "old-2", worker=gpu_class(), status={"quarantine": quarantine()})
+    gpu = pool_key(broken)
+    pools = (outdated_pool(1, "a"), outdated_pool(2, "g", key=gpu), live_pool(1, key=gpu))
+
+    assert found(old("a"), broken, pools=pools).now == (move("a"),)
+
+
 def test_a_move_whose_new_pool_is_gone_or_outdated_itself_starts_again() -> None:
     moving = old("a", status={"moving_to": "old-2"})
 

@@ -14,6 +14,7 @@ from builders.pool_values import (
     pool_settings,
     worker_class,
 )
+from smallmodel_operator.plan.pools import template
 from smallmodel_operator.plan.pools.names import pool_name, same_key, template_hash
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
 from smallmodel_operator.plan.pools.values import PoolError, PoolSettings, Toleration
@@ -54,6 +55,13 @@ def test_two_classes_never_share_a_pools_name(names: set[str]) -> None:
 )
 def test_a_changed_template_is_another_pool(settings: PoolSettings) -> None:
     assert template_hash(key_of(), settings) != template_hash(key_of(), pool_settings())
+
+
+def test_another_contract_of_arguments_is_another_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = template_hash(key_of(), pool_settings())
+    monkeypatch.setattr(template, "CONTRACT", template.CONTRACT + 1)
+
+    assert template_hash(key_of(), pool_settings()) != before
 
 
 @pytest.mark.parametrize(

@@ -62,13 +62,13 @@ def template_hash(key: PoolKey, settings: PoolSettings) -> str:
     Raises:
         PoolError: No pod can be made of the worker class.
     """
-    return _hash(key, settings)
+    return _hash(key, settings, CONTRACT)
 
 
 @lru_cache(maxsize=1024)
-def _hash(key: PoolKey, settings: PoolSettings) -> str:
+def _hash(key: PoolKey, settings: PoolSettings, contract: int) -> str:
     one = replace(key, worker=key.worker.model_copy(update={"max_workers": 1}))
-    text = json.dumps([CONTRACT, build_template(one, _ANY_POOL, settings)], sort_keys=True)
+    text = json.dumps([contract, build_template(one, _ANY_POOL, settings)], sort_keys=True)
     return short_hash(text, _HASH_DIGITS)
 
 
