@@ -125,13 +125,14 @@ def observe() -> dict[str, ServedApplication]:
     from ray import serve
 
     return {
-        name: _read(name, overview)
+        name: read_overview(name, overview)
         for name, overview in serve.status().applications.items()
         if name != INDEX_APPLICATION
     }
 
 
-def _read(name: str, overview: "ApplicationStatusOverview") -> ServedApplication:
+def read_overview(name: str, overview: "ApplicationStatusOverview") -> ServedApplication:
+    """Return what Serve says of one application; the replicas that it wants are no part of it."""
     return served_application(
         name,
         status=overview.status.value,
