@@ -1,4 +1,4 @@
-"""Serve's own view of an application, as the embedded Ray gives it, is read as the REST answer is."""
+"""What the embedded Serve says of an application is read as the REST answer is."""
 
 from ray.serve.schema import (
     ApplicationStatus,
