@@ -7,6 +7,7 @@ from smallmodel_operator.plan.gateway.bootstrap import (
     CONNECTION_MANAGER,
     STAT_PREFIX,
     connection_manager,
+    extension,
     http_filters,
     listener,
     overload_manager,
@@ -26,6 +27,11 @@ from smallmodel_operator.plan.gateway.values import Endpoint
 
 CONTRACT: Final = 1
 """Raised when routes need a bootstrap that an older operator did not write (or the reverse)."""
+
+_DNS_SECONDS: Final = 1
+_DNS_TRIES: Final = 2
+"""Envoy listens once each pool was looked up, or could not be. With its own limits and a silent
+name server that took more than a minute (seen), in which the pod's liveness probe would end it."""
 
 _ADMIN_CLUSTER: Final = "admin"
 _ADMIN_TIMEOUT: Final = 10.0
@@ -63,6 +69,11 @@ def build_cluster_bootstrap(settings: ClusterGatewaySettings) -> Message:
         },
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept_stats()}}},
         "overload_manager": overload_manager(),
+        "typed_dns_resolver_config": extension(
+            "envoy.network.dns_resolver.cares",
+            "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+            {"query_timeout_seconds": _DNS_SECONDS, "query_tries": _DNS_TRIES},
+        ),
     }
 
 

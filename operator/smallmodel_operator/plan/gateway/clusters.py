@@ -24,7 +24,7 @@ def build_clusters(settings: GatewaySettings) -> list[Message]:
     return clusters
 
 
-def upstream_cluster(name: str, upstream: Endpoint, *, retries: bool = False) -> Message:
+def upstream_cluster(name: str, upstream: Endpoint) -> Message:
     """Return a cluster that is given each request on a connection of its own.
 
     HAProxy reloads when a model or a replica comes or goes, and with Ray's settings the process
@@ -34,21 +34,13 @@ def upstream_cluster(name: str, upstream: Endpoint, *, retries: bool = False) ->
     address: Message = {
         "socket_address": {"address": upstream.address, "port_value": upstream.port}
     }
-    limits: Message = {
-        "max_connections": _CONNECTIONS,
-        "max_pending_requests": _CONNECTIONS,
-        "max_requests": _CONNECTIONS,
-    }
-    if retries:
-        # Of Envoy's own three all other requests to a pool that is away would fail at once.
-        limits["max_retries"] = _CONNECTIONS
     return typed(
         "envoy.config.cluster.v3.Cluster",
         {
             "name": name,
             "type": "STRICT_DNS",
             "connect_timeout": duration(_CONNECT_TIMEOUT),
-            "circuit_breakers": {"thresholds": [limits]},
+            "circuit_breakers": {"thresholds": [_limits()]},
             "load_assignment": {
                 "cluster_name": name,
                 "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
@@ -74,4 +66,24 @@ def pool_name(upstream: Endpoint) -> str:
 def build_pool_clusters(upstreams: Iterable[Endpoint]) -> list[Message]:
     """Return one cluster for each pool, sorted by name."""
     pools = {pool_name(upstream): upstream for upstream in upstreams}
-    return [upstream_cluster(name, pools[name], retries=True) for name in sorted(pools)]
+    return [_pool_cluster(name, pools[name]) for name in sorted(pools)]
+
+
+def _pool_cluster(name: str, upstream: Endpoint) -> Message:
+    limits: Message = _limits() | {
+        # With Envoy's own three, all further requests to a pool that is away would fail at once.
+        "max_retries": _CONNECTIONS
+    }
+    return upstream_cluster(name, upstream) | {
+        "circuit_breakers": {"thresholds": [limits]},
+        # Most clusters have IPv4 alone, where asking for IPv6 first doubles every look-up.
+        "dns_lookup_family": "V4_PREFERRED",
+    }
+
+
+def _limits() -> Message:
+    return {
+        "max_connections": _CONNECTIONS,
+        "max_pending_requests": _CONNECTIONS,
+        "max_requests": _CONNECTIONS,
+    }
