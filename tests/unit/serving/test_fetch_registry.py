@@ -1,7 +1,7 @@
 """Fetching from an OCI registry: artifacts whose layers are files, and images that hold files."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -249,9 +249,21 @@ def test_layers_packed_with_zstd_are_refused_by_name(
         get(uri(registry), tmp_path)
 
 
-def test_a_damaged_layer_is_named(registry: FakeRegistry, tmp_path: Path) -> None:
-    cut = packed_layer({"m.gguf": bytes(range(256)) * 400})[:-80]
-    registry.put(REPOSITORY, "1", registry.layer(cut, media_type=ZIPPED))
+def cut_short(layer: bytes) -> bytes:
+    return layer[:-80]
+
+
+def overwritten(layer: bytes) -> bytes:
+    middle = len(layer) // 2
+    return layer[:middle] + b"\xff" * 400 + layer[middle + 400 :]
+
+
+@pytest.mark.parametrize("damage", [cut_short, overwritten])
+def test_a_damaged_layer_is_named(
+    registry: FakeRegistry, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    layer = packed_layer({"m.gguf": " ".join(map(str, range(50_000))).encode()})
+    registry.put(REPOSITORY, "1", registry.layer(damage(layer), media_type=ZIPPED))
 
     with pytest.raises(InvalidWeights, match=r"a layer of .* is damaged"):
         get(uri(registry), tmp_path)

@@ -88,9 +88,7 @@ def shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def session(
-    token: str | None = None, *, trusted: frozenset[str] = frozenset()
-) -> requests.Session:
+def session(token: str | None = None, *, trusted: frozenset[str] = frozenset()) -> requests.Session:
     """Return a session that sends the token and refuses plain HTTP beyond this machine.
 
     Args:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -39,7 +40,7 @@ def fetch_from_layers(
     try:
         fetch_files(layers, folder, tools)
         return _unpack(source, paths, folder, expected, tools)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         why = str(error).partition("\n")[0]

@@ -114,8 +114,8 @@ class RegistryAuth(requests.auth.AuthBase):
         """
         self.has_token = secret is not None
         user, colon, password = (secret or "").partition(":")
-        pair = f"{user}:{password}" if colon else f"{_USER_OF_A_BARE_TOKEN}:{user}"
-        self._basic = f"Basic {base64.b64encode(pair.encode()).decode()}" if secret else None
+        pair = (user, password) if colon else (_USER_OF_A_BARE_TOKEN, user)
+        self._account = pair if secret is not None else None
         self._host = host
         self._header: str | None = None
 
@@ -147,23 +147,27 @@ class RegistryAuth(requests.auth.AuthBase):
     def _authorize(self, challenge: str) -> str | None:
         kind, _, rest = challenge.partition(" ")
         if kind.lower() != "bearer":
-            return self._basic
+            return self._basic()
         asked = parse_dict_header(rest)
         realm = asked.get("realm")
         if not realm:
             return None
         parameters = {key: asked[key] for key in ("service", "scope") if key in asked}
-        headers = {"Authorization": self._basic} if self._basic else {}
         with http_errors(realm), session() as opened:
-            # Credentials of a .netrc would take the header's place.
-            opened.trust_env = self._basic is None
-            answer = opened.get(realm, params=parameters, headers=headers, timeout=TIMEOUT_SECONDS)
+            answer = opened.get(
+                realm, params=parameters, auth=self._account, timeout=TIMEOUT_SECONDS
+            )
             check_status(answer, realm, with_token=self.has_token)
             try:
                 said = answer.json()
                 return f"Bearer {said.get('token') or said['access_token']}"
             except (ValueError, KeyError, AttributeError) as error:
                 raise SourceUnreachable(f"{realm} gave no token, as a registry's should") from error
+
+    def _basic(self) -> str | None:
+        if self._account is None:
+            return None
+        return f"Basic {base64.b64encode(':'.join(self._account).encode()).decode()}"
 
 
 def fetch_from_registry(
