@@ -82,6 +82,12 @@ def test_the_emptiest_pool_is_emptied_first() -> None:
     )
 
 
+def test_a_move_whose_status_is_lost_goes_on_to_the_pool_that_holds_the_model() -> None:
+    pools = (outdated_pool(1, "a"), live_pool(1, "a", "b"))
+
+    assert found(old("a"), pools=pools, models_per_pool=2).now == (move("a"),)
+
+
 def test_what_is_in_quarantine_does_not_make_a_pool_fuller() -> None:
     broken = [old(name, status={"quarantine": quarantine()}) for name in "ab"]
     pools = (outdated_pool(1, "a", "b", "c"), outdated_pool(2, "d", "e"))
