@@ -265,8 +265,7 @@ def _unobserved(status: Schema) -> Schema:
     any status for done, and one with a status of another generation for not yet seen.
     """
     made = _without_defaults(status)
-    if _OBSERVED_GENERATION in made["properties"]:
-        made["default"] = {_OBSERVED_GENERATION: _NO_GENERATION}
+    made["default"] = {_OBSERVED_GENERATION: _NO_GENERATION}
     return {key: made[key] for key in sorted(made, key=_reading_order)}
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from smallmodel_operator.placement.packing import Bin, Item, fit_together
 
-WORKER = Item(cpu=1.0, memory=4, devices=0)
+WORKER = Item(cpu=1.0, memory=3, devices=0)
 HEAD = Item(cpu=0.25, memory=2, devices=0)
 
 
@@ -19,13 +19,14 @@ def bins(*memories: int, cpu: float = 8.0, devices: int = 0) -> list[Bin]:
 CASES = {
     "nothing needs no node": ([], 0, 0, True),
     "a head needs a node": ([], 0, 1, False),
-    "a worker and its head on one node": (bins(6), 1, 1, True),
-    "a worker and its head on two": (bins(4, 2), 1, 1, True),
-    "a head that finds no room beside the worker": (bins(5), 1, 1, False),
-    "memory in pieces is no room for a worker": (bins(3, 3, 3), 1, 0, False),
-    "the worker goes where it leaves room for the heads": (bins(4, 6), 1, 3, True),
-    "and there may be one head too many": (bins(4, 6), 1, 4, False),
-    "two workers on two nodes": (bins(5, 5), 2, 0, True),
+    "a worker and its head on one node": (bins(5), 1, 1, True),
+    "a worker and its head on two": (bins(3, 2), 1, 1, True),
+    "a head that finds no room beside the worker": (bins(4), 1, 1, False),
+    "memory in pieces is no room for a worker": (bins(2, 2, 2), 1, 0, False),
+    "the worker goes where it leaves most room for heads": (bins(4, 5), 1, 3, True),
+    "in whichever order nodes come": (bins(5, 4), 1, 3, True),
+    "and there may be one head too many": (bins(4, 5), 1, 4, False),
+    "two workers on two nodes": (bins(4, 4), 2, 0, True),
     "cores end before memory": (bins(64, cpu=2.0), 3, 0, False),
 }
 
