@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,9 +69,9 @@ UNPACKED: Final = (
 )
 
 
-def install_missing(say: Callable[[str], None]) -> None:
-    """Install what is not there; needs root and apt."""
-    missing = sorted({package for program, package in INSTALLED.items() if not _is_there(program)})
+def install_missing(say: Callable[[str], None], programs: Mapping[str, str] = INSTALLED) -> None:
+    """Install what is not there, of programs with their packages; needs root and apt."""
+    missing = sorted({package for program, package in programs.items() if not _is_there(program)})
     if not missing:
         return
     _require_apt(f"install {' '.join(missing)}")

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Final
 
 from cluster.commands import run
+from cluster.debian import install_missing
 from cluster.problems import ClusterProblem
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent.parent
 TAG: Final = "dev"
 BASE: Final = "localhost/debian-base:bookworm"
-PACKAGES: Final = ("buildah", "mmdebstrap")
-"""What has to be installed of Debian."""
+PROGRAMS: Final = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
+"""What builds, with Debian's packages of it; installed when it is missing."""
 
 _KEPT_ARCHIVES: Final = 3
 """Finished archives of one image that stay in the cache, 0.5 to 0.7 GB each."""
@@ -179,7 +180,7 @@ def _archive(image: ImageRecipe, cache: Path) -> Path:
         # Its time says when it was used last, for `_forget_old`.
         os.utime(path.parent)
         return path
-    _check_machine()
+    _prepare_machine()
     with _alone(cache):
         builder = _Builder(cache)
         builder.prepare()
@@ -196,15 +197,10 @@ def _alone(cache: Path) -> Iterator[None]:
         yield
 
 
-def _check_machine() -> None:
+def _prepare_machine() -> None:
     if os.geteuid() != 0:
         raise ClusterProblem("Images are built as root here; run this as root (sudo -E)")
-    missing = [name for name in PACKAGES if shutil.which(name) is None]
-    if missing:
-        raise ClusterProblem(
-            f"{' and '.join(missing)} not installed; on Debian: apt-get install "
-            f"--no-install-recommends {' '.join(PACKAGES)}"
-        )
+    install_missing(lambda text: print(text, file=sys.stderr), PROGRAMS)  # noqa: T201 - progress
 
 
 class _Builder:
