@@ -91,10 +91,7 @@ def open_verified(path: Path, sha256: str | None) -> None:
     Raises:
         WeightsMissing: There is no marker, the digest is another one, or the bytes changed.
     """
-    again = (
-        "it has to be fetched again: on one machine by another `slm up`; in a cluster delete the "
-        "model's fetch Job, which the operator makes anew"
-    )
+    again = "it has to be fetched again: by `slm up`, or in a cluster by a fetch Job"
     marker = read_marker(path.parent)
     if marker is None or not any(
         file.name == path.name or file.name.startswith(f"{path.name}/") for file in marker.files
