@@ -100,7 +100,11 @@ async def stop_operator(api: Api, installation: Installation) -> None:
         pods, _ = await api.list(PODS, installation.namespace, labels=selector)
         return [str(ref_of(pod)) for pod in pods]
 
-    await _until_none(left, installation, "delete the pod, and uninstall again")
+    await _until_none(
+        left,
+        installation,
+        "delete it with `kubectl delete pod --force` if its node is gone, and uninstall again",
+    )
 
 
 async def strip_finalizers(api: Api, installation: Installation) -> int:

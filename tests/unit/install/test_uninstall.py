@@ -133,7 +133,7 @@ async def test_a_pod_that_stays_stops_the_uninstall(kube: FakeKubeApi, api: Api)
     metadata = {"name": "operator-1", "namespace": "system", "labels": {"app": "operator"}}
     kube.put("/api/v1/namespaces/system/pods/operator-1", pod | {"metadata": metadata})
     model = put_model(kube, "team", FINALIZER)
-    with pytest.raises(UninstallStopped, match="Pod system/operator-1; delete the pod"):
+    with pytest.raises(UninstallStopped, match="Pod system/operator-1; delete it with"):
         await uninstall.run(api, ALL, delete=False)
     # Taken off now, it would be put back.
     assert finalizers(kube, model) == [FINALIZER]
