@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from builders.pool_values import cluster_pool, key_of, placement_of, pool_settings
+from builders.pool_values import cluster_pool, fetch_job_of, key_of, placement_of, pool_settings
 from cluster.access import KubeAccess
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api

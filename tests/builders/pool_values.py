@@ -17,11 +17,13 @@ from smallmodel_operator.api.names import placement_name
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import ModelTuning
 from smallmodel_operator.api.smallmodel import Accelerator, Engine, Isolation, Scaling
+from smallmodel_operator.plan.pools.fetchjob import build_fetch_job
 from smallmodel_operator.plan.pools.names import pool_name, template_hash
 from smallmodel_operator.plan.pools.values import (
     ClusterPool,
     FaultTolerance,
     LivePool,
+    Manifest,
     PoolKey,
     PoolSettings,
 )
@@ -143,3 +145,8 @@ def quarantine() -> Quarantine:
         reason=Reason.LOAD_FAILED,
         message="it does not load",
     )
+
+
+def fetch_job_of(placement: ModelPlacement, settings: PoolSettings) -> Manifest:
+    """The Job that fetches the placement's weights."""
+    return build_fetch_job(placement.spec.model, placement.spec.weights, settings)

@@ -12,6 +12,7 @@ from builders.pool_values import (
     NAMESPACE,
     REDIS,
     cluster_pool,
+    fetch_job_of,
     gpu_class,
     key_of,
     placement_of,
@@ -19,7 +20,6 @@ from builders.pool_values import (
     weights,
 )
 from smallmodel_operator.api.smallmodel import Accelerator, SecretRef
-from smallmodel_operator.plan.pools.fetchjob import build_fetch_job
 from smallmodel_operator.plan.pools.names import pool_name
 from smallmodel_operator.plan.pools.objects import (
     build_namespace_objects,
@@ -64,8 +64,8 @@ OBJECTS = {
     ],
     "once-in-a-namespace": list(build_namespace_objects(NAMESPACE, SETTINGS)),
     "fetch-jobs": [
-        build_fetch_job(placement_of(), SETTINGS),
-        build_fetch_job(
+        fetch_job_of(placement_of(), SETTINGS),
+        fetch_job_of(
             placement_of(
                 "gated",
                 weights=weights(

@@ -9,11 +9,11 @@ from smallmodel_operator.api.base import seconds
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import SmallModel
+from smallmodel_operator.api.smallmodel import Scaling, SmallModel
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import is_applied, stamp
 from smallmodel_operator.clusters.ref import ref_of
-from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.handlers.stores import Stores, Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import (
     EVERYONE,
@@ -107,7 +107,7 @@ class GatewayLoop:
     def _routes(self) -> tuple[NamespaceRoutes, ...]:
         models: dict[str, list[RoutedModel]] = {}
         for (namespace, _), model in sorted(self._stores.models.items()):
-            if isinstance(model, SmallModel) and not model.metadata.deletion_timestamp:
+            if not model.metadata.deletion_timestamp:
                 placement = self._stores.placements.get((namespace, model.metadata.name))
                 models.setdefault(namespace, []).append(route_of(model, placement))
         return tuple(
@@ -121,9 +121,9 @@ class GatewayLoop:
         return self._stores.addresses({namespace, *self._allow_from})
 
 
-def route_of(model: SmallModel, placement: ModelPlacement | None) -> RoutedModel:
+def route_of(model: SmallModel | Unreadable, placement: ModelPlacement | None) -> RoutedModel:
     """Return where requests for the model go, or why it cannot be asked."""
-    timeout = seconds(model.spec.scaling.request_timeout)
+    timeout = seconds(_scaling(model, placement).request_timeout)
     name = model.metadata.name
     pool = serving_pool(placement)
     if pool is not None:
@@ -142,6 +142,13 @@ def route_of(model: SmallModel, placement: ModelPlacement | None) -> RoutedModel
     return RoutedModel(
         model=GatewayModel(name=name, request_timeout_seconds=timeout, unavailable=unavailable)
     )
+
+
+def _scaling(model: SmallModel | Unreadable, placement: ModelPlacement | None) -> Scaling:
+    """Return what the user asks for; of a model that cannot be read, what was decided before."""
+    if isinstance(model, SmallModel):
+        return model.spec.scaling
+    return placement.spec.scaling if placement is not None else Scaling()
 
 
 def serving_pool(placement: ModelPlacement | None) -> str | None:

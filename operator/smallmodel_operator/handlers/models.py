@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.rules import gate_secret
@@ -10,10 +11,19 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS, SECRETS, SMALLMODELS
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.stores import ObjectKey, Stores, Unreadable
-from smallmodel_operator.handlers.writer import set_finalizer
+from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.plan.placements import placement_manifest
-from smallmodel_operator.reconcile.model import ModelOrders, ModelSight, decide_model
+from smallmodel_operator.plan.pools.values import PoolSettings
+from smallmodel_operator.reconcile.model import (
+    ModelOrders,
+    ModelSight,
+    UnreadableSight,
+    decide_model,
+    decide_unreadable,
+)
+from smallmodel_operator.reconcile.sight import JobSight
+from smallmodel_operator.reconcile.source import source_job
 
 
 class ModelLoop:
@@ -25,6 +35,7 @@ class ModelLoop:
         api: Api,
         stores: Stores,
         events: EventWriter,
+        settings: PoolSettings,
         cluster: str,
         base_url: str,
         now: Callable[[], str],
@@ -36,6 +47,7 @@ class ModelLoop:
             api: The hub's.
             stores: What is known of the objects.
             events: Tells people of changes.
+            settings: The installation's choices.
             cluster: The ModelCluster on which everything is placed.
             base_url: Where `/NAMESPACE/v1` follows.
             now: Tells the time as RFC 3339.
@@ -44,6 +56,8 @@ class ModelLoop:
         self._api = api
         self._stores = stores
         self._events = events
+        self._settings = settings
+        self._writer = Writer(api, settings)
         self._placements = placement_namespace(cluster)
         self._base_url = base_url
         self._now = now
@@ -60,6 +74,7 @@ class ModelLoop:
             await self._drop(key)
             return None
         if isinstance(model, Unreadable):
+            await self._work_unreadable(key, model)
             return None
         sight = ModelSight(
             model=model,
@@ -67,19 +82,45 @@ class ModelLoop:
             catalog=self._stores.catalog(),
             cluster=self._view(),
             secrets=await self._secrets(model),
-            url=f"{self._base_url}/{key[0]}/v1",
+            url=self._url(key),
             hub_id=self._stores.hub_id,
+            job=self._job(model),
         )
-        orders = decide_model(sight, self._now())
-        await self._carry_out(orders, sight)
+        orders = decide_model(sight, self._settings, self._now())
+        await self._carry_out(orders, model.metadata, model.status)
         return orders.again
 
-    async def _carry_out(self, orders: ModelOrders, sight: ModelSight) -> None:
-        metadata = sight.model.metadata
+    async def _work_unreadable(self, key: ObjectKey, model: Unreadable) -> None:
+        sight = UnreadableSight(
+            metadata=model.metadata,
+            status=model.status,
+            message=model.message,
+            placement=self._stores.placements.get(key),
+            url=self._url(key),
+        )
+        orders = decide_unreadable(sight, self._now())
+        await self._carry_out(orders, model.metadata, model.status)
+
+    def _url(self, key: ObjectKey) -> str:
+        return f"{self._base_url}/{key[0]}/v1"
+
+    def _job(self, model: SmallModel) -> JobSight | None:
+        """Return the Job that fetches the model's source, where there is one."""
+        name = source_job(model)
+        return self._stores.job_sight(model.metadata.namespace, name) if name else None
+
+    async def _carry_out(
+        self, orders: ModelOrders, metadata: ObjectMeta, before: SmallModelStatus
+    ) -> None:
         key = (metadata.namespace, metadata.name)
         if orders.hold:
             # Before anything is made that would be left behind without it.
             await set_finalizer(self._api, SMALLMODELS, metadata, present=True)
+        if orders.fetch is not None:
+            await self._writer.namespace(metadata.namespace)
+            await self._writer.create_job(orders.fetch)
+        if orders.fetch_again is not None:
+            await self._writer.delete_job(metadata.namespace, orders.fetch_again)
         if orders.placement is not None:
             await self._api.apply(placement_manifest(orders.placement))
         if orders.drop:
@@ -87,15 +128,16 @@ class ModelLoop:
         if orders.release:
             await set_finalizer(self._api, SMALLMODELS, metadata, present=False)
         if orders.status is not None:
-            await self._report(sight.model, orders.status)
+            await self._report(metadata, before, orders.status)
 
-    async def _report(self, model: SmallModel, status: SmallModelStatus) -> None:
-        metadata = model.metadata
+    async def _report(
+        self, metadata: ObjectMeta, before: SmallModelStatus, status: SmallModelStatus
+    ) -> None:
         await self._api.patch_status(
             SMALLMODELS.ref(metadata.name, metadata.namespace),
             status.model_dump(mode="json", exclude_none=True, by_alias=True),
         )
-        await self._events.tell(model, status)
+        await self._events.tell(metadata, before, status)
 
     async def _drop(self, key: ObjectKey) -> None:
         placement = self._stores.placements.get(key)

@@ -15,11 +15,11 @@ from smallmodel_operator.handlers.dashboards import Dashboards
 from smallmodel_operator.handlers.probes import Probes
 from smallmodel_operator.handlers.stores import ObjectKey, Stores
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
-from smallmodel_operator.plan.pools.live import read_pool
-from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolSettings
+from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolError, PoolSettings
 from smallmodel_operator.reconcile.namespace import decide_namespace
 from smallmodel_operator.reconcile.orders import Doomed, NamespaceOrders
-from smallmodel_operator.reconcile.sight import JobSight, NamespaceSight, PoolSight
+from smallmodel_operator.reconcile.reading import ReadPool, read_live
+from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
 from smallmodel_operator.status.serve import ServedApplication
 
 _LOG: Final = logging.getLogger(__name__)
@@ -88,18 +88,28 @@ class NamespaceLoop:
     async def _observe(self, namespace: str) -> NamespaceSight:
         stores = self._stores
         manifests = stores.pools_in(namespace)
-        seen = await asyncio.gather(*(self._see_pool(manifest) for manifest in manifests))
+        placements = stores.placements_in(namespace)
+        read = [(manifest, read_live(manifest, placements)) for manifest in manifests]
+        seen = await asyncio.gather(
+            *(self._see_pool(manifest, pool) for manifest, pool in read if pool is not None)
+        )
+        jobs = {name: stores.job_sight(namespace, name) for name in stores.jobs_in(namespace)}
+        self._probes.keep(namespace, {placement.spec.model.name for placement in placements})
         return NamespaceSight(
             namespace=namespace,
-            placements=stores.placements_in(namespace),
+            placements=placements,
             pools=tuple(seen),
-            jobs={
-                name: JobSight(manifest=job, last_words=self._last_words(namespace, name))
-                for name, job in stores.jobs_in(namespace).items()
-            },
+            jobs={name: job for name, job in jobs.items() if job is not None},
             answers=self._probes.answers(namespace),
             probing=self._probes.under_way(namespace),
             foreign=frozenset(name for space, name in stores.foreign_pools if space == namespace),
+            nobodys=frozenset(
+                manifest["metadata"]["name"] for manifest, pool in read if pool is None
+            ),
+            unread=frozenset(
+                name for space, name in stores.unread_placements if space == namespace
+            ),
+            needed_jobs=stores.needed_jobs(namespace),
             refused={
                 name: problem
                 for (space, name), problem in self._refused.items()
@@ -109,7 +119,7 @@ class NamespaceLoop:
             ending=namespace in stores.ending,
         )
 
-    async def _see_pool(self, manifest: Manifest) -> PoolSight:
+    async def _see_pool(self, manifest: Manifest, read: ReadPool) -> PoolSight:
         status = (manifest.get("status") or {}).get("activeServiceStatus") or {}
         head = ((status.get("rayClusterStatus") or {}).get("head") or {}).get("podIP")
         applications: Mapping[str, ServedApplication] | None = None
@@ -118,25 +128,22 @@ class NamespaceLoop:
             name = manifest["metadata"]["name"]
             applications = await self._dashboards.observe(namespace, name, head)
         return PoolSight(
-            live=read_pool(manifest),
+            live=read.live,
+            foreign_config=read.foreign_config,
             manifest=manifest,
             ready=is_ready(manifest),
             head=head,
             applications=applications,
         )
 
-    def _last_words(self, namespace: str, job: str) -> str | None:
-        said = [pod.last_words for pod in self._stores.pods_of_job(namespace, job)]
-        return next((words for words in reversed(said) if words), None)
-
     async def _carry_out(self, orders: NamespaceOrders, sight: NamespaceSight) -> None:
         namespace = sight.namespace
-        troubles: list[errors.ApiError] = []
+        troubles: list[errors.ApiError | PoolError] = []
 
         async def attempt(work: Awaitable[object]) -> None:
             try:
                 await work
-            except errors.ApiError as error:
+            except (errors.ApiError, PoolError) as error:
                 troubles.append(error)
 
         if orders.wants_claim:
@@ -147,12 +154,14 @@ class NamespaceLoop:
             *(attempt(self._writer.create_job(job)) for job in orders.jobs),
             *(attempt(self._delete(namespace, doomed)) for doomed in orders.delete),
             *(attempt(self._report(name, orders)) for name in orders.statuses),
-            *(attempt(self._release(name, sight)) for name in orders.release),
         )
         for probe in orders.probes:
             self._probes.start(namespace, probe)
         if troubles:
             raise troubles[0]
+        self._probes.taken(namespace, sight.answers)
+        # Last: once a placement is gone, nothing tells any more that something was left of it.
+        await asyncio.gather(*(self._release(name, sight) for name in orders.release))
 
     async def _write_pool(self, pool: ClusterPool, live: Manifest | None) -> None:
         """Write one pool; what the API server says against it becomes its models' problem."""
@@ -162,7 +171,7 @@ class NamespaceLoop:
             await self._writer.pool(pool, live)
         except _PASSES_BY_ITSELF:
             raise
-        except errors.ApiError as error:
+        except (errors.ApiError, PoolError) as error:
             self._refused[key] = problem_of(error)
             raise
         if before is not None:
@@ -171,6 +180,8 @@ class NamespaceLoop:
     async def _delete(self, namespace: str, doomed: Doomed) -> None:
         if doomed.kind == "RayService":
             await self._writer.delete_pool(namespace, doomed.name)
+            self._dashboards.forget(namespace, doomed.name)
+            self._refused.pop((namespace, doomed.name), None)
         elif doomed.kind == "Job":
             await self._writer.delete_job(namespace, doomed.name)
         else:
@@ -191,8 +202,8 @@ def is_ready(pool: Manifest) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def problem_of(error: errors.ApiError) -> Problem:
-    """Map what the API server says to a reason: the one place where this is done."""
+def problem_of(error: errors.ApiError | PoolError) -> Problem:
+    """Map what is said against a pool to a reason: the one place where this is done."""
     reasons: tuple[tuple[type[errors.ApiError], Reason], ...] = (
         (errors.NameConflict, Reason.NAME_CONFLICT),
         (errors.ApiMissing, Reason.API_MISSING),

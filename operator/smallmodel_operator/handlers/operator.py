@@ -74,6 +74,7 @@ class Operator:
             api=api,
             stores=self.stores,
             events=EventWriter(Events(api, settings.pod_name)),
+            settings=pools,
             cluster=LOCAL_CLUSTER,
             base_url=settings.gateway_base_url,
             now=now,
@@ -178,6 +179,8 @@ class Operator:
         key = self.stores.see_model(manifest, gone=gone)
         if gone or manifest["metadata"].get("deletionTimestamp"):
             self.gateway.note_deleted(key)
+            # It may have a fetch Job and no placement yet.
+            self.namespace_queue.add(key[0])
         self.model_queue.add(key)
         self.gateway_queue.add(_GATEWAY)
 
@@ -202,6 +205,14 @@ class Operator:
         namespace = self.stores.see_job(manifest, gone=gone)
         if namespace is not None:
             self.namespace_queue.add(namespace)
+            self._see_fetch(namespace, manifest["metadata"]["name"])
+
+    def _see_fetch(self, namespace: str, job: str) -> None:
+        """Have the model worked on whose card is made of what a Job fetches."""
+        key = self.stores.model_of_job(namespace, job)
+        model = self.stores.models.get(key) if key is not None else None
+        if key is not None and isinstance(model, SmallModel) and model.spec.source is not None:
+            self.model_queue.add(key)
 
     def _see_pod(self, manifest: Manifest, gone: bool) -> None:
         before, after = self.stores.see_pod(manifest, gone=gone)
@@ -210,6 +221,7 @@ class Operator:
             return
         if pod.job is not None:
             self.namespace_queue.add(pod.namespace)
+            self._see_fetch(pod.namespace, pod.job)
         self.gateway_queue.add(_GATEWAY)
 
     def _see_namespace(self, manifest: Manifest, gone: bool) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from smallmodel_operator.api.modelplacement import PlacedProbe
@@ -47,6 +47,18 @@ class Probes:
     def answers(self, namespace: str) -> dict[str, PlacedProbe]:
         """Return the last answers of a namespace's models."""
         return {name: found for (space, name), found in self._answers.items() if space == namespace}
+
+    def taken(self, namespace: str, answers: Mapping[str, PlacedProbe]) -> None:
+        """Drop answers that were written down; a newer one of the same model stays."""
+        for name, answer in answers.items():
+            if self._answers.get((namespace, name)) == answer:
+                del self._answers[namespace, name]
+
+    def keep(self, namespace: str, models: Collection[str]) -> None:
+        """Drop the answers of all other models: one of the same name later is another one."""
+        for space, name in list(self._answers):
+            if space == namespace and name not in models:
+                del self._answers[space, name]
 
     async def close(self) -> None:
         """End what is under way."""

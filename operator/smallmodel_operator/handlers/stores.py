@@ -3,19 +3,25 @@
 Objects are parsed once, when they come in. All of this lives in one event loop.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
+from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import LABEL_HUB
-from smallmodel_operator.api.smallmodel import SmallModel
+from smallmodel_operator.api.names import LABEL_HUB, LABEL_MODEL
+from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.reconcile.sight import JobSight
+from smallmodel_operator.reconcile.source import needs_source_job, source_job
+
+_LOG: Final = logging.getLogger(__name__)
 
 ObjectKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
@@ -27,8 +33,11 @@ _ENDED: Final = frozenset({"Succeeded", "Failed"})
 class Unreadable:
     """A SmallModel that the API server took and that breaks a rule only this program knows."""
 
-    generation: int
+    metadata: ObjectMeta
+    status: SmallModelStatus
+    """What was said of it before; empty where that cannot be read either."""
     message: str
+    """Which field, and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +64,8 @@ class Stores:
     clusters: dict[str, ModelCluster] = field(default_factory=dict)
     placements: dict[ObjectKey, ModelPlacement] = field(default_factory=dict)
     """By namespace and name of their SmallModels."""
+    unread_placements: set[ObjectKey] = field(default_factory=set)
+    """The same of those that cannot be read."""
     pools: dict[ObjectKey, Manifest] = field(default_factory=dict)
     """RayServices of ours."""
     foreign_pools: set[ObjectKey] = field(default_factory=set)
@@ -74,10 +85,7 @@ class Stores:
         try:
             self.models[key] = SmallModel.model_validate(manifest)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            generation = manifest["metadata"].get("generation", 0)
-            self.models[key] = Unreadable(generation=generation, message=f"{where}: {first['msg']}")
+            self.models[key] = _unreadable(manifest, error)
         return key
 
     def see_card(self, manifest: Manifest, *, gone: bool) -> str | None:
@@ -97,12 +105,21 @@ class Stores:
         """Take a ModelPlacement of ours, and return the key of its SmallModel."""
         if owner(manifest) != self.hub_id:
             return None
-        placement = ModelPlacement.model_validate(manifest)
-        key = (placement.spec.model.namespace, placement.spec.model.name)
+        model = manifest["spec"]["model"]
+        key: ObjectKey = (model["namespace"], model["name"])
+        self.unread_placements.discard(key)
         if gone:
             self.placements.pop(key, None)
-        else:
-            self.placements[key] = placement
+            return key
+        try:
+            self.placements[key] = ModelPlacement.model_validate(manifest)
+        except ValidationError as error:
+            # Another version of this program wrote it, so what it says has to go on.
+            _LOG.warning(
+                "ModelPlacement %s cannot be read: %s", manifest["metadata"]["name"], error
+            )
+            self.placements.pop(key, None)
+            self.unread_placements.add(key)
         return key
 
     def see_pool(self, manifest: Manifest, *, gone: bool) -> str:
@@ -164,6 +181,32 @@ class Stores:
         """Return the fetch Jobs in a namespace, by name."""
         return {key[1]: job for key, job in sorted(self.jobs.items()) if key[0] == namespace}
 
+    def job_sight(self, namespace: str, name: str) -> JobSight | None:
+        """Return a fetch Job and what its last pod said, where there is such a Job."""
+        job = self.jobs.get((namespace, name))
+        if job is None:
+            return None
+        said = [pod.last_words for pod in self.pods_of_job(namespace, name)]
+        return JobSight(
+            manifest=job, last_words=next((words for words in reversed(said) if words), None)
+        )
+
+    def model_of_job(self, namespace: str, name: str) -> ObjectKey | None:
+        """Return the SmallModel whose weights a Job fetches."""
+        labels = self.jobs.get((namespace, name), {}).get("metadata", {}).get("labels") or {}
+        model: str | None = labels.get(LABEL_MODEL)
+        return (namespace, model) if model else None
+
+    def needed_jobs(self, namespace: str) -> frozenset[str]:
+        """Return the Jobs of models whose card is still to be made of what these fetch."""
+        return frozenset(
+            job
+            for key, model in self.models.items()
+            if key[0] == namespace and isinstance(model, SmallModel)
+            if (job := source_job(model)) is not None
+            and needs_source_job(model, self.placements.get(key))
+        )
+
     def pods_of_job(self, namespace: str, job: str) -> tuple[PodSight, ...]:
         """Return the pods of a Job, by name."""
         found = (pod for pod in self.pods.values() if (pod.namespace, pod.job) == (namespace, job))
@@ -174,6 +217,21 @@ class Stores:
         wanted = set(namespaces)
         found = {p.address for p in self.pods.values() if p.address and p.namespace in wanted}
         return tuple(sorted(found))
+
+
+def _unreadable(manifest: Manifest, error: ValidationError) -> Unreadable:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    try:
+        status = SmallModelStatus.model_validate(manifest.get("status") or {})
+    except ValidationError:
+        status = SmallModelStatus()
+    return Unreadable(
+        # The API server checked it by rules that are at least as strict.
+        metadata=ObjectMeta.model_validate(manifest["metadata"]),
+        status=status,
+        message=f"{where}: {first['msg']}",
+    )
 
 
 def key_of(manifest: Manifest) -> ObjectKey:

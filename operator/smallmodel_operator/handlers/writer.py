@@ -24,7 +24,7 @@ from smallmodel_operator.clusters.ref import (
     Resource,
     ref_of,
 )
-from smallmodel_operator.plan.pools.names import template_hash, token_secret_name
+from smallmodel_operator.plan.pools.names import template_hash, template_of, token_secret_name
 from smallmodel_operator.plan.pools.objects import (
     FETCH_POLICY,
     build_namespace_objects,
@@ -33,7 +33,6 @@ from smallmodel_operator.plan.pools.objects import (
 )
 from smallmodel_operator.plan.pools.rayservice import build_ray_service, serve_config_of
 from smallmodel_operator.plan.pools.values import (
-    LABEL_TEMPLATE,
     TOKEN_KEY,
     ClusterPool,
     Manifest,
@@ -89,14 +88,22 @@ class Writer:
             await self._ensure(manifest)
         wanted = build_ray_service(pool, self._settings)
         if live is None:
-            await self._api.apply(stamp(wanted), force=False)
-        elif _template(live) != template_hash(pool.key, self._settings):
+            await self._make(wanted)
+        elif template_of(pool.name) != template_hash(pool.key, self._settings):
             await self._change_config(pool, live)
         elif not is_applied(live, stamp(wanted)):
             version = live["metadata"]["resourceVersion"]
             # Forced, since KubeRay writes the worker groups too.
             await self._api.apply(stamp(wanted), resource_version=version)
             await self._resize(pool, live)
+
+    async def _make(self, wanted: Manifest) -> None:
+        """Make a RayService that was not there; one that is by now is never written over."""
+        live = await self._api.get(ref_of(wanted))
+        if live is not None:
+            check_owned(live, self._settings.hub_id)
+            raise errors.Conflict(f"{ref_of(wanted)} is there already; it is looked at first")
+        await self._api.apply(stamp(wanted), force=False)
 
     async def _change_config(self, pool: ClusterPool, live: Manifest) -> None:
         """Change the models of a pool with an outdated template, and nothing else of it."""
@@ -136,11 +143,12 @@ class Writer:
         """
         await self._delete_all(
             (
-                RAYSERVICES.ref(name, namespace),
                 NETWORKPOLICIES.ref(name, namespace),
                 SECRETS.ref(token_secret_name(name), namespace),
             )
         )
+        # Last: as long as it is there, somebody looks for what belongs to it.
+        await self._delete_all((RAYSERVICES.ref(name, namespace),))
 
     async def create_job(self, job: Manifest) -> None:
         """Create a fetch Job; one that is there already is left alone.
@@ -229,8 +237,3 @@ async def set_finalizer(
     except errors.NotFound:
         if present:
             raise
-
-
-def _template(live: Manifest) -> str | None:
-    template: str | None = (live["metadata"].get("labels") or {}).get(LABEL_TEMPLATE)
-    return template

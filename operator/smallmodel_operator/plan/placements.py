@@ -26,8 +26,8 @@ from smallmodel_operator.api.names import (
     placement_namespace,
     short_hash,
 )
-from smallmodel_operator.api.smallmodel import SecretRef, SmallModel
-from smallmodel_operator.catalog.options import ResolvedModel
+from smallmodel_operator.api.smallmodel import SecretRef, SmallModel, Source
+from smallmodel_operator.catalog.options import Option, ResolvedModel
 from smallmodel_operator.catalog.rules import gate_secret
 from smallmodel_operator.placement.cluster import ClusterPlacement
 from smallmodel_operator.plan.build import build_model
@@ -69,13 +69,7 @@ def build_placement(
         re_resolve=model.metadata.annotations.get(ANNOTATION_RE_RESOLVE),
         engine=option.engine,
         variant=option.variant.name,
-        weights=PinnedWeights(
-            uri=option.variant.uri,
-            revision=option.variant.revision,
-            sha256=option.variant.sha256,
-            bytes=option.variant.bytes,
-            secret_ref=_secret(model, resolved),
-        ),
+        weights=_weights(model, resolved, option),
         worker=placed.worker,
         isolation=model.spec.isolation,
         args=planned.args,
@@ -165,10 +159,33 @@ def _metadata(model: SmallModel, spec: ModelPlacementSpec) -> ObjectMeta:
     )
 
 
-def _secret(model: SmallModel, resolved: ResolvedModel) -> SecretRef | None:
-    """Return the Secret that opens the weights: the user's own source's, or the gated card's."""
+def source_weights(source: Source) -> PinnedWeights:
+    """Return what is fetched of weights that a user named directly."""
+    return PinnedWeights(
+        uri=source.uri,
+        revision=source.revision,
+        sha256=source.sha256,
+        secret_ref=source.secret_ref,
+    )
+
+
+def _weights(model: SmallModel, resolved: ResolvedModel, option: Option) -> PinnedWeights:
     if model.spec.source is not None:
-        return model.spec.source.secret_ref
+        # Exactly what was fetched to make the card of, so that nothing is fetched twice. The digest
+        # that was found is pinned in the arguments.
+        return source_weights(model.spec.source)
+    variant = option.variant
+    return PinnedWeights(
+        uri=variant.uri,
+        revision=variant.revision,
+        sha256=variant.sha256,
+        bytes=variant.bytes,
+        secret_ref=_secret(resolved),
+    )
+
+
+def _secret(resolved: ResolvedModel) -> SecretRef | None:
+    """Return the Secret that opens a gated card's weights."""
     if resolved.card.spec.license.gated:
         return SecretRef(name=gate_secret(resolved.card))
     return None

@@ -1,7 +1,8 @@
 """What one pass learns of a placement: its new status, and whether a request is to verify it."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from smallmodel_operator.api.base import seconds
 from smallmodel_operator.api.modelplacement import (
@@ -29,6 +30,12 @@ from smallmodel_operator.status.serve import ServedApplication
 PROBE_RETRY_SECONDS: Final = 15.0
 """Pause after a verifying request that failed for a reason that may pass."""
 
+POLL_SECONDS: Final = 2.0
+"""Between two looks at Serve while a model is on its way: Serve tells nobody of changes."""
+
+STEADY_SECONDS: Final = 10.0
+"""Between two looks at Serve while nothing is to be done: replicas come, go and fail."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -42,7 +49,7 @@ class Facts:
 
 def learn(
     case: Case,
-    pools: dict[str, PoolSight],
+    pools: Mapping[str, PoolSight],
     answer: PlacedProbe | None,
     problem: Problem | None,
     now: str,
@@ -56,12 +63,11 @@ def learn(
         problem: What keeps its pool from being made.
         now: RFC 3339 time.
     """
-    before = case.status
-    wanted = case.wanted_hash
+    before, wanted = case.status, case.wanted_hash
     target = pools.get(case.pool)
-    there = _deployment(case, target, before)
-    probe = answer if answer is not None and answer.serving_hash == wanted else before.probe
-    quarantine = _quarantine(before.quarantine, wanted, there, probe, now)
+    there = _deployment(case, target)
+    fresh = _fresh(before, answer, wanted)
+    quarantine = _quarantine(before, wanted, there, fresh, now)
     known = before.model_copy(
         update={
             "observed_generation": case.placement.metadata.generation,
@@ -69,37 +75,48 @@ def learn(
             "fetch_job": case.fetch.job,
             "serving_hash": wanted,
             "problem": problem,
-            "probe": probe,
+            "probe": fresh or before.probe,
             "quarantine": quarantine,
         }
     )
-    verified = wanted is not None and is_verified(known, wanted)
-    known = _in_its_place(case, known, there, pools, verified=verified, now=now)
+    known = known.model_copy(update=_in_its_place(case, known, there, pools, now))
+    if _lost_its_weights(before, quarantine):
+        # They are fetched again. The request that said so speaks of what was there before.
+        known = known.model_copy(update={"fetch": None, "fetch_job": None, "probe": None})
     if quarantine is not None and is_quarantined(known, wanted, now):
         return Facts(status=known, again=max(1.0, seconds_between(now, quarantine.until)))
-    order, again = _probe_order(case, known, there, target, verified=verified, now=now)
-    return Facts(status=known, probe=order, again=again)
+    order, rest = _probe_order(case, known, there, target, now)
+    pauses = [pause for pause in (rest, _next_look(known)) if pause is not None]
+    return Facts(status=known, probe=order, again=min(pauses, default=None))
 
 
-def _deployment(
-    case: Case, target: PoolSight | None, before: ModelPlacementStatus
-) -> PlacedDeployment | None:
+def _fresh(
+    before: ModelPlacementStatus, answer: PlacedProbe | None, wanted: str | None
+) -> PlacedProbe | None:
+    """Return the answer, where it tells something new of what is to run."""
+    if answer is None or answer.serving_hash != wanted or is_verified(before, wanted):
+        return None
+    return None if answer == before.probe else answer
+
+
+def _deployment(case: Case, target: PoolSight | None) -> PlacedDeployment | None:
     """Return what the assigned pool has of the model; what was known where Serve is silent."""
+    before = case.status
     if target is None:
         return None
     if target.applications is None:
         return before.deployment if before.pool == case.pool else None
     served = target.applications.get(case.name)
-    if served is None or served.args is None:
+    if served is None:
         return None
-    return _read(served, served_hash(served, target), before.deployment)
+    if case.planned is not None and served.args == case.planned.args:
+        return _read(served, case.wanted_hash or "", before.deployment)
+    return _read(served, _served_hash(served, target), before.deployment)
 
 
-def served_hash(served: ServedApplication, pool: PoolSight) -> str:
-    """Return the serving hash of what Serve was given for an application."""
-    if served.args is None:
-        return ""
-    return hash_in(served.args, pool.live.template_hash)
+def _served_hash(served: ServedApplication, pool: PoolSight) -> str:
+    """Return the serving hash of what Serve was given; nothing where Serve does not say."""
+    return hash_in(served.args, pool.live.template_hash) if served.args else ""
 
 
 def _read(
@@ -118,22 +135,24 @@ def _read(
 
 
 def _quarantine(
-    before: Quarantine | None,
+    before: ModelPlacementStatus,
     wanted: str | None,
     there: PlacedDeployment | None,
-    probe: PlacedProbe | None,
+    fresh: PlacedProbe | None,
     now: str,
 ) -> Quarantine | None:
     """Return whether a revision that never worked is to leave its pool, and until when."""
     if wanted is None:
-        return None
-    held = before if before is not None and before.serving_hash == wanted else None
+        # Its weights are on their way; how often it was tried stays known.
+        return before.quarantine
+    held = before.quarantine
+    if held is not None and held.serving_hash != wanted:
+        held = None
     if held is not None and now < held.until:
         return held
-    probe = probe if probe is not None and probe.serving_hash == wanted else None
-    if probe is not None and probe.passed:
+    if is_verified(before, wanted) or (fresh is not None and fresh.passed):
         return None
-    failure = _failure(there, probe, wanted, held)
+    failure = _failure(there, fresh, wanted, held)
     if failure is None:
         return held
     reason, message = failure
@@ -150,50 +169,91 @@ def _quarantine(
 
 def _failure(
     there: PlacedDeployment | None,
-    probe: PlacedProbe | None,
+    fresh: PlacedProbe | None,
     wanted: str,
     held: Quarantine | None,
 ) -> tuple[Reason, str] | None:
     if there is not None and there.failed and there.serving_hash == wanted:
-        return Reason.DEPLOY_FAILED, there.message
+        # Serve has words only, and those of the program that opens the weights begin with a reason.
+        lost = Reason.WEIGHTS_MISSING in there.message
+        return Reason.WEIGHTS_MISSING if lost else Reason.DEPLOY_FAILED, there.message
     # An answer from before the quarantine says nothing of the new try.
-    is_new = probe is not None and (held is None or probe.at >= held.until)
-    if probe is not None and is_new and probe.reason in BROKEN:
-        return probe.reason, probe.message
+    if fresh is not None and (held is None or fresh.at >= held.until) and fresh.reason in BROKEN:
+        return fresh.reason, fresh.message
     return None
+
+
+def _lost_its_weights(before: ModelPlacementStatus, quarantine: Quarantine | None) -> bool:
+    """Return whether this pass learned that the fetched weights are gone."""
+    return (
+        quarantine is not None
+        and quarantine != before.quarantine
+        and quarantine.reason is Reason.WEIGHTS_MISSING
+    )
 
 
 def _in_its_place(
     case: Case,
     known: ModelPlacementStatus,
     there: PlacedDeployment | None,
-    pools: dict[str, PoolSight],
-    *,
-    verified: bool,
+    pools: Mapping[str, PoolSight],
     now: str,
-) -> ModelPlacementStatus:
-    """Return the status with its pools: one move is add there, verify, switch, drain, leave."""
-    moves_from = case.moves_from if case.moves_from in pools else None
-    if moves_from is None or (verified and there is not None):
-        left = {"leaving": moves_from, "left_at": now} if moves_from else _still_leaving(known, now)
-        return known.model_copy(
-            update={"pool": case.pool, "moving_to": None, "deployment": there, **left}
-        )
-    old = pools[moves_from]
-    served = (old.applications or {}).get(case.name)
-    deployment = _read(served, served_hash(served, old), known.deployment) if served else None
-    return known.model_copy(
-        update={
-            "pool": moves_from,
-            "moving_to": case.pool,
-            "deployment": deployment or known.deployment,
+) -> dict[str, Any]:
+    """Return what is known of its pools: one move is add there, verify, switch, drain, leave."""
+    left = _still_leaving(known, pools, now)
+    source = pools.get(case.moves_from) if case.moves_from else None
+    if source is None:
+        return {"pool": case.pool, "moving_to": None, "deployment": there, **left}
+    if left["leaving"] is None and _has_arrived(case, known, there):
+        return {
+            "pool": case.pool,
+            "moving_to": None,
+            "deployment": there,
+            "leaving": source.live.name,
+            "left_at": now,
         }
-    )
+    return {
+        "pool": source.live.name,
+        "moving_to": case.pool,
+        "deployment": _deployment_before(case, source),
+        **left,
+    }
 
 
-def _still_leaving(known: ModelPlacementStatus, now: str) -> dict[str, str | None]:
-    drained = known.left_at is not None and seconds_between(known.left_at, now) >= CLUSTER_DRAIN
-    return {"leaving": None, "left_at": None} if drained else {}
+def _has_arrived(case: Case, known: ModelPlacementStatus, there: PlacedDeployment | None) -> bool:
+    runs = there is not None and there.healthy and there.serving_hash == case.wanted_hash
+    return runs and is_verified(known, case.wanted_hash)
+
+
+def _deployment_before(case: Case, source: PoolSight) -> PlacedDeployment | None:
+    """Return what the pool that the model moves out of has of it."""
+    if source.applications is None:
+        return case.status.deployment
+    served = source.applications.get(case.name)
+    if served is None:
+        return None
+    return _read(served, _served_hash(served, source), case.status.deployment)
+
+
+def _still_leaving(
+    known: ModelPlacementStatus, pools: Mapping[str, PoolSight], now: str
+) -> dict[str, Any]:
+    gone = known.leaving not in pools
+    if gone or known.left_at is None or seconds_between(known.left_at, now) >= CLUSTER_DRAIN:
+        return {"leaving": None, "left_at": None}
+    return {"leaving": known.leaving, "left_at": known.left_at}
+
+
+def _next_look(known: ModelPlacementStatus) -> float | None:
+    """Return when Serve is to be asked again, where nothing tells of what it will say."""
+    there = known.deployment
+    settled = there is not None and there.healthy and there.serving_hash == known.serving_hash
+    if known.moving_to or known.leaving:
+        return POLL_SECONDS
+    if known.serving_hash is None:
+        # The end of the fetch tells of itself.
+        return STEADY_SECONDS if there is not None else None
+    return STEADY_SECONDS if settled else POLL_SECONDS
 
 
 def _probe_order(
@@ -201,31 +261,30 @@ def _probe_order(
     known: ModelPlacementStatus,
     there: PlacedDeployment | None,
     target: PoolSight | None,
-    *,
-    verified: bool,
     now: str,
 ) -> tuple[ProbeOrder | None, float | None]:
     """Return the verifying request that is due, or when to look again for it."""
     planned, wanted = case.planned, case.wanted_hash
-    if planned is None or wanted is None or verified or target is None or target.head is None:
+    if planned is None or wanted is None or is_verified(known, wanted):
+        return None, None
+    if target is None or target.head is None or target.applications is None:
         return None, None
     if there is None or not there.healthy or there.serving_hash != wanted:
         return None, None
-    failed = known.probe
-    if failed is not None and failed.serving_hash == wanted:
-        rested = seconds_between(failed.at, now)
-        if rested < PROBE_RETRY_SECONDS:
-            return None, PROBE_RETRY_SECONDS - rested
     scaling = case.placement.spec.scaling
-    return (
-        ProbeOrder(
-            model=case.name,
-            pool=case.pool,
-            address=target.head,
-            task=planned.args.task,
-            serving_hash=wanted,
-            timeout=seconds(scaling.request_timeout),
-            patience=seconds(scaling.start_timeout),
-        ),
-        None,
+    order = ProbeOrder(
+        model=case.name,
+        pool=case.pool,
+        address=target.head,
+        task=planned.args.task,
+        serving_hash=wanted,
+        timeout=seconds(scaling.request_timeout),
+        patience=seconds(scaling.start_timeout),
     )
+    failed = known.probe
+    if failed is None or failed.serving_hash != wanted:
+        return order, None
+    rested = seconds_between(failed.at, now)
+    if rested < PROBE_RETRY_SECONDS:
+        return None, PROBE_RETRY_SECONDS - rested
+    return replace(order, last_asked=failed.at), None

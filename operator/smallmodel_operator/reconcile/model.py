@@ -1,17 +1,24 @@
 """One pass over a SmallModel: resolve, place, pin, and say what is known of it."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from smallmodel_operator.api.fetch import FetchProgress
+from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementSpec
 from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
+from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.placement.cluster import ClusterView, place_in_cluster
 from smallmodel_operator.placement.placement import Unplaced
 from smallmodel_operator.plan.placements import build_placement
+from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
+from smallmodel_operator.reconcile.sight import JobSight
+from smallmodel_operator.reconcile.source import source_step
+from smallmodel_operator.reconcile.weights import FetchStep
 from smallmodel_operator.status.placed import observation_of
 from smallmodel_operator.status.summarise import summarise
 
@@ -30,6 +37,21 @@ class ModelSight:
     url: str
     """The base URL of the endpoint, which never changes in a model's life."""
     hub_id: str
+    job: JobSight | None = None
+    """The Job that fetches the model's source, where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableSight:
+    """Everything that one pass knows of a SmallModel that breaks a rule only this program knows."""
+
+    metadata: ObjectMeta
+    status: SmallModelStatus
+    """What was said of it before."""
+    message: str
+    """Which field, and what is wrong with it."""
+    placement: ModelPlacement | None
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +60,10 @@ class ModelOrders:
 
     hold: bool = False
     """The finalizer is to be set: what follows has to be taken down again."""
+    fetch: Manifest | None = None
+    """A fetch Job to create: the model's card is made of what it finds."""
+    fetch_again: str | None = None
+    """The fetch Job that failed and is to go, so that another one is made."""
     placement: ModelPlacement | None = None
     """To be applied."""
     drop: bool = False
@@ -49,33 +75,64 @@ class ModelOrders:
     again: float | None = None
 
 
-_RETRY_SECONDS = 2.0
+_RETRY_SECONDS: Final = 2.0
+_NOTHING_YET: Final = FetchProgress(done_bytes=0, total_bytes=None)
 
 
-def decide_model(sight: ModelSight, now: str) -> ModelOrders:
+def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOrders:
     """Return what is to be written for a SmallModel.
+
+    Args:
+        sight: Everything that is known of it.
+        settings: The installation's choices.
+        now: RFC 3339 time.
+    """
+    metadata = sight.model.metadata
+    if metadata.deletion_timestamp:
+        return _leave(metadata, sight.placement)
+    if sight.placement is not None and sight.placement.metadata.deletion_timestamp:
+        # One of the same name was deleted a moment ago, and is still being taken down.
+        return ModelOrders(again=_RETRY_SECONDS)
+    decided = None if is_pinned(sight) else _decide(sight, settings, now)
+    made = decided if isinstance(decided, ModelPlacement) else None
+    known = _as_applied(made, sight.placement) if made else sight.placement
+    refusal = decided if isinstance(decided, ResolveError | Unplaced) else None
+    step = decided if isinstance(decided, FetchStep) else None
+    fetch = (step.event or _NOTHING_YET) if step else None
+    seen = observation_of(sight.model, known, refusal, url=sight.url, fetch=fetch)
+    status = summarise(seen, sight.model.status, now)
+    return ModelOrders(
+        hold=made is not None and FINALIZER not in metadata.finalizers,
+        fetch=step.create if step else None,
+        fetch_again=step.job if step and step.delete else None,
+        placement=made,
+        status=status if status != sight.model.status else None,
+        again=step.again if step else None,
+    )
+
+
+def decide_unreadable(sight: UnreadableSight, now: str) -> ModelOrders:
+    """Return what is to be written for a SmallModel that cannot be read.
+
+    What was decided before it was changed goes on.
 
     Args:
         sight: Everything that is known of it.
         now: RFC 3339 time.
     """
-    metadata = sight.model.metadata
+    metadata = sight.metadata
     if metadata.deletion_timestamp:
-        return _leave(sight)
-    if sight.placement is not None and sight.placement.metadata.deletion_timestamp:
-        # One of the same name was deleted a moment ago, and is still being taken down.
-        return ModelOrders(again=_RETRY_SECONDS)
-    decided = None if is_pinned(sight) else _decide(sight)
-    made = decided if isinstance(decided, ModelPlacement) else None
-    known = _as_applied(made, sight.placement) if made else sight.placement
-    refusal = decided if isinstance(decided, ResolveError | Unplaced) else None
-    seen = observation_of(sight.model, known, refusal, url=sight.url)
-    status = summarise(seen, sight.model.status, now)
-    return ModelOrders(
-        hold=made is not None and FINALIZER not in metadata.finalizers,
-        placement=made,
-        status=status if status != sight.model.status else None,
+        return _leave(metadata, sight.placement)
+    refusal = ResolveError(
+        reason=Reason.INVALID_MANIFEST,
+        message=f"{sight.message}. Correct the field; what was decided before goes on meanwhile.",
     )
+    # Nothing is read of the spec: the refusal says why, and the placement says what runs.
+    unread = SmallModelSpec.model_construct()
+    bare = SmallModel.model_construct(metadata=metadata, spec=unread, status=sight.status)
+    seen = observation_of(bare, sight.placement, refusal, url=sight.url)
+    status = summarise(seen, sight.status, now)
+    return ModelOrders(status=status if status != sight.status else None)
 
 
 def is_pinned(sight: ModelSight) -> bool:
@@ -104,20 +161,34 @@ def _as_applied(made: ModelPlacement, before: ModelPlacement | None) -> ModelPla
     return made.model_copy(update={"metadata": metadata, "status": before.status})
 
 
-def _leave(sight: ModelSight) -> ModelOrders:
-    placement = sight.placement
+def _leave(metadata: ObjectMeta, placement: ModelPlacement | None) -> ModelOrders:
     drop = placement is not None and not placement.metadata.deletion_timestamp
-    return ModelOrders(drop=drop, release=FINALIZER in sight.model.metadata.finalizers)
+    return ModelOrders(drop=drop, release=FINALIZER in metadata.finalizers)
 
 
-def _decide(sight: ModelSight) -> ResolveError | Unplaced | ModelPlacement:
+def _decide(
+    sight: ModelSight, settings: PoolSettings, now: str
+) -> ResolveError | Unplaced | FetchStep | ModelPlacement:
     if sight.cluster is None:
         return Unplaced(
             reason=Reason.CLUSTER_NOT_OBSERVED,
             message="The cluster's nodes have not been read yet; this goes on by itself.",
         )
-    model = sight.model
-    resolved = resolve(model, sight.catalog, secrets=sight.secrets)
+    model, weights = sight.model, None
+    if model.spec.source is not None:
+        step = source_step(
+            model,
+            model.spec.source,
+            sight.placement,
+            sight.job,
+            sight.secrets,
+            settings,
+            now,
+        )
+        if isinstance(step, ResolveError) or step.weights is None:
+            return step
+        weights = step.weights
+    resolved = resolve(model, sight.catalog, secrets=sight.secrets, weights=weights)
     if isinstance(resolved, ResolveError):
         return resolved
     placed = place_in_cluster(

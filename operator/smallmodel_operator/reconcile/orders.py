@@ -13,7 +13,8 @@ from smallmodel_operator.plan.pools.values import ClusterPool, Manifest
 class Doomed:
     """An object of ours that is to go, with all that belongs to it."""
 
-    kind: Literal["RayService", "Job", "Secret", "NetworkPolicy", "PersistentVolumeClaim"]
+    kind: Literal["RayService", "Job", "PersistentVolumeClaim"]
+    """A RayService stands for its Secret and its fence too, and the claim for that of fetches."""
     name: str
 
 
@@ -31,6 +32,8 @@ class ProbeOrder:
     """Seconds for the whole request."""
     patience: float
     """Seconds in which a refusal that may pass is asked again."""
+    last_asked: str = ""
+    """When it was asked before, as RFC 3339; empty: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,16 @@ class PoolSight:
     applications: Mapping[str, ServedApplication] | None = None
     """By model name; None: Serve did not answer, which says nothing of its applications."""
 
+    foreign_config: bool = False
+    """Its Serve config was changed by somebody else, and cannot be read."""
+
     @property
     def established(self) -> bool:
-        """Whether it was ready once: models were added, or it is ready now."""
-        return self.ready or bool(self.live.models)
+        """Whether it was ready once: models were added, or it is ready now.
+
+        A config that cannot be read may have had models, which an empty one would delete.
+        """
+        return self.ready or bool(self.live.models) or self.foreign_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,12 @@ class NamespaceSight:
     """Pools whose verifying request is under way."""
     foreign: frozenset[str] = frozenset()
     """Names of RayServices here that are not ours."""
+    nobodys: frozenset[str] = frozenset()
+    """Names of RayServices of ours that cannot be read, and that no placement speaks of."""
+    unread: frozenset[str] = frozenset()
+    """Names of models whose placements cannot be read: what runs of them goes on."""
+    needed_jobs: frozenset[str] = frozenset()
+    """Fetch Jobs of what the cards of models are still to be made of."""
     refused: Mapping[str, Problem] = field(default_factory=dict)
     """What the API server said against a pool at the last try, by the pool's name."""
     missing_api: str | None = None

@@ -1,10 +1,15 @@
 """Weights: which fetch Jobs there are to be, and how far they have come."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from smallmodel_operator.api.fetch import FetchDone, FetchEvent, FetchFailed
-from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.modelplacement import (
+    ModelPlacement,
+    ModelPlacementStatus,
+    ModelReference,
+    PinnedWeights,
+)
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.pools.fetchjob import build_fetch_job, job_name, read_fetch
 from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
@@ -17,12 +22,16 @@ RETRY_SECONDS: Final = 60.0
 LATE_RETRY_SECONDS: Final = 1800.0
 """Pause after any other one: somebody may have mended the source or the settings."""
 
-_MENDED_BY_TIME: Final = frozenset({Reason.SOURCE_UNREACHABLE, Reason.DISK_FULL})
+_MENDED_BY_TIME: Final = frozenset(
+    {Reason.SOURCE_UNREACHABLE, Reason.DISK_FULL, Reason.WEIGHTS_MISSING}
+)
+_LOOK_AGAIN_SECONDS: Final = 2.0
+_ENDS: Final = frozenset({"Complete", "Failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchStep:
-    """How far the weights of one placement are, and what is to be done for them."""
+    """How far a model's weights are, and what is to be done for them."""
 
     job: str
     event: FetchEvent | None
@@ -37,10 +46,49 @@ class FetchStep:
         return self.event if isinstance(self.event, FetchDone) else None
 
 
+def known_fetch(status: ModelPlacementStatus, job: str) -> FetchEvent | None:
+    """Return what a placement's status remembers of a Job."""
+    return status.fetch if status.fetch_job == job else None
+
+
 def fetch_step(
+    model: ModelReference,
+    weights: PinnedWeights,
+    known: FetchEvent | None,
+    seen: JobSight | None,
+    settings: PoolSettings,
+    now: str,
+) -> FetchStep:
+    """Decide what comes next for a model's weights.
+
+    Args:
+        model: Whose weights they are.
+        weights: What is to be fetched.
+        known: What is remembered of an earlier Job for the same weights.
+        seen: The Job, where there is one.
+        settings: The installation's choices.
+        now: RFC 3339 time.
+    """
+    job = job_name(model, weights)
+    if isinstance(known, FetchDone):
+        return FetchStep(job=job, event=known, delete=seen is not None)
+    if seen is None:
+        create = build_fetch_job(model, weights, settings)
+        return FetchStep(job=job, event=known, create=create)
+    event = read_fetch(seen.manifest, seen.last_words)
+    if not isinstance(event, FetchFailed):
+        return FetchStep(job=job, event=event, again=None if event else _LOOK_AGAIN_SECONDS)
+    pause = RETRY_SECONDS if event.reason in _MENDED_BY_TIME else LATE_RETRY_SECONDS
+    rested = seconds_between(_ended_at(seen.manifest), now)
+    if rested < pause:
+        return FetchStep(job=job, event=event, again=pause - rested)
+    return FetchStep(job=job, event=event, delete=True)
+
+
+def placement_fetch(
     placement: ModelPlacement, seen: JobSight | None, settings: PoolSettings, now: str
 ) -> FetchStep:
-    """Decide what comes next for a placement's weights.
+    """Decide what comes next for the weights of a placement.
 
     Args:
         placement: Its status remembers what an earlier Job came to.
@@ -48,26 +96,22 @@ def fetch_step(
         settings: The installation's choices.
         now: RFC 3339 time.
     """
-    job = job_name(placement)
-    status = placement.status
-    known = status.fetch if status.fetch_job == job else None
-    if isinstance(known, FetchDone):
-        return FetchStep(job=job, event=known, delete=seen is not None)
-    if seen is None:
-        return FetchStep(job=job, event=known, create=build_fetch_job(placement, settings))
-    event = read_fetch(seen.manifest, seen.last_words)
-    if not isinstance(event, FetchFailed):
-        return FetchStep(job=job, event=event, again=None if event else 2.0)
-    pause = RETRY_SECONDS if event.reason in _MENDED_BY_TIME else LATE_RETRY_SECONDS
-    rested = seconds_between(_ended_at(seen.manifest) or now, now)
-    if rested < pause:
-        return FetchStep(job=job, event=event, again=pause - rested)
-    return FetchStep(job=job, event=event, delete=True)
+    spec = placement.spec
+    known = known_fetch(placement.status, job_name(spec.model, spec.weights))
+    step = fetch_step(spec.model, spec.weights, known, seen, settings, now)
+    found, pinned = step.weights, spec.args.sha256
+    if found is None or found.sha256 is None or pinned in (None, found.sha256):
+        return step
+    refused = FetchFailed(
+        reason=Reason.DIGEST_MISMATCH,
+        message=f"{spec.weights.uri} has a file with sha256 {found.sha256} now, and the one that "
+        f"was decided on has {pinned}. Set `spec.source.sha256` to the one that is to be served.",
+    )
+    return replace(step, event=refused, delete=False)
 
 
-def _ended_at(job: Manifest) -> str | None:
-    for condition in job.get("status", {}).get("conditions", ()):
-        if condition["type"] == "Failed" and condition["status"] == "True":
-            ended: str = condition["lastTransitionTime"]
-            return ended
-    return None
+def _ended_at(job: Manifest) -> str:
+    """Return when a Job ended, which one that was read as failed has."""
+    ends = (each for each in job["status"]["conditions"] if each["type"] in _ENDS)
+    ended: str = next(each["lastTransitionTime"] for each in ends if each["status"] == "True")
+    return ended

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from builders.plan_values import fetched, names
-from builders.pool_values import placement_of, pool_settings, weights
+from builders.pool_values import fetch_job_of, placement_of, pool_settings, weights
 from smallmodel_operator.api.fetch import (
     FetchDone,
     FetchEvent,
@@ -14,9 +14,10 @@ from smallmodel_operator.api.fetch import (
     FetchProgress,
     FetchWaiting,
 )
+from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SecretRef
-from smallmodel_operator.plan.pools.fetchjob import build_fetch_job, job_name, read_fetch
+from smallmodel_operator.plan.pools.fetchjob import job_name, read_fetch
 from smallmodel_operator.plan.pools.values import Manifest, Toleration, WeightsVolume
 from support.pod_security import violations
 
@@ -27,7 +28,11 @@ PROGRESS = FetchProgress(done_bytes=5, total_bytes=10)
 
 def job(weights_: Any = None, **settings: Any) -> Manifest:
     placement = placement_of(weights=weights_ or weights())
-    return build_fetch_job(placement, pool_settings(**settings))
+    return fetch_job_of(placement, pool_settings(**settings))
+
+
+def name_of(placement: ModelPlacement) -> str:
+    return job_name(placement.spec.model, placement.spec.weights)
 
 
 def pod(manifest: Manifest) -> Manifest:
@@ -53,7 +58,7 @@ def lines(*events: FetchEvent | str) -> str:
 
 @given(names)
 def test_every_model_has_a_jobs_name_that_kubernetes_takes(name: str) -> None:
-    found = job_name(placement_of(name))
+    found = name_of(placement_of(name))
 
     assert len(found) <= 63
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", found)
@@ -69,12 +74,12 @@ def test_every_model_has_a_jobs_name_that_kubernetes_takes(name: str) -> None:
     ],
 )
 def test_other_weights_are_another_job(other: Any) -> None:
-    assert job_name(placement_of(weights=other)) != job_name(placement_of())
+    assert name_of(placement_of(weights=other)) != name_of(placement_of())
 
 
 def test_the_same_weights_are_the_same_job_whatever_else_changes() -> None:
-    assert job_name(placement_of(max_replicas=7)) == job_name(placement_of())
-    assert job_name(placement_of("other")) != job_name(placement_of())
+    assert name_of(placement_of(max_replicas=7)) == name_of(placement_of())
+    assert name_of(placement_of("other")) != name_of(placement_of())
 
 
 def test_the_program_is_told_what_is_pinned() -> None:
@@ -195,6 +200,7 @@ def test_the_installations_choices_reach_the_job() -> None:
         (ended("Complete"), lines(DONE), DONE),
         (ended("Failed"), lines(FAILED), FAILED),
         (ended("Failed"), lines(DONE), DONE),
+        (ended("Failed", status="False"), lines(FAILED), None),
     ],
     ids=[
         "no pod yet",
@@ -208,6 +214,7 @@ def test_the_installations_choices_reach_the_job() -> None:
         "done",
         "failed",
         "the weights are there though the Job failed",
+        "a condition that is false says nothing",
     ],
 )
 def test_a_fetch_is_read_from_its_job_and_its_last_words(

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.pool_values import NAMESPACE, cluster_pool, placement_of, pool_settings
-from smallmodel_operator.plan.pools.fetchjob import build_fetch_job
+from builders.pool_values import NAMESPACE, cluster_pool, fetch_job_of, placement_of, pool_settings
 from smallmodel_operator.plan.pools.merge import differs
 from smallmodel_operator.plan.pools.objects import (
     build_claim,
@@ -24,7 +23,7 @@ POOL = cluster_pool("chat")
 EVERY_KIND = (
     build_ray_service(POOL, SETTINGS),
     token_secret(POOL, SETTINGS, "x"),
-    build_fetch_job(placement_of(), SETTINGS),
+    fetch_job_of(placement_of(), SETTINGS),
     *build_pool_objects(POOL, SETTINGS),
     *build_namespace_objects(NAMESPACE, SETTINGS),
 )

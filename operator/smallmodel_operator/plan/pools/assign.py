@@ -23,7 +23,11 @@ PoolId: TypeAlias = tuple[str, str]
 
 
 def assign(
-    placements: Sequence[ModelPlacement], pools: Sequence[LivePool], settings: PoolSettings
+    placements: Sequence[ModelPlacement],
+    pools: Sequence[LivePool],
+    settings: PoolSettings,
+    *,
+    reserved: frozenset[PoolId] = frozenset(),
 ) -> Mapping[ModelId, str]:
     """Return the pool of each placement, by namespace and name of its model.
 
@@ -33,11 +37,12 @@ def assign(
         placements: All placements of the namespaces in question.
         pools: All pools of these namespaces.
         settings: The installation's choices.
+        reserved: Names that a new pool cannot have, because somebody else's object has them.
 
     Raises:
         PoolError: No pod can be made of a placement's worker class.
     """
-    seats = Seats.taken(placements, pools, settings)
+    seats = Seats.taken(placements, pools, settings, reserved)
     assigned: dict[ModelId, str] = {}
     homeless: list[ModelPlacement] = []
     for placement in sorted(placements, key=model_id):
@@ -70,9 +75,11 @@ def held_by(
     """Return the live pool that the placement is in, if it has the placement's key."""
     key = pool_key(placement)
     fitting = [pool for pool in pools if same_key(pool.key, key)]
-    named = [pool for pool in fitting if pool.name == placement.status.pool]
-    if named:
-        return named[0]
+    status = placement.status
+    named = {pool.name: pool for pool in fitting if pool.name in (status.pool, status.moving_to)}
+    for known in (status.pool, status.moving_to):
+        if known in named:
+            return named[known]
     name = placement.spec.model.name
     holding = [pool for pool in fitting if name in pool.models and not pool.deleting]
     # Where the status is lost in the middle of a move, both pools hold the model: the newer wins.
@@ -89,6 +96,8 @@ class Seats:
     """Pools to which models may be added."""
     models: dict[PoolId, set[str]] = field(default_factory=dict)
     """Of all pools."""
+    reserved: frozenset[PoolId] = frozenset()
+    """Names that no new pool can have."""
 
     @classmethod
     def taken(
@@ -96,9 +105,10 @@ class Seats:
         placements: Iterable[ModelPlacement],
         pools: Iterable[LivePool],
         settings: PoolSettings,
+        reserved: frozenset[PoolId] = frozenset(),
     ) -> "Seats":
         """Return the seats that live configs and the placements' statuses speak of."""
-        seats = cls(settings)
+        seats = cls(settings, reserved=reserved)
         for pool in pools:
             place = (pool.key.namespace, pool.name)
             seats.models[place] = set(pool.models)
@@ -113,19 +123,23 @@ class Seats:
 
     def fullest_open(self, key: PoolKey, model: str) -> str | None:
         """Return the pool of the key with the most models that has room for this one."""
-        limit = 1 if key.dedicated_to else self.settings.models_per_pool
         others = {
             place: len(self.models[place] - {model})
             for place, other in self.open.items()
             if same_key(other, key)
         }
-        with_room = [(-taken, place[1]) for place, taken in others.items() if taken < limit]
+        with_room = [
+            (-taken, place[1])
+            for place, taken in others.items()
+            if taken < self.settings.models_per_pool
+        ]
         return min(with_room)[1] if with_room else None
 
     def add(self, key: PoolKey) -> str:
         """Return the name of a new pool, with the lowest number that is free."""
         names = (pool_name(key, number, self.settings) for number in count(1))
-        name = next(name for name in names if (key.namespace, name) not in self.models)
+        taken = self.models.keys() | self.reserved
+        name = next(name for name in names if (key.namespace, name) not in taken)
         self.open[key.namespace, name] = key
         self.models[key.namespace, name] = set()
         return name

@@ -14,7 +14,7 @@ from smallmodel_operator.api.fetch import (
     FetchProgress,
     FetchWaiting,
 )
-from smallmodel_operator.api.modelplacement import ModelPlacement, PinnedWeights
+from smallmodel_operator.api.modelplacement import ModelReference, PinnedWeights
 from smallmodel_operator.api.names import LABEL_MODEL, bounded, short_hash
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.pools.claims import claim_mounts, claim_volumes, source_claim
@@ -46,26 +46,27 @@ _LIMITS: Final = {"cpu": "2", "memory": "1Gi"}
 _TMP_SIZE: Final = "2Gi"
 
 
-def job_name(placement: ModelPlacement) -> str:
+def job_name(model: ModelReference, weights: PinnedWeights) -> str:
     """Return the Job's name, which is another one for other weights."""
-    text = json.dumps(placement.spec.weights.model_dump(mode="json"), sort_keys=True)
+    text = json.dumps(weights.model_dump(mode="json"), sort_keys=True)
     ending = f"-{short_hash(text, _HASH_DIGITS)}"
-    return f"{bounded(f'fetch-{placement.spec.model.name}', _JOB_NAME_MAX - len(ending))}{ending}"
+    return f"{bounded(f'fetch-{model.name}', _JOB_NAME_MAX - len(ending))}{ending}"
 
 
-def build_fetch_job(placement: ModelPlacement, settings: PoolSettings) -> Manifest:
-    """Return the Job that fetches the placement's weights, in the model's own namespace.
+def build_fetch_job(
+    model: ModelReference, weights: PinnedWeights, settings: PoolSettings
+) -> Manifest:
+    """Return the Job that fetches a model's weights, in the model's own namespace.
 
     A Job's pod template cannot change, so the Job is created where it is missing and never applied
     over one that is there.
     """
-    model = placement.spec.model
     labels = owned_labels(settings) | {LABEL_COMPONENT: COMPONENT_FETCH, LABEL_MODEL: model.name}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": job_name(placement),
+            "name": job_name(model, weights),
             "namespace": model.namespace,
             "labels": labels,
         },
@@ -75,7 +76,7 @@ def build_fetch_job(placement: ModelPlacement, settings: PoolSettings) -> Manife
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": labels},
-                "spec": _pod(placement.spec.weights, settings),
+                "spec": _pod(weights, settings),
             },
         },
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.plan.pools.assign import (
     ModelId,
+    PoolId,
     Seats,
     held_by,
     is_current,
@@ -50,7 +51,11 @@ class Moves:
 
 
 def moves(
-    placements: Sequence[ModelPlacement], pools: Sequence[LivePool], settings: PoolSettings
+    placements: Sequence[ModelPlacement],
+    pools: Sequence[LivePool],
+    settings: PoolSettings,
+    *,
+    reserved: frozenset[PoolId] = frozenset(),
 ) -> Moves:
     """Return the moves of one namespace that are in progress, and the next one where none is.
 
@@ -61,6 +66,7 @@ def moves(
         placements: All placements of the namespace.
         pools: All pools of the namespace.
         settings: The installation's choices.
+        reserved: Names that a new pool cannot have, because somebody else's object has them.
 
     Raises:
         PoolError: No pod can be made of a placement's worker class.
@@ -77,7 +83,8 @@ def moves(
             busy = busy or each.movable
         else:
             resting.append(each)
-    if not busy and (move_ := _next(resting, Seats.taken(placements, pools, settings), settings)):
+    seats = Seats.taken(placements, pools, settings, reserved)
+    if not busy and (move_ := _next(resting, seats, settings)):
         now.append(move_)
     on_their_way = {move.model for move in now}
     waiting = {model_id(each.placement) for each in resting} - on_their_way
