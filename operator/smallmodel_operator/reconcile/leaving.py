@@ -1,0 +1,94 @@
+"""What nobody needs any more, and which placements nothing is left of.
+
+Unknown is not absent: a Serve that is silent may still have what its config lacks.
+"""
+
+from collections.abc import Iterable
+
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.names import FINALIZER, LABEL_MODEL
+from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.reconcile.case import Case
+from smallmodel_operator.reconcile.orders import Doomed
+from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
+
+
+def doomed(
+    sight: NamespaceSight, cases: Iterable[Case], wanted: frozenset[str]
+) -> tuple[Doomed, ...]:
+    """Return what is to go: pools without a model, Jobs that did their work, an unused claim.
+
+    Args:
+        sight: Everything that is known of the namespace.
+        cases: Placements that stay.
+        wanted: Names of the pools that somebody needs.
+    """
+    pools = _doomed_pools(sight, wanted)
+    found = [
+        *(Doomed(kind="RayService", name=name) for name in pools),
+        *(Doomed(kind="Job", name=name) for name in _doomed_jobs(sight, cases)),
+    ]
+    if _is_left(sight):
+        found.append(Doomed(kind="PersistentVolumeClaim", name=""))
+    return tuple(found)
+
+
+def released(sight: NamespaceSight) -> tuple[str, ...]:
+    """Return the placements that are being deleted and of which nothing is left."""
+    return tuple(
+        placement.metadata.name
+        for placement in sorted(sight.placements, key=lambda each: each.metadata.name)
+        if placement.metadata.deletion_timestamp
+        and FINALIZER in placement.metadata.finalizers
+        and not any(_still_has(pool, placement) for pool in sight.pools)
+    )
+
+
+def _still_has(pool: PoolSight, placement: ModelPlacement) -> bool:
+    name, status = placement.spec.model.name, placement.status
+    if name in pool.live.models:
+        return True
+    if pool.applications is not None:
+        return name in pool.applications
+    was_there = pool.live.name in (status.pool, status.moving_to, status.leaving)
+    return was_there and status.deployment is not None
+
+
+def _doomed_pools(sight: NamespaceSight, wanted: frozenset[str]) -> list[str]:
+    there = {pool.live.name for pool in sight.pools}
+    going = {pool.live.name for pool in sight.pools if pool.live.deleting}
+    # A pool whose RayService somebody deleted by hand left its Secret and its fence.
+    named = {
+        name
+        for placement in sight.placements
+        if placement.metadata.deletion_timestamp
+        for name in (placement.status.pool, placement.status.moving_to, placement.status.leaving)
+        if name is not None
+    }
+    nobodys = frozenset() if sight.unread else sight.nobodys
+    return sorted((there | named | nobodys) - wanted - going - sight.foreign)
+
+
+def _doomed_jobs(sight: NamespaceSight, cases: Iterable[Case]) -> list[str]:
+    steps = [case.fetch for case in cases]
+    needed = sight.needed_jobs - {step.job for step in steps if step.delete}
+    needed |= {step.job for step in steps if not step.delete}
+    return sorted(
+        name
+        for name, job in sight.jobs.items()
+        if name not in needed and not _is_kept(job.manifest["metadata"], sight.unread)
+    )
+
+
+def _is_kept(metadata: Manifest, unread: frozenset[str]) -> bool:
+    """Return whether a Job is on its way out already, or of a model of which nothing is known."""
+    if metadata.get("deletionTimestamp"):
+        return True
+    return (metadata.get("labels") or {}).get(LABEL_MODEL) in unread
+
+
+def _is_left(sight: NamespaceSight) -> bool:
+    """Return whether the namespace has nothing to do with models any more, and once had."""
+    staying = any(not placement.metadata.deletion_timestamp for placement in sight.placements)
+    in_use = staying or sight.pools or sight.nobodys or sight.unread or sight.needed_jobs
+    return not in_use and bool(sight.placements or sight.jobs)
