@@ -89,6 +89,17 @@ class Api:
             return None
         return _manifest(answer)
 
+    async def get_metadata(self, ref: Ref) -> Manifest | None:
+        """Return an object's metadata alone, or None: for objects that are long.
+
+        Raises:
+            ApiError: It could not be read; `ApiMissing` where the kind is not served.
+        """
+        try:
+            return _manifest(await self._send(requests.read_metadata(ref)))
+        except errors.NotFound:
+            return None
+
     async def list(
         self,
         resource: Resource,
@@ -248,15 +259,13 @@ class Api:
             return False
         return True
 
-    async def raw(
-        self, path: str, *, query: Mapping[str, str] = NOTHING, accept: str = "application/json"
-    ) -> Answer:
-        """Read any path, for example `/version`.
+    async def raw(self, path: str, *, query: Mapping[str, str] = NOTHING) -> Answer:
+        """Read what is no object, for example `/version`.
 
         Raises:
             ApiError: It could not be read.
         """
-        return await self._send(requests.read_path(path, query, accept))
+        return await self._send(requests.read_path(path, query))
 
     async def read_subresource(
         self, ref: Ref, subresource: str, *, query: Mapping[str, str] = NOTHING

@@ -12,12 +12,12 @@ from smallmodel_operator.clusters.nodes import NodeFacts, node_of
 from smallmodel_operator.clusters.ref import CRDS, DEPLOYMENTS, NODES, PODS, RAYSERVICES, Manifest
 from smallmodel_operator.clusters.requested import Amounts, add, requested_by
 
-KUBERAY_LABEL: Final = "app.kubernetes.io/name=kuberay-operator"
-"""As KubeRay's Helm chart labels its Deployment."""
+KUBERAY_LABELS: Final = "app.kubernetes.io/name in (kuberay, kuberay-operator)"
+"""As KubeRay's kustomization and its Helm chart label their Deployments."""
+_VERSION_LABEL: Final = "app.kubernetes.io/version"
 _CRD_NAME: Final = RAYSERVICES.full_name
 # Pods that take nothing of a node: waiting for one, or ended.
 _ON_NODES: Final = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
-_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _TAG: Final = re.compile(r":v?(\d+\.\d+\.\d+[\w.+-]*)(?:@|$)")
 
 
@@ -28,7 +28,7 @@ class KubeRayFacts:
     served: bool
     """The API server serves RayServices of `ray.io/v1`."""
     version: str | None = None
-    """By the image of its Deployment; unset where that cannot be read or has no version."""
+    """By its Deployment's image or label; unset where that cannot be read or has no version."""
     token_auth: bool | None = None
     """Its CRD has `authOptions`; unset where the CRD cannot be read."""
     embedded_store: bool | None = None
@@ -117,7 +117,7 @@ class ClusterObserver:
 
     async def _kuberay_version(self) -> str | None:
         try:
-            deployments, _ = await self._api.list(DEPLOYMENTS, labels=KUBERAY_LABEL)
+            deployments, _ = await self._api.list(DEPLOYMENTS, labels=KUBERAY_LABELS)
         except errors.Forbidden:
             return None
         versions = sorted(filter(None, map(_version_of, deployments)))
@@ -127,21 +127,27 @@ class ClusterObserver:
         """Return what the CRD offers, read anew only when it changed: it is a megabyte long."""
         ref = CRDS.ref(_CRD_NAME)
         try:
-            metadata = (await self._api.raw(ref.path, accept=_METADATA_ONLY)).json()["metadata"]
-            version = f"{metadata['uid']}/{metadata['generation']}"
+            known = await self._api.get_metadata(ref)
+            version = _version_in(known or {})
             if self._fields is None or self._fields.version != version:
-                self._fields = _fields_of(await self._api.get(ref) or {}, version)
-        except (errors.Forbidden, errors.NotFound):
+                crd = await self._api.get(ref)
+                self._fields = _fields_of(crd) if crd else None
+        except errors.Forbidden:
             return None
         return self._fields
 
 
-def _fields_of(crd: Mapping[str, Any], version: str) -> _Fields:
+def _version_in(crd: Mapping[str, Any]) -> str:
+    metadata = crd.get("metadata") or {}
+    return f"{metadata.get('uid')}/{metadata.get('generation')}"
+
+
+def _fields_of(crd: Mapping[str, Any]) -> _Fields:
     served = [one for one in crd["spec"]["versions"] if one["name"] == RAYSERVICES.version]
     schema = served[0]["schema"]["openAPIV3Schema"]
     cluster = _properties(schema, "spec", "rayClusterConfig")
     return _Fields(
-        version=version,
+        version=_version_in(crd),
         token_auth="authOptions" in cluster,
         embedded_store="backend"
         in _properties({"properties": cluster}, "gcsFaultToleranceOptions"),
@@ -157,5 +163,7 @@ def _properties(schema: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
 
 def _version_of(deployment: Mapping[str, Any]) -> str | None:
     containers = deployment["spec"]["template"]["spec"]["containers"]
-    found = (_TAG.search(container.get("image", "")) for container in containers)
+    labels = deployment["metadata"].get("labels") or {}
+    images = (container.get("image", "") for container in containers)
+    found = map(_TAG.search, (*images, f":{labels.get(_VERSION_LABEL, '')}"))
     return next((match.group(1) for match in found if match), None)

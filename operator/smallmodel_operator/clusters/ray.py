@@ -4,7 +4,6 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
-from yarl import URL
 
 from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock
 from smallmodel_operator.status.serve import (
@@ -50,8 +49,9 @@ class RayDashboard:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._session = session
-        self._url = URL.build(scheme="http", host=address, port=port, path=_PATH)
-        self._token = token
+        host = f"[{address}]" if ":" in address else address
+        self._root = f"http://{host}:{port}"
+        self._place = (address, port, token)
         self._clock = clock
         self._failures = 0
         self._again_at = 0.0
@@ -77,7 +77,7 @@ class RayDashboard:
 
     def is_at(self, address: str, port: int, token: str) -> bool:
         """Tell whether this is the dashboard at an address, opened by a token."""
-        return (self._url.host, self._url.port, self._token) == (address, port, token)
+        return self._place == (address, port, token)
 
     def _note(self, message: str) -> None:
         self._last = message
@@ -86,11 +86,11 @@ class RayDashboard:
         self._failures = min(self._failures + 1, 10)
 
     async def _ask(self) -> dict[str, ServedApplication]:
-        where = f"Ray's dashboard at {self._url.origin()}"
+        where = f"Ray's dashboard at {self._root}"
         # Ray takes this header too, and a proxy that uses `Authorization` itself leaves it alone.
-        headers = {"x-ray-authorization": f"Bearer {self._token}"}
+        headers = {"x-ray-authorization": f"Bearer {self._place[2]}"}
         try:
-            async with self._session.get(self._url, headers=headers) as response:
+            async with self._session.get(self._root + _PATH, headers=headers) as response:
                 content = await _read(response)
         except TimeoutError as error:
             raise DashboardUnreachable(

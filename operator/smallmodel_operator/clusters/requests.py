@@ -1,7 +1,7 @@
 """The calls that are made of an API server, ready to be sent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 # JSON is YAML, so that a JSON body is right under this type, which every supported version knows.
 _APPLY_PATCH: Final = "application/apply-patch+yaml"
+_METADATA_ONLY: Final = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 # An unknown field is a mistake, and without this it would be dropped in silence.
 _WRITING: Final[Mapping[str, str]] = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
@@ -76,15 +77,20 @@ def stream(ref: Ref, subresource: str, query: Mapping[str, str]) -> Request:
         method="GET",
         path=f"{ref.path}/{subresource}",
         query=query,
+        # Asked for JSON, it would be answered with 406.
+        accept="*/*",
     )
 
 
-def read_path(path: str, query: Mapping[str, str], accept: str) -> Request:
+def read_metadata(ref: Ref) -> Request:
+    """Return the call that reads an object's metadata alone."""
+    return replace(read(ref), accept=_METADATA_ONLY)
+
+
+def read_path(path: str, query: Mapping[str, str]) -> Request:
     """Return the call that reads what is no object."""
     call = Call(verb="get", resource=path)
-    return Request(
-        call=call, what=f"read {path}", method="GET", path=path, query=query, accept=accept
-    )
+    return Request(call=call, what=f"read {path}", method="GET", path=path, query=query)
 
 
 def read_list(resource: Resource, namespace: str | None, query: Mapping[str, str]) -> Request:

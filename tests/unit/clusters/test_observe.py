@@ -12,6 +12,7 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.nodes import AcceleratorFacts, Taint, node_of
 from smallmodel_operator.clusters.observe import ClusterObserver, KubeRayFacts
+from smallmodel_operator.clusters.requests import Call
 
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rayservices.ray.io"
 DEPLOYMENT = "/apis/apps/v1/namespaces/kuberay-system/deployments/kuberay-operator"
@@ -154,6 +155,23 @@ async def test_what_may_not_be_read_of_kuberay_is_unknown(
     assert facts.kuberay == KubeRayFacts(served=True)
 
 
+async def test_a_crd_that_vanishes_meanwhile_is_unknown(api: Api, full: FakeKubeApi) -> None:
+    """Discovery lags a little behind."""
+    observer = ClusterObserver(api, HUB)
+    await observer.observe()
+    del full.objects[CRD]
+    assert (await observer.observe()).kuberay.token_auth is None
+
+
+async def test_what_is_read_of_the_crd_is_counted_as_a_read_of_a_crd(
+    api: Api, full: FakeKubeApi
+) -> None:
+    await ClusterObserver(api, HUB).observe()
+    group = "apiextensions.k8s.io"
+    call = Call(verb="get", group=group, resource="customresourcedefinitions")
+    assert api.calls[call] == 2
+
+
 async def test_nodes_that_may_not_be_read_are_an_error(
     api: Api, full: FakeKubeApi, paths: dict[str, Reply]
 ) -> None:
@@ -176,6 +194,13 @@ IMAGES = {
 async def test_a_version_is_read_off_an_image(image: str, api: Api, full: FakeKubeApi) -> None:
     full.put(DEPLOYMENT, kuberay(image))
     assert (await ClusterObserver(api, HUB).observe()).kuberay.version == IMAGES[image]
+
+
+async def test_a_version_may_be_a_label(api: Api, full: FakeKubeApi) -> None:
+    deployment = kuberay("kuberay/operator:nightly")
+    deployment["metadata"]["labels"] = {"app.kubernetes.io/version": "1.7.0"}
+    full.put(DEPLOYMENT, deployment)
+    assert (await ClusterObserver(api, HUB).observe()).kuberay.version == "1.7.0"
 
 
 DEVICES: dict[str, tuple[dict[str, Any], dict[str, str], AcceleratorFacts]] = {
