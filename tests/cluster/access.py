@@ -57,6 +57,17 @@ class KubeAccess:
         """Run kubectl where it is expected to fail, or may."""
         return attempt("kubectl", *words, stdin=stdin, environment=self._environment, within=within)
 
+    def started(self, *words: str) -> subprocess.Popen[str]:
+        """Start a kubectl that goes on, such as a port-forward; the caller ends it."""
+        return subprocess.Popen(
+            ["kubectl", *words],
+            env={**os.environ, **self._environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def apply(self, manifest: str, *words: str) -> str:
         """Apply a manifest's text by server-side apply."""
         return self.kubectl("apply", "--server-side", *words, "-f", "-", stdin=manifest)

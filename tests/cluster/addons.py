@@ -19,14 +19,37 @@ def apply_coredns(access: KubeAccess, addresses: ClusterAddresses) -> None:
     access.apply(text.substitute(IMAGE=images.COREDNS, DNS=addresses.dns_service))
 
 
-def create_kuberay_crds(access: KubeAccess, kuberay: Path) -> None:
-    """Make KubeRay's kinds known. Safe to repeat."""
+def create_kuberay_crds(access: KubeAccess, kuberay: Path, *, jobs: bool) -> None:
+    """Make KubeRay's kinds known. Safe to repeat.
+
+    Args:
+        access: the cluster.
+        kuberay: the folder with the definitions.
+        jobs: also those of jobs, which KubeRay's operator wants and nothing else. They cost the
+            API server more processor time than its own start.
+    """
     known = access.kubectl("get", "customresourcedefinitions", "-o", "name").split()
-    for crd in sorted((kuberay / "crds").glob("*.json")):
-        group, kinds = crd.stem.split("_")
-        if f"customresourcedefinition.apiextensions.k8s.io/{kinds}.{group}" not in known:
+    for kind, crd in _crds(kuberay, jobs=jobs).items():
+        if f"customresourcedefinition.apiextensions.k8s.io/{kind}.ray.io" not in known:
             # Created and not applied: that takes the API server a third of the time.
             access.kubectl("create", "--validate=false", "-f", str(crd), within=120)
+
+
+def kuberay_kinds_are_served(access: KubeAccess, kuberay: Path, *, jobs: bool) -> bool:
+    """Say whether all of them are, which is some time after they were created."""
+    got = access.try_kubectl("get", "--raw", "/apis/ray.io/v1")
+    if got.returncode:
+        return False
+    served = {kind["name"] for kind in json.loads(got.stdout)["resources"]}
+    return _crds(kuberay, jobs=jobs).keys() <= served
+
+
+def _crds(kuberay: Path, *, jobs: bool) -> dict[str, Path]:
+    """Return the file of each kind, as in ray.io_rayclusters.json."""
+    found = {
+        crd.stem.removeprefix("ray.io_"): crd for crd in sorted((kuberay / "crds").glob("*.json"))
+    }
+    return {kind: crd for kind, crd in found.items() if jobs or "jobs" not in kind}
 
 
 def apply_kuberay(access: KubeAccess, kuberay: Path) -> None:

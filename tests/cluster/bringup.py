@@ -191,12 +191,21 @@ def _wanted_addons(record: ClusterRecord) -> list[tuple[str, str]]:
 
 def _apply_addons(cluster: Cluster) -> None:
     record = cluster.record
+    kuberay = record.kuberay
     if record.options.dns and record.options.kubelet:
         addons.apply_coredns(cluster, record.addresses)
-    if record.kuberay:
-        addons.create_kuberay_crds(cluster, record.kuberay)
-        if record.options.kubelet:
-            addons.apply_kuberay(cluster, record.kuberay)
+    if kuberay is None:
+        return
+    jobs = record.options.kubelet
+    addons.create_kuberay_crds(cluster, kuberay, jobs=jobs)
+    if record.options.kubelet:
+        addons.apply_kuberay(cluster, kuberay)
+    wait_until(
+        lambda: addons.kuberay_kinds_are_served(cluster, kuberay, jobs=jobs),
+        "the API server serves KubeRay's kinds",
+        START_LIMIT,
+        (cluster.log("kube-apiserver"),),
+    )
 
 
 def _wait_for_addons(cluster: Cluster) -> None:
@@ -205,9 +214,13 @@ def _wait_for_addons(cluster: Cluster) -> None:
         def available(namespace: str = namespace, deployment: str = deployment) -> bool:
             return addons.is_available(cluster, namespace, deployment)
 
+        def pods(namespace: str = namespace) -> str:
+            return cluster.try_kubectl("-n", namespace, "describe", "pods").stdout
+
         wait_until(
             available,
             f"Deployment {namespace}/{deployment} is available",
             START_LIMIT,
             (cluster.log("kubelet"),),
+            pods,
         )

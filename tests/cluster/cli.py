@@ -24,6 +24,9 @@ def main(words: Sequence[str]) -> int:
     except ClusterProblem as problem:
         sys.stderr.write(f"cluster: {problem}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("cluster: interrupted; run it again to complete, or `down` to undo\n")
+        return 130
     return 0
 
 

@@ -29,9 +29,9 @@ SYSCTLS: Final = (
 )
 # Paths that are fixed in kubelet, CNI and Kubernetes. Each node mounts its own over them.
 MOUNT_POINTS: Final = ("/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
-_BEFORE: Final = STATE / ".before.json"
 _LOCK: Final = LOCKS / "smallmodel-clusters.lock"
 CGROUPS: Final = Path("/sys/fs/cgroup")
+PROC_SYS: Final = Path("/proc/sys")
 
 
 def require_root() -> None:
@@ -94,17 +94,22 @@ def claim(options: ClusterOptions, parts: Parts) -> ClusterRecord:
 
 
 def release(name: str) -> bool:
-    """Remove the cluster's folder; return whether it was the last, and the machine is as before."""
+    """Remove the cluster's folder; return whether it was the last, and the machine is as before.
+
+    Raises:
+        ClusterProblem: something is still in use.
+    """
+    files = ClusterFiles(name)
     with locked(_LOCK, "the list of clusters", within=60):
-        files = ClusterFiles(name)
-        for path in files.root.iterdir():
-            # The record goes last: as long as anything is left, `down` can be run again.
-            if path == files.record:
-                continue
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        try:
+            for path in files.root.iterdir():
+                # The record goes last: as long as anything is left, `down` can be run again.
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path != files.record:
+                    path.unlink()
+        except OSError as busy:
+            raise ClusterProblem(f"{busy}: wait a moment and run it again") from busy
         files.record.unlink()
         files.root.rmdir()
         if records():
@@ -113,28 +118,30 @@ def release(name: str) -> bool:
         return True
 
 
+def _before() -> Path:
+    return STATE / ".before.json"
+
+
 def _remember() -> None:
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if _BEFORE.exists():
+    if _before().exists():
         return
     made = [folder for folder in MOUNT_POINTS if not Path(folder).exists()]
-    values = {name: Path("/proc/sys", name).read_text().strip() for name in SYSCTLS}
-    _BEFORE.write_text(json.dumps({"sysctls": values, "folders": made}))
+    values = {name: (PROC_SYS / name).read_text().strip() for name in SYSCTLS}
+    _before().write_text(json.dumps({"sysctls": values, "folders": made}))
     for folder in made:
         Path(folder).mkdir(parents=True)
 
 
 def _restore() -> None:
-    if not _BEFORE.exists():
-        return
-    before = json.loads(_BEFORE.read_text())
+    before = json.loads(_before().read_text())
     for name, value in before["sysctls"].items():
-        Path("/proc/sys", name).write_text(value)
+        (PROC_SYS / name).write_text(value)
     for folder in before["folders"]:
         # Somebody else's kubelet may have moved in.
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
-    _BEFORE.unlink()
+    _before().unlink()
     with contextlib.suppress(OSError):
         STATE.rmdir()
 

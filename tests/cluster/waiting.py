@@ -8,7 +8,11 @@ from cluster.problems import ClusterProblem, log_tail
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str, within: float, logs: tuple[Path, ...] = ()
+    condition: Callable[[], bool],
+    what: str,
+    within: float,
+    logs: tuple[Path, ...] = (),
+    explain: Callable[[], str] = str,
 ) -> float:
     """Return the seconds after which the condition held.
 
@@ -17,6 +21,7 @@ def wait_until(
         what: ends the sentence "not within 60 s: …".
         within: seconds.
         logs: files whose last lines explain a failure.
+        explain: is asked for more when it is too late.
 
     Raises:
         ClusterProblem: the condition did not hold in time.
@@ -24,8 +29,7 @@ def wait_until(
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > within:
-            raise ClusterProblem(
-                "\n".join([f"not within {within:g} s: {what}", *(log_tail(log) for log in logs)])
-            )
+            told = [f"not within {within:g} s: {what}", explain(), *map(log_tail, logs)]
+            raise ClusterProblem("\n".join(filter(None, told)))
         time.sleep(0.1)
     return time.monotonic() - started
