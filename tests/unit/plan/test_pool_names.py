@@ -14,7 +14,7 @@ from builders.pool_values import (
     pool_settings,
     worker_class,
 )
-from smallmodel_operator.plan.pools import template
+from smallmodel_operator.api.serving import CONTRACT
 from smallmodel_operator.plan.pools.names import pool_name, same_key, template_hash
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
 from smallmodel_operator.plan.pools.values import PoolError, PoolSettings, Toleration
@@ -59,7 +59,7 @@ def test_a_changed_template_is_another_pool(settings: PoolSettings) -> None:
 
 def test_another_contract_of_arguments_is_another_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     before = template_hash(key_of(), pool_settings())
-    monkeypatch.setattr(template, "CONTRACT", template.CONTRACT + 1)
+    monkeypatch.setattr("smallmodel_operator.plan.pools.template.CONTRACT", CONTRACT + 1)
 
     assert template_hash(key_of(), pool_settings()) != before
 
