@@ -8,7 +8,7 @@ import pytest
 from tools import helm
 
 REFUSED: Final = {
-    "gatway.replicas=2": "additional properties 'gatway' not allowed",
+    "gateways.replicas=2": "additional properties 'gateways' not allowed",
     "gateway.replica=2": "at '/gateway': additional properties 'replica' not allowed",
     "gateway.replicas=0": "at '/gateway/replicas': minimum: got 0, want 1",
     "gateway.replicas=two": "at '/gateway/replicas': got string, want integer",
