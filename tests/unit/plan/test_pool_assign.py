@@ -64,6 +64,14 @@ def test_a_full_namespace_gets_the_lowest_number_that_is_free() -> None:
     assert pools_of(placement_of("chat"), pools=pools, models_per_pool=2) == {"chat": TWO}
 
 
+def test_a_name_that_somebody_elses_object_has_is_passed_over() -> None:
+    reserved = frozenset({("team-a", ONE), ("team-b", TWO)})
+
+    assert assign([placement_of("chat")], [], pool_settings(), reserved=reserved) == {
+        ("team-a", "chat"): TWO
+    }
+
+
 def test_a_pool_that_is_filled_leaves_the_rest_to_the_next() -> None:
     found = pools_of(*map(placement_of, "abc"), models_per_pool=2)
 

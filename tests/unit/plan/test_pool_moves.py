@@ -125,6 +125,13 @@ def test_a_move_into_a_pool_of_other_needs_starts_again() -> None:
     assert found(moving, pools=(outdated_pool(1, "a"), gpu)).now == (move("a"),)
 
 
+def test_a_move_passes_over_a_name_that_somebody_elses_object_has() -> None:
+    reserved = frozenset({("team-a", ONE)})
+    step = moves([old("a")], [outdated_pool(1, "a")], pool_settings(), reserved=reserved)
+
+    assert step.now == (move("a", TWO),)
+
+
 def test_what_is_being_deleted_does_not_move() -> None:
     assert found(old("a", metadata=DELETED), pools=(outdated_pool(1, "a"),)) == Moves(
         now=(), waiting=()
