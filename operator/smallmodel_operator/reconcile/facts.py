@@ -68,21 +68,21 @@ def learn(
     there = _deployment(case, target)
     fresh = _fresh(before, answer, wanted)
     quarantine = _quarantine(before, wanted, there, fresh, now)
-    known = before.model_copy(
-        update={
-            "observed_generation": case.placement.metadata.generation,
-            "fetch": case.fetch.event,
-            "fetch_job": case.fetch.job,
-            "serving_hash": wanted,
-            "problem": problem,
-            "probe": fresh or before.probe,
-            "quarantine": quarantine,
-        }
-    )
-    known = known.model_copy(update=_in_its_place(case, known, there, pools, now))
+    learned: dict[str, Any] = {
+        "observed_generation": case.placement.metadata.generation,
+        "fetch": case.fetch.event,
+        "fetch_job": case.fetch.job,
+        "serving_hash": wanted,
+        "problem": problem,
+        "probe": fresh or before.probe,
+        "quarantine": quarantine,
+    }
+    verified = is_verified(before, wanted) or (fresh is not None and fresh.passed)
+    learned |= _in_its_place(case, there, pools, now, verified=verified)
     if _lost_its_weights(before, quarantine):
         # They are fetched again. The request that said so speaks of what was there before.
-        known = known.model_copy(update={"fetch": None, "fetch_job": None, "probe": None})
+        learned |= {"fetch": None, "fetch_job": None, "probe": None}
+    known = before.model_copy(update=learned)
     if quarantine is not None and is_quarantined(known, wanted, now):
         return Facts(status=known, again=max(1.0, seconds_between(now, quarantine.until)))
     order, rest = _probe_order(case, known, there, target, now)
@@ -194,17 +194,19 @@ def _lost_its_weights(before: ModelPlacementStatus, quarantine: Quarantine | Non
 
 def _in_its_place(
     case: Case,
-    known: ModelPlacementStatus,
     there: PlacedDeployment | None,
     pools: Mapping[str, PoolSight],
     now: str,
+    *,
+    verified: bool,
 ) -> dict[str, Any]:
     """Return what is known of its pools: one move is add there, verify, switch, drain, leave."""
-    left = _still_leaving(known, pools, now)
+    left = _still_leaving(case.status, pools, now)
     source = pools.get(case.moves_from) if case.moves_from else None
     if source is None:
         return {"pool": case.pool, "moving_to": None, "deployment": there, **left}
-    if left["leaving"] is None and _has_arrived(case, known, there):
+    runs = there is not None and there.healthy and there.serving_hash == case.wanted_hash
+    if left["leaving"] is None and runs and verified:
         return {
             "pool": case.pool,
             "moving_to": None,
@@ -220,11 +222,6 @@ def _in_its_place(
     }
 
 
-def _has_arrived(case: Case, known: ModelPlacementStatus, there: PlacedDeployment | None) -> bool:
-    runs = there is not None and there.healthy and there.serving_hash == case.wanted_hash
-    return runs and is_verified(known, case.wanted_hash)
-
-
 def _deployment_before(case: Case, source: PoolSight) -> PlacedDeployment | None:
     """Return what the pool that the model moves out of has of it."""
     if source.applications is None:
@@ -236,12 +233,12 @@ def _deployment_before(case: Case, source: PoolSight) -> PlacedDeployment | None
 
 
 def _still_leaving(
-    known: ModelPlacementStatus, pools: Mapping[str, PoolSight], now: str
+    before: ModelPlacementStatus, pools: Mapping[str, PoolSight], now: str
 ) -> dict[str, Any]:
-    gone = known.leaving not in pools
-    if gone or known.left_at is None or seconds_between(known.left_at, now) >= CLUSTER_DRAIN:
+    gone = before.leaving not in pools
+    if gone or before.left_at is None or seconds_between(before.left_at, now) >= CLUSTER_DRAIN:
         return {"leaving": None, "left_at": None}
-    return {"leaving": known.leaving, "left_at": known.left_at}
+    return {"leaving": before.leaving, "left_at": before.left_at}
 
 
 def _next_look(known: ModelPlacementStatus) -> float | None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -48,9 +49,14 @@ _TMP_SIZE: Final = "2Gi"
 
 def job_name(model: ModelReference, weights: PinnedWeights) -> str:
     """Return the Job's name, which is another one for other weights."""
+    return _job_name(model.name, weights)
+
+
+@lru_cache(maxsize=4096)
+def _job_name(model: str, weights: PinnedWeights) -> str:
     text = json.dumps(weights.model_dump(mode="json"), sort_keys=True)
     ending = f"-{short_hash(text, _HASH_DIGITS)}"
-    return f"{bounded(f'fetch-{model.name}', _JOB_NAME_MAX - len(ending))}{ending}"
+    return f"{bounded(f'fetch-{model}', _JOB_NAME_MAX - len(ending))}{ending}"
 
 
 def build_fetch_job(
