@@ -238,6 +238,13 @@ async def test_who_has_no_rights_is_told_which(stranger: Path, namespace: str) -
             )
 
 
+async def test_a_stream_of_a_pod_that_is_gone_is_not_found(api: Api, namespace: str) -> None:
+    with pytest.raises(errors.NotFound):
+        await api.websocket(
+            PODS.ref("x", namespace), "portforward", {"ports": "1"}, "v4.channel.k8s.io"
+        )
+
+
 async def test_a_token_that_nobody_gave_is_unauthorized(stranger: Path, namespace: str) -> None:
     text = stranger.read_text()
     token = text[text.index("token: ") :].splitlines()[0].removeprefix("token: ")

@@ -88,6 +88,6 @@ async def test_a_port_where_nothing_listens_is_told(
 
 
 async def test_a_pod_that_is_not_there_is_told(api: Api, pod: Ref) -> None:
-    with pytest.raises(errors.ApiError):
+    with pytest.raises(errors.NotFound):
         async with forward(api, PODS.ref("absent", pod.namespace), PORT):
             raise AssertionError("the block does not run")

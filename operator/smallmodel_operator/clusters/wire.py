@@ -100,6 +100,9 @@ class Wire:
                     self._url(request), headers=headers, protocols=[protocol], autoclose=True
                 )
         except aiohttp.WSServerHandshakeError as error:
+            if error.status == 404:
+                raise errors.NotFound(f"{request.what}: there is none", status=404) from error
+            # What the API server said of it is lost with the handshake.
             answer = Answer(status=error.status, content=b"")
             raise refusal(answer, request.what) from error
         except TimeoutError as error:
