@@ -75,8 +75,7 @@ def down(name: str, say: Callable[[str], None] = silent) -> None:
             return
         for number in reversed(range(record.options.nodes)):
             nodes.stop_node(record, number)
-        if machine.release(name):
-            network.remove_range()
+        machine.release(name, after_the_last=network.remove_range)
     clock.step(f"cluster {name} is down")
 
 

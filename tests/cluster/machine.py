@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -56,8 +57,12 @@ def lock_cluster(name: str) -> contextlib.AbstractContextManager[None]:
 
 def records() -> list[ClusterRecord]:
     """Return all clusters of this machine that have not been taken down."""
-    found = sorted(STATE.glob("*/cluster.json"))
-    return [ClusterRecord.model_validate_json(path.read_text()) for path in found]
+    found = []
+    for path in sorted(STATE.glob("*/cluster.json")):
+        # Another run may take it down at this moment.
+        with contextlib.suppress(FileNotFoundError):
+            found.append(ClusterRecord.model_validate_json(path.read_text()))
+    return found
 
 
 def claim(options: ClusterOptions, parts: Parts) -> ClusterRecord:
@@ -89,12 +94,19 @@ def claim(options: ClusterOptions, parts: Parts) -> ClusterRecord:
             kuberay=parts.kuberay,
         )
         files.root.mkdir(mode=0o755, exist_ok=True)
-        files.record.write_text(record.model_dump_json(indent=1))
+        # Renamed, so that nobody reads half of it.
+        partial = files.record.with_suffix(".new")
+        partial.write_text(record.model_dump_json(indent=1))
+        partial.rename(files.record)
         return record
 
 
-def release(name: str) -> bool:
-    """Remove the cluster's folder; return whether it was the last, and the machine is as before.
+def release(name: str, after_the_last: Callable[[], None]) -> None:
+    """Remove the cluster's folder; with the last one, the machine is as it was before the first.
+
+    Args:
+        name: of the cluster.
+        after_the_last: is called when no cluster is left, and none can come meanwhile.
 
     Raises:
         ClusterProblem: something is still in use.
@@ -112,10 +124,9 @@ def release(name: str) -> bool:
             raise ClusterProblem(f"{busy}: wait a moment and run it again") from busy
         files.record.unlink()
         files.root.rmdir()
-        if records():
-            return False
-        _restore()
-        return True
+        if not records():
+            after_the_last()
+            _restore()
 
 
 def _before() -> Path:

@@ -12,7 +12,6 @@ from cluster.configuration import write_configuration
 from cluster.folders import TESTS, ClusterFiles
 from cluster.options import ClusterRecord
 from cluster.pki import make_node_pki
-from cluster.problems import log_tail
 from cluster.programs import ENVIRONMENT, command_lines
 from cluster.waiting import wait_until
 
@@ -34,15 +33,20 @@ def start_node(record: ClusterRecord, number: int) -> None:
     Path(f"{node.control}.new").unlink(missing_ok=True)
     node.plan.write_text(json.dumps(_plan(record, number), indent=1))
     _spawn(node.plan, node.log("init"))
+    pids: list[int | None] = [None]
+
+    def listens() -> bool:
+        pids[0] = control.init_pid(node.control)
+        return pids[0] is not None
+
     wait_until(
-        lambda: control.init_pid(node.control) is not None,
+        listens,
         f"the namespaces of {node.name} are made",
         within=20,
         logs=(node.log("init"),),
     )
-    pid = control.init_pid(node.control)
-    assert pid is not None, log_tail(node.log("init"))
-    network.connect(record.addresses, number, pid)
+    assert pids[0] is not None
+    network.connect(record.addresses, number, pids[0])
 
 
 def stop_node(record: ClusterRecord, number: int) -> None:

@@ -65,21 +65,17 @@ class Cluster(KubeAccess):
 
     def start(self, program: str, node: int = 0) -> None:
         """Start a program that was stopped, and return when it does its work."""
+        heartbeat = self._lease(node) if program == "kubelet" else ""
         control.order(self.files.node(node).control, "start", program)
         if program in {"etcd", "kube-apiserver"}:
             self.wait_for_api_server()
         elif program == "kubelet":
-            self.wait_for_node(node)
+            self.wait_for_node(node, newer_than=heartbeat)
 
     def restart(self, program: str, node: int = 0) -> None:
-        """Stop a program and start it again."""
-        renewed = self._lease(node) if program == "kubelet" else ""
+        """Stop a program, start it again, and return when it does its work."""
         self.stop(program, node)
-        control.order(self.files.node(node).control, "start", program)
-        if program in {"etcd", "kube-apiserver"}:
-            self.wait_for_api_server()
-        elif program == "kubelet":
-            self.wait_for_node(node, newer_than=renewed)
+        self.start(program, node)
 
     def kill(self, program: str, node: int = 0) -> None:
         """Kill a program, as an accident would; its node starts it again within some seconds."""
@@ -91,12 +87,13 @@ class Cluster(KubeAccess):
 
     def node_up(self, node: int = 0) -> None:
         """Start a node again, and return when it is Ready."""
-        renewed = "" if node == 0 else self._lease(node)
         nodes.start_node(self.record, node)
-        self.start_programs(node)
+        self.start_programs(node, *CONTROL_PLANE)
         self.wait_for_api_server()
+        heartbeat = self._lease(node) if self.record.options.kubelet else ""
+        self.start_programs(node)
         if self.record.options.kubelet:
-            self.wait_for_node(node, newer_than=renewed or self._lease(node))
+            self.wait_for_node(node, newer_than=heartbeat)
 
     def start_programs(self, node: int, *only: str) -> None:
         """Order all programs of a node, or some, to be started; they are not waited for."""

@@ -47,7 +47,7 @@ def why_waiting(cluster: Cluster, pod: str) -> str:
 
 
 def test_nothing_is_left_of_a_cluster_with_two_nodes_and_gpus() -> None:
-    before = footprint()
+    before = footprint("gone")
     options = ClusterOptions(name="gone", nodes=2, kuberay=False, fake_gpu=GPUS)
     with bringup.lent(options) as cluster:
         for pod in ("first", "second"):
@@ -67,12 +67,12 @@ def test_nothing_is_left_of_a_cluster_with_two_nodes_and_gpus() -> None:
             node["metadata"]["labels"]["nvidia.com/gpu.memory"]
             for node in cluster.get("nodes")["items"]
         }
-        during = footprint()
+        during = footprint("gone")
         assert labels == {str(GPUS.memory)}
         # Safe to repeat: the same cluster, whose programs went on.
         programs = cluster.programs()
         assert bringup.up(cluster.record.options).programs() == programs
-    after = footprint()
+    after = footprint("gone")
     for kind in ("cgroups", "links", "namespaces", "routes"):
         assert during[kind] - before[kind], f"the listing of {kind} would not show a cluster"
     assert {kind: after[kind] - before[kind] for kind in after} == dict.fromkeys(after, frozenset())
