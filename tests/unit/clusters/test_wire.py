@@ -115,7 +115,8 @@ async def test_a_stream_that_is_refused_says_so(api: Api, kube: FakeKubeApi) -> 
         await api.websocket(PODS.ref("pod-1", "team"), "portforward", {"ports": "1"}, "v4")
 
 
-async def test_a_stream_of_a_pod_that_is_gone_is_not_found(api: Api) -> None:
+async def test_a_stream_of_a_pod_that_is_gone_is_not_found(api: Api, kube: FakeKubeApi) -> None:
+    kube.replies = [refuse(404, "NotFound")]
     with pytest.raises(errors.NotFound, match="open portforward of Pod team/pod-1: there is none"):
         await api.websocket(PODS.ref("pod-1", "team"), "portforward", {"ports": "1"}, "v4")
 
