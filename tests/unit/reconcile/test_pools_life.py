@@ -40,7 +40,8 @@ def test_weights_that_are_there_do_not_bring_a_model_into_a_pool_that_is_not() -
 
     assert fake.models_of(fake.pool) == set()
     problem = fake.placements["chat"].status.problem
-    assert problem is not None and problem.reason is Reason.POOL_STARTING
+    assert problem is not None
+    assert problem.reason is Reason.POOL_STARTING
 
 
 def test_a_pool_that_has_models_keeps_them_while_it_is_not_ready() -> None:
@@ -86,7 +87,8 @@ def test_a_deleted_model_leaves_the_config_and_the_others_stay() -> None:
     orders = fake.work()
 
     assert fake.models_of(fake.pool) == {"embed"}
-    assert not orders.delete and not orders.release
+    assert not orders.delete
+    assert not orders.release
 
 
 def test_a_deleted_model_is_released_only_when_serve_has_it_no_more() -> None:
@@ -142,7 +144,9 @@ def test_a_placement_is_held_until_its_pool_is_gone() -> None:
     manifest = fake.services[fake.pool]
     manifest["metadata"]["deletionTimestamp"] = fake.now
     going = fake.decide()
-    assert not going.delete and not going.release and not going.pools
+    assert not going.delete
+    assert not going.release
+    assert not going.pools
 
 
 def test_what_a_pool_that_was_deleted_by_hand_has_left_is_deleted_with_the_model() -> None:
@@ -181,8 +185,10 @@ def test_a_pool_that_is_being_deleted_gets_nothing_and_is_made_anew_once_it_is_g
     orders = fake.work()
 
     problem = fake.placements["chat"].status.problem
-    assert not orders.pools and not orders.delete
-    assert problem is not None and "made anew" in problem.message
+    assert not orders.pools
+    assert not orders.delete
+    assert problem is not None
+    assert "made anew" in problem.message
 
 
 def test_a_jobs_end_and_a_claims_end_are_no_business_of_other_namespaces() -> None:
@@ -206,10 +212,14 @@ def test_nothing_is_made_in_a_namespace_that_ends_and_finalizers_are_released() 
 
     orders = fake.work()
 
-    assert not (orders.pools or orders.jobs or orders.wants_claim or orders.probes)
+    assert not (orders.pools)
+    assert not (orders.jobs)
+    assert not (orders.wants_claim)
+    assert not (orders.probes)
     assert len(orders.release) == 1
     problem = fake.placements["chat"].status.problem
-    assert problem is not None and problem.reason is Reason.NAMESPACE_ENDING
+    assert problem is not None
+    assert problem.reason is Reason.NAMESPACE_ENDING
 
 
 def test_models_in_a_namespace_that_ends_are_not_asked() -> None:
@@ -226,7 +236,9 @@ def test_without_kuberay_models_wait_with_the_step_to_take_and_go_on_when_it_is_
     fake = FakeNamespace(sight={"missing_api": "helm install kuberay"}).place("chat")
 
     orders = fake.work()
-    assert not (orders.pools or orders.jobs or orders.wants_claim)
+    assert not (orders.pools)
+    assert not (orders.jobs)
+    assert not (orders.wants_claim)
     assert fake.placements["chat"].status.problem == Problem(
         reason=Reason.API_MISSING, message="helm install kuberay"
     )
@@ -253,9 +265,11 @@ def test_a_pool_that_lost_the_label_of_its_owner_is_neither_touched_nor_replaced
     orders = fake.work()
 
     after = fake.placements["chat"].status
-    assert not (orders.pools or orders.delete)
+    assert not (orders.pools)
+    assert not (orders.delete)
     assert (after.pool, after.deployment) == (before.pool, before.deployment)
-    assert after.problem is not None and after.problem.reason is Reason.NAME_CONFLICT
+    assert after.problem is not None
+    assert after.problem.reason is Reason.NAME_CONFLICT
     assert f"label rayservice {name} smallmodel.dev/hub=hub-1" in after.problem.message
     assert not fake.work().statuses
 
@@ -281,7 +295,8 @@ def test_a_worker_class_of_which_no_pod_can_be_made_is_one_models_problem() -> N
     fake.work()
 
     problem = fake.placements["big"].status.problem
-    assert problem is not None and problem.reason is Reason.ENGINE_NOT_INSTALLED
+    assert problem is not None
+    assert problem.reason is Reason.ENGINE_NOT_INSTALLED
     assert fake.models_of(other) == {"chat"}
 
 
@@ -295,7 +310,8 @@ def test_models_without_the_accelerators_image_go_on_in_a_pool_that_has_it() -> 
     orders = fake.work()
 
     assert fake.services == before
-    assert not (orders.pools or orders.delete)
+    assert not (orders.pools)
+    assert not (orders.delete)
     assert fake.placements["chat"].status.pool == name
 
 
@@ -311,4 +327,5 @@ def test_the_problem_of_an_api_that_is_missing_is_not_told_where_the_namespace_e
     fake.work()
 
     problem = fake.placements["chat"].status.problem
-    assert problem is not None and NAMESPACE in problem.message
+    assert problem is not None
+    assert NAMESPACE in problem.message
