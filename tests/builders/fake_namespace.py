@@ -99,6 +99,7 @@ class FakeNamespace:
             "nobodys": frozenset(name for name, pool in read.items() if pool is None),
             "jobs": dict(self.jobs),
             "answers": dict(self.answers),
+            "probing": frozenset(order.pool for order in self.asked),
         }
         return NamespaceSight(**values | self.sight)
 
