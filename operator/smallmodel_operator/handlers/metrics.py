@@ -30,7 +30,7 @@ def measures(
     running = operator()
     if running is None:
         return
-    yield _queues(running)
+    yield from _queues(running)
     yield _models(running)
     withheld = GaugeMetricFamily(
         f"{PREFIX}_gateway_withheld", "1 while a new set of routes is withheld"
@@ -50,11 +50,14 @@ def _calls(api: Api) -> Metric:
     return calls
 
 
-def _queues(operator: Operator) -> Metric:
+def _queues(operator: Operator) -> Iterable[Metric]:
     depth = GaugeMetricFamily(f"{PREFIX}_queue_depth", "Keys that wait", labels=["queue"])
+    busy = GaugeMetricFamily(f"{PREFIX}_queue_busy", "Keys that are worked on", labels=["queue"])
     for queue in operator.queues:
         depth.add_metric([queue.name], queue.depth)
-    return depth
+        busy.add_metric([queue.name], queue.busy)
+    yield depth
+    yield busy
 
 
 def _models(operator: Operator) -> Metric:

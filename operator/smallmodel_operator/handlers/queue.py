@@ -56,6 +56,11 @@ class WorkQueue(Generic[Key]):
         """Keys that wait."""
         return len(self._waiting)
 
+    @property
+    def busy(self) -> int:
+        """Keys that are worked on."""
+        return len(self._busy)
+
     def idle(self) -> bool:
         """Return whether nothing waits and nothing is worked on; timers do not count."""
         return not self._waiting and not self._busy
