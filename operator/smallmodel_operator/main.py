@@ -13,6 +13,7 @@ from typing import Final
 import kopf
 from prometheus_client import CollectorRegistry
 
+from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.identity import hub_id
@@ -28,7 +29,6 @@ from smallmodel_operator.settings import Settings, SettingsError
 _LOG: Final = logging.getLogger(__name__)
 
 KUBECONFIG: Final = "KUBECONFIG"
-_EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - a pod's own; the NetworkPolicy is the fence
 _USAGE: Final = 2
 _FAILED: Final = 1
 
@@ -55,9 +55,8 @@ class Process:
         metrics.register(
             Measures(lambda: measures(self._api, lambda: self._operator, lambda: self._leads))
         )
-        host = os.environ.get("SMALLMODEL_LISTEN", _EVERY_ADDRESS)
         async with served(
-            host=host,
+            host=self._settings.listen,
             health_port=self._settings.health_port,
             metrics_port=self._settings.metrics_port,
             healthy=lambda: self._lost,
@@ -98,11 +97,17 @@ class Process:
         await kopf.operator(
             registry=made,
             standalone=True,
-            clusterwide=True,
+            clusterwide=not self._settings.watch_namespaces,
+            namespaces=self._namespaces(),
             stop_flag=self._stop,
         )
         # kopf takes the process's signals, and returns when one came.
         self.stop()
+
+    def _namespaces(self) -> tuple[str, ...]:
+        """Return where to watch, with the operator's own placements; nothing: everywhere."""
+        watched = self._settings.watch_namespaces
+        return (*watched, placement_namespace(LOCAL_CLUSTER)) if watched else ()
 
     def _lose(self, reason: str) -> None:
         """End at once: another replica may act a moment later."""

@@ -166,6 +166,8 @@ class Settings(ApiModel):
     """HOST:PORT of the store, with `SMALLMODEL_FAULT_TOLERANCE=Redis`."""
     redis_secret: str | None = None
     """A Secret with the key `password`, which must exist in each namespace with models."""
+    listen: str = "0.0.0.0"  # noqa: S104 - a pod's own address; the NetworkPolicy is the fence
+    """The address of the two ports below."""
     metrics_port: Port = 8080
     """Prometheus metrics."""
     health_port: Port = 8081

@@ -75,7 +75,7 @@ KINDS: Final = (
         columns=(
             Column(name="Model", path=".spec.model"),
             Column(name="Engine", path=".status.engine"),
-            Column(name="Variant", path=".status.variant"),
+            Column(name="Variant", path=".status.variant", priority=1),
             Column(name="Cluster", path=".status.copies[*].cluster"),
             Column(name="Replicas", path=".status.replicas", type="integer"),
             Column(name="Ready", path=_ready("status")),

@@ -107,8 +107,8 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "The message has the command that installs it; models go on by themselves once it is there.",
     Reason.NAME_CONFLICT: "An object of the name that is needed exists and is not ours. It is "
     "never touched: rename or delete it.",
-    Reason.REFUSED: "The API server refuses an object that the model needs, for example for a quota "
-    "or a policy. The message has its words; it is tried again by itself.",
+    Reason.REFUSED: "The API server refuses an object that the model needs, for example for a "
+    "quota or a policy. The message has its words; it is tried again by itself.",
     Reason.POOL_STARTING: "The Ray cluster that will serve the model is starting.",
     Reason.UPGRADE_WAITING: "The pool has a newer template, and there is no room for a second pool "
     "beside it. The model goes on where it is until there is.",

@@ -1,5 +1,5 @@
 """From events to work: what kopf sees feeds the stores, and keyed queues call the loops.
 
-Thin: parse, observe, decide, apply, report. What is decided, `reconcile` decides; what is written,
-`clusters` writes.
+Thin: parse, observe, decide, apply, report. Nothing is decided here that `reconcile` could decide,
+and only `clusters` talks to an API server.
 """

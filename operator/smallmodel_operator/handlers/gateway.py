@@ -12,7 +12,8 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Scaling, SmallModel
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import is_applied, stamp
-from smallmodel_operator.clusters.ref import ref_of
+from smallmodel_operator.clusters.events import About, Events, EventType
+from smallmodel_operator.clusters.ref import CONFIGMAPS, ref_of
 from smallmodel_operator.handlers.stores import Stores, Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import (
@@ -21,16 +22,30 @@ from smallmodel_operator.plan.gateway.cluster_values import (
     NamespaceRoutes,
     RoutedModel,
 )
-from smallmodel_operator.plan.gateway.config_map import gateway_config_map
+from smallmodel_operator.plan.gateway.config_map import (
+    GATEWAY_NAME,
+    InvalidSnapshot,
+    SnapshotTooLarge,
+    entries_of,
+    gateway_config_map,
+    gateway_restart,
+    read_snapshot,
+)
 from smallmodel_operator.plan.gateway.snapshot import (
     RouteKey,
     SnapshotInput,
     Withheld,
+    routes_in,
     routes_of,
     withhold,
 )
-from smallmodel_operator.plan.gateway.values import Endpoint, GatewayModel, Unavailable
-from smallmodel_operator.plan.pools.values import SERVE_PORT
+from smallmodel_operator.plan.gateway.values import (
+    Endpoint,
+    GatewayConfig,
+    GatewayModel,
+    Unavailable,
+)
+from smallmodel_operator.plan.pools.values import SERVE_PORT, Manifest
 from smallmodel_operator.settings import EVERY_NAMESPACE
 from smallmodel_operator.status.state import find, state
 
@@ -47,6 +62,7 @@ class GatewayLoop:
         *,
         api: Api,
         stores: Stores,
+        events: Events,
         namespace: str,
         settings: ClusterGatewaySettings,
         allow_from: tuple[str, ...],
@@ -57,6 +73,7 @@ class GatewayLoop:
         Args:
             api: The serving cluster's.
             stores: What is known of the objects.
+            events: Tells people of a snapshot that is withheld.
             namespace: The operator's, where the ConfigMap lies.
             settings: What stays while the gateway runs.
             allow_from: Namespaces whose pods may ask every model, or `*`.
@@ -64,12 +81,14 @@ class GatewayLoop:
         """
         self._api = api
         self._stores = stores
+        self._events = events
         self._namespace = namespace
         self._settings = settings
         self._allow_from = allow_from
         self._all_pools_read = all_pools_read
-        self._before: frozenset[RouteKey] = frozenset()
+        self._before: frozenset[RouteKey] | None = None
         self._deleted: set[RouteKey] = set()
+        self._bootstrap: str | None = None
         self.withheld: Withheld | None = None
 
     def note_deleted(self, key: RouteKey) -> None:
@@ -84,25 +103,54 @@ class GatewayLoop:
         """
         namespaces = self._routes()
         after = routes_of(namespaces)
+        live = await self._api.get(CONFIGMAPS.ref(GATEWAY_NAME, self._namespace))
         given = SnapshotInput(
-            before=self._before,
+            before=_last_good(live) if self._before is None else self._before,
             after=after,
             deleted=frozenset(self._deleted),
             all_pools_read=self._all_pools_read(),
         )
-        self.withheld = withhold(given)
+        before, self.withheld = self.withheld, withhold(given)
         if self.withheld is not None:
-            _LOG.warning("%s", self.withheld.message, extra={"reason": self.withheld.reason})
+            if before != self.withheld:
+                await self._tell(self.withheld, live)
             return _WITHHELD_RETRY
         # Hundreds of models take tens of milliseconds, in which events should not wait.
         config = await asyncio.to_thread(build_cluster_gateway, namespaces, self._settings)
-        wanted = stamp(gateway_config_map(config, self._namespace))
-        live = await self._api.get(ref_of(wanted))
+        await self._write(config, live)
+        self._before = after
+        self._deleted &= after
+        return None
+
+    async def _write(self, config: GatewayConfig, live: Manifest | None) -> None:
+        try:
+            wanted = stamp(gateway_config_map(config, self._namespace))
+        except SnapshotTooLarge as error:
+            # The last good one stays, and the metric says so.
+            self.withheld = Withheld(reason="SnapshotTooLarge", message=str(error))
+            await self._tell(self.withheld, live)
+            return
         if live is None or not is_applied(live, wanted):
             await self._api.apply(wanted)
-        self._before = after
-        self._deleted -= self._deleted - after
-        return None
+        await self._restart_where_needed(config)
+
+    async def _restart_where_needed(self, config: GatewayConfig) -> None:
+        """Give running Envoys another bootstrap, by a rolling restart of their Deployment."""
+        if self._bootstrap == config.bootstrap:
+            return
+        wanted = gateway_restart(config, self._namespace)
+        live = await self._api.get(ref_of(wanted))
+        # Without a Deployment, the chart was told to leave the gateway to somebody else.
+        if live is not None and not is_applied(live, wanted):
+            await self._api.apply(wanted)
+        self._bootstrap = config.bootstrap
+
+    async def _tell(self, withheld: Withheld, live: Manifest | None) -> None:
+        _LOG.warning("%s", withheld.message, extra={"reason": withheld.reason})
+        if live is not None:
+            await self._events.record(
+                About.of(live), withheld.reason, withheld.message, type_=EventType.WARNING
+            )
 
     def _routes(self) -> tuple[NamespaceRoutes, ...]:
         models: dict[str, list[RoutedModel]] = {}
@@ -119,6 +167,17 @@ class GatewayLoop:
         if EVERY_NAMESPACE in self._allow_from:
             return EVERYONE
         return self._stores.addresses({namespace, *self._allow_from})
+
+
+def _last_good(live: Manifest | None) -> frozenset[RouteKey]:
+    """Return what the ConfigMap of an earlier process leads to."""
+    if live is None:
+        return frozenset()
+    try:
+        return routes_in(read_snapshot(entries_of(live)))
+    except InvalidSnapshot as error:
+        _LOG.warning("the gateway's ConfigMap is written anew: %s", error)
+        return frozenset()
 
 
 def route_of(model: SmallModel | Unreadable, placement: ModelPlacement | None) -> RoutedModel:

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from smallmodel_operator.api.base import amount
-from smallmodel_operator.api.names import LOCAL_CLUSTER
+from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
@@ -29,7 +28,6 @@ from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
 from smallmodel_operator.handlers.queue import WorkQueue
 from smallmodel_operator.handlers.stores import ObjectKey, Stores, key_of
-from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.settings import Settings
 
@@ -61,6 +59,7 @@ class Operator:
         self._synced = False
         self.stores = Stores(hub_id=hub_id)
         pools = settings.pools(hub_id)
+        events = Events(api, settings.pod_name)
         self.cluster = ClusterLoop(
             api=api,
             settings=pools,
@@ -73,7 +72,7 @@ class Operator:
         self.models = ModelLoop(
             api=api,
             stores=self.stores,
-            events=EventWriter(Events(api, settings.pod_name)),
+            events=EventWriter(events),
             settings=pools,
             cluster=LOCAL_CLUSTER,
             base_url=settings.gateway_base_url,
@@ -92,11 +91,9 @@ class Operator:
         self.gateway = GatewayLoop(
             api=api,
             stores=self.stores,
+            events=events,
             namespace=settings.namespace,
-            settings=ClusterGatewaySettings(
-                body_limit=int(amount(settings.gateway_body_limit)),
-                admit_loopback=settings.gateway_admit_loopback,
-            ),
+            settings=settings.gateway(),
             allow_from=settings.gateway_allow_from,
             all_pools_read=lambda: self._synced,
         )
@@ -144,15 +141,13 @@ class Operator:
 
     def see(self, resource: Resource, manifest: Manifest, *, gone: bool) -> None:
         """Take an object as it is now, and have worked on what depends on it."""
-        if not self._is_watched(resource, manifest):
-            return
         _SEEN_BY[resource](self, manifest, gone)
 
     async def _read_everything(self) -> None:
         """Fill the stores by lists, and have everything worked on once."""
         for resource in WATCHED:
             try:
-                items, _ = await self._api.list(resource)
+                items = await self._list(resource)
             except errors.ApiMissing:
                 # KubeRay's: models wait for it, and the cluster's status says so.
                 continue
@@ -161,6 +156,15 @@ class Operator:
             if resource in _FORGOTTEN:
                 _forget(self.stores, resource, {key_of(item) for item in items})
 
+    async def _list(self, resource: Resource) -> list[Manifest]:
+        """Return all objects, or those of the watched namespaces and of the placements'."""
+        watched = self._settings.watch_namespaces
+        if not watched or not resource.namespaced:
+            return (await self._api.list(resource))[0]
+        namespaces = (*watched, placement_namespace(LOCAL_CLUSTER))
+        pages = await asyncio.gather(*(self._api.list(resource, name) for name in namespaces))
+        return [item for items, _ in pages for item in items]
+
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(_RESYNC_SECONDS)
@@ -168,12 +172,6 @@ class Operator:
                 await self._read_everything()
             except errors.ApiError as error:
                 _LOG.warning("resync failed, and is tried again later: %s", error)
-
-    def _is_watched(self, resource: Resource, manifest: Manifest) -> bool:
-        wanted = self._settings.watch_namespaces
-        if not wanted or resource is not SMALLMODELS:
-            return True
-        return manifest["metadata"]["namespace"] in wanted
 
     def _see_model(self, manifest: Manifest, gone: bool) -> None:
         key = self.stores.see_model(manifest, gone=gone)

@@ -31,7 +31,7 @@ from smallmodel_operator.plan.pools.objects import (
     build_pool_objects,
     token_secret,
 )
-from smallmodel_operator.plan.pools.rayservice import build_ray_service, serve_config_of
+from smallmodel_operator.plan.pools.rayservice import build_ray_service, worker_bounds_patch
 from smallmodel_operator.plan.pools.values import (
     TOKEN_KEY,
     ClusterPool,
@@ -86,15 +86,17 @@ class Writer:
         await self._token(pool)
         for manifest in build_pool_objects(pool, self._settings):
             await self._ensure(manifest)
-        wanted = build_ray_service(pool, self._settings)
+        wanted = stamp(build_ray_service(pool, self._settings, live))
         if live is None:
             await self._make(wanted)
         elif template_of(pool.name) != template_hash(pool.key, self._settings):
-            await self._change_config(pool, live)
-        elif not is_applied(live, stamp(wanted)):
-            version = live["metadata"]["resourceVersion"]
+            await self._change_config(live, wanted["spec"]["serveConfigV2"])
+        elif not is_applied(live, wanted):
+            metadata = live["metadata"]
             # Forced, since KubeRay writes the worker groups too.
-            await self._api.apply(stamp(wanted), resource_version=version)
+            await self._api.apply(
+                wanted, resource_version=metadata["resourceVersion"], uid=metadata["uid"]
+            )
             await self._resize(pool, live)
 
     async def _make(self, wanted: Manifest) -> None:
@@ -103,11 +105,14 @@ class Writer:
         if live is not None:
             check_owned(live, self._settings.hub_id)
             raise errors.Conflict(f"{ref_of(wanted)} is there already; it is looked at first")
-        await self._api.apply(stamp(wanted), force=False)
+        await self._api.apply(wanted, force=False)
 
-    async def _change_config(self, pool: ClusterPool, live: Manifest) -> None:
-        """Change the models of a pool with an outdated template, and nothing else of it."""
-        config = serve_config_of(pool, self._settings)
+    async def _change_config(self, live: Manifest, config: str) -> None:
+        """Change the models of a pool with an outdated template, and nothing else of it.
+
+        Its template came from another version of this program, which may have applied fields that
+        this one does not know: applying it anew would remove them.
+        """
         if live["spec"].get("serveConfigV2") == config:
             return
         version = live["metadata"]["resourceVersion"]
@@ -125,15 +130,9 @@ class Writer:
             return
         ref = RAYCLUSTERS.ref(name, pool.key.namespace)
         cluster = await self._api.get(ref)
-        if cluster is None:
-            return
-        groups = cluster["spec"]["workerGroupSpecs"]
-        groups[0]["maxReplicas"] = pool.key.worker.max_workers
-        version = cluster["metadata"]["resourceVersion"]
-        await self._api.merge_patch(
-            ref,
-            {"metadata": {"resourceVersion": version}, "spec": {"workerGroupSpecs": groups}},
-        )
+        patch = worker_bounds_patch(pool, cluster) if cluster else None
+        if patch is not None:
+            await self._api.merge_patch(ref, patch)
 
     async def delete_pool(self, namespace: str, name: str) -> None:
         """Delete a pool's RayService and what belongs to it.

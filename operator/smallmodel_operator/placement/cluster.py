@@ -93,7 +93,7 @@ def _placed(
             machine=cluster.name,
             option=option,
             max_replicas=most,
-            threads=threads_of(option),
+            threads=_threads(question, worker),
             accelerator=accelerator_of(question.candidate),
             rejected=rejected,
             message=" ".join(parts),
@@ -104,6 +104,16 @@ def _placed(
 
 def _with_bound(worker: WorkerClass, cluster: ClusterView) -> WorkerClass:
     return worker.model_copy(update={"max_workers": cluster.max_workers})
+
+
+def _threads(question: Question, worker: WorkerClass) -> int | None:
+    """Return the threads of one engine on a processor: as many as its worker asks cores for.
+
+    A worker has no limit of its processor, so an engine left to itself would take the whole node.
+    """
+    if question.candidate.stock is not None:
+        return None
+    return threads_of(question.candidate.option) or max(1, int(amount(worker.cpu)))
 
 
 def _most_replicas(spec: SmallModelSpec, cluster: ClusterView) -> tuple[int, str]:

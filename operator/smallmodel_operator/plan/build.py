@@ -54,8 +54,13 @@ def serving_hash(planned: PlannedModel) -> str:
     Covers the option, the digest and the arguments. Bounds and timeouts are no part of it, and
     neither is the weights' path where a digest says what lies there.
     """
-    values = planned.args.model_dump(mode="json", exclude_none=True)
-    if planned.args.sha256:
+    return arguments_hash(planned.args)
+
+
+def arguments_hash(args: ModelArgs) -> str:
+    """Return the same, of arguments alone."""
+    values = args.model_dump(mode="json", exclude_none=True)
+    if args.sha256:
         del values["weights"]
     return short_hash(json.dumps(values, sort_keys=True), _HASH_DIGITS)
 

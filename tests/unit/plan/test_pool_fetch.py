@@ -92,6 +92,7 @@ def test_the_program_is_told_what_is_pinned() -> None:
         "--uri=hf://example/tiny/q4_1.gguf",
         "--cache=/weights",
         "--termination-message=/dev/termination-log",
+        "--no-file",
         "--revision=-v2",
         f"--sha256={pinned.sha256}",
         "--bytes=7",

@@ -166,6 +166,8 @@ def _arguments(weights: PinnedWeights) -> list[str]:
         f"--uri={weights.uri}",
         f"--cache={WEIGHTS_FOLDER}",
         f"--termination-message={TERMINATION_LOG}",
+        # A path of a user's would be one of this pod's own.
+        "--no-file",
         *words,
     ]
 
