@@ -34,7 +34,12 @@ def doomed(
 
 
 def released(sight: NamespaceSight) -> tuple[str, ...]:
-    """Return the placements that are being deleted and of which nothing is left."""
+    """Return the placements that are being deleted and of which nothing is left.
+
+    The last ones are held until the namespace has no pool any more: with them goes what all had.
+    """
+    if _is_done(sight) and (sight.pools or sight.nobodys):
+        return ()
     return tuple(
         placement.metadata.name
         for placement in sorted(sight.placements, key=lambda each: each.metadata.name)
@@ -88,7 +93,13 @@ def _is_kept(metadata: Manifest, unread: frozenset[str]) -> bool:
 
 
 def _is_left(sight: NamespaceSight) -> bool:
-    """Return whether the namespace has nothing to do with models any more, and once had."""
+    """Return whether the namespace has nothing to do with models any more, and had until now."""
+    if sight.pools or sight.nobodys or not (sight.placements or sight.jobs):
+        return False
+    return _is_done(sight)
+
+
+def _is_done(sight: NamespaceSight) -> bool:
+    """Return whether no model is to be served or fetched in the namespace."""
     staying = any(not placement.metadata.deletion_timestamp for placement in sight.placements)
-    in_use = staying or sight.pools or sight.nobodys or sight.unread or sight.needed_jobs
-    return not in_use and bool(sight.placements or sight.jobs)
+    return not (staying or sight.unread or sight.needed_jobs)

@@ -96,7 +96,8 @@ def _cases(
     fit = tuple(pool for pool in live.values() if _refusal(pool.key, settings) is None)
     reserved = frozenset((sight.namespace, name) for name in sight.foreign | sight.nobodys)
     pools = dict(assign(staying, fit, settings, reserved=reserved))
-    moving = moves(staying, fit, settings, reserved=reserved)
+    seated = [_seated(placement, pools[model_id(placement)]) for placement in staying]
+    moving = moves(seated, fit, settings, reserved=reserved)
     pools |= {move.model: move.target for move in moving.now}
     waiting = frozenset(moving.waiting)
     cases = []
@@ -113,6 +114,15 @@ def _cases(
             )
         )
     return tuple(cases)
+
+
+def _seated(placement: ModelPlacement, pool: str) -> ModelPlacement:
+    """Return the placement as it will be after this pass, so that its seat is not given twice."""
+    status = placement.status
+    if pool in (status.pool, status.moving_to):
+        return placement
+    told = {"moving_to" if status.pool else "pool": pool}
+    return placement.model_copy(update={"status": status.model_copy(update=told)})
 
 
 def _template_hash(pool: LivePool | None, placement: ModelPlacement, settings: PoolSettings) -> str:

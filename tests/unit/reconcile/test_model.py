@@ -1,5 +1,6 @@
 """One pass over a SmallModel: pinned choices, sources, deletion, and what cannot be read."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ from smallmodel_operator.reconcile.source import needs_source_job, source_job
 from smallmodel_operator.status.state import find
 
 SETTINGS = pool_settings()
-SOURCE = {"source": {"uri": "https://example.org/tiny.gguf"}}
+SOURCE: dict[str, object] = {"source": {"uri": "https://example.org/tiny.gguf"}}
 FACTS = GgufFacts(
     architecture="llama",
     parameters=1_000_000,
@@ -53,7 +54,7 @@ FOUND = fetched(path="/weights/tiny.gguf", sha256="cd" * 32, gguf=FACTS)
 URL = "http://gateway/team/v1"
 
 
-def small_model(fields: dict[str, object] | None = None, **metadata: Any) -> SmallModel:
+def small_model(fields: Mapping[str, object] | None = None, **metadata: Any) -> SmallModel:
     values = {"name": "chat", "namespace": "team", "generation": 1, "finalizers": (FINALIZER,)}
     return SmallModel(metadata=ObjectMeta(**values | metadata), spec=spec(fields))
 

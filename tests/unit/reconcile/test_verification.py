@@ -83,6 +83,7 @@ def test_a_model_that_was_never_asked_comes_before_one_that_did_not_answer() -> 
         fake.answers[name] = refusal(wanted, Reason.PROBE_FAILED, after(fake.now, -ago))
     assert [order.model for order in fake.work().probes] == ["c"]
 
+    fake.asked.clear()
     wanted = status(fake, "c").serving_hash or ""
     fake.answers["c"] = refusal(wanted, Reason.PROBE_FAILED, fake.now)
     assert [order.model for order in fake.decide().probes] == ["a"]

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.plan.pools.live import pool_key
-from smallmodel_operator.plan.pools.names import pool_name, same_key, template_hash
+from smallmodel_operator.plan.pools.names import pool_name, same_key, template_hash, template_of
 from smallmodel_operator.plan.pools.values import LivePool, PoolKey, PoolSettings
 
 ModelId: TypeAlias = tuple[str, str]
@@ -116,10 +116,19 @@ class Seats:
                 seats.open[place] = pool.key
         for placement in placements:
             namespace, name = model_id(placement)
-            for pool_name_ in (placement.status.pool, placement.status.moving_to):
-                if pool_name_ and (namespace, pool_name_) in seats.models:
-                    seats.take(namespace, pool_name_, name)
+            for told in filter(None, (placement.status.pool, placement.status.moving_to)):
+                if (namespace, told) in seats.models or seats.will_be(told, pool_key(placement)):
+                    seats.take(namespace, told, name)
         return seats
+
+    def will_be(self, pool: str, key: PoolKey) -> bool:
+        """Open a pool that is not there and that a placement was promised, if it can be made."""
+        place = (key.namespace, pool)
+        if place in self.reserved or template_of(pool) != template_hash(key, self.settings):
+            return False
+        self.open[place] = key
+        self.models[place] = set()
+        return True
 
     def fullest_open(self, key: PoolKey, model: str) -> str | None:
         """Return the pool of the key with the most models that has room for this one."""
