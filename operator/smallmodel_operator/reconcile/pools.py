@@ -54,8 +54,7 @@ def wanted_pools(
         members[case.pool].assigned.append(case)
         status = statuses[case.placement.metadata.name]
         for name in {status.pool, status.leaving} - {None, case.pool}:
-            if name in there:
-                members[name].served.append(case)
+            members[str(name)].served.append(case)
     for name, pool in there.items():
         if pool.live.models & sight.unread:
             # Named, so that it stays; what it is to have of them is what it has.
