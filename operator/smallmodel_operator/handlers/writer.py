@@ -92,12 +92,13 @@ class Writer:
         elif template_of(pool.name) != template_hash(pool.key, self._settings):
             await self._change_config(live, wanted["spec"]["serveConfigV2"])
         elif not is_applied(live, wanted):
+            # First: what is applied already is not looked at again.
+            await self._resize(pool, live)
             metadata = live["metadata"]
             # Forced, since KubeRay writes the worker groups too.
             await self._api.apply(
                 wanted, resource_version=metadata["resourceVersion"], uid=metadata["uid"]
             )
-            await self._resize(pool, live)
 
     async def _make(self, wanted: Manifest) -> None:
         """Make a RayService that was not there; one that is by now is never written over."""
