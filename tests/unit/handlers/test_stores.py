@@ -1,0 +1,230 @@
+"""What comes in by lists and events, and what the loops then know."""
+
+from typing import Any
+
+import pytest
+
+from builders.placements import model_placement, placed_status
+from builders.pool_values import fetch_job_of, placement_of, pool_settings
+from builders.yaml_objects import small_model
+from smallmodel_operator.api.fetch import FetchDone
+from smallmodel_operator.api.names import LABEL_HUB
+from smallmodel_operator.api.smallmodel import SmallModel
+from smallmodel_operator.handlers.stores import Stores, Unreadable, key_of, read_pod
+from smallmodel_operator.plan.placements import placement_manifest, source_weights
+from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.reconcile.source import source_job
+
+HUB = "hub-1"
+TEAM = "team-a"
+
+
+def stores() -> Stores:
+    return Stores(hub_id=HUB)
+
+
+def model(name: str = "chat", **spec: Any) -> Manifest:
+    made = small_model(name, **spec)
+    return made | {"metadata": {"name": name, "namespace": TEAM, "generation": 3}}
+
+
+def ours(kind: str, name: str, **metadata: Any) -> Manifest:
+    labels = {LABEL_HUB: HUB} | metadata.pop("labels", {})
+    return {
+        "kind": kind,
+        "metadata": {"name": name, "namespace": TEAM, "labels": labels, **metadata},
+    }
+
+
+def theirs(kind: str, name: str) -> Manifest:
+    return {"kind": kind, "metadata": {"name": name, "namespace": TEAM}}
+
+
+def placement(name: str = "chat", **status: Any) -> Manifest:
+    made = placement_of(name, status=status, metadata={"labels": {LABEL_HUB: HUB}})
+    dumped = made.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return placement_manifest(made) | {"status": dumped["status"]}
+
+
+def pod(name: str, **status: Any) -> Manifest:
+    labels = {"batch.kubernetes.io/job-name": "fetch-chat"}
+    return {"metadata": {"name": name, "namespace": TEAM, "labels": labels}, "status": status}
+
+
+def ended(message: str | None) -> Manifest:
+    return {"containerStatuses": [{"state": {"terminated": {"message": message}}}]}
+
+
+def test_a_model_comes_changes_and_goes() -> None:
+    known = stores()
+
+    assert known.see_model(model(), gone=False) == (TEAM, "chat")
+    assert isinstance(known.models[TEAM, "chat"], SmallModel)
+    known.see_model(model(), gone=True)
+    known.see_model(model(), gone=True)
+    assert not known.models
+
+
+@pytest.mark.parametrize("status", [None, {"observedGeneration": 2}, {"observedGeneration": "no"}])
+def test_a_model_that_cannot_be_read_is_known_by_its_metadata(status: Any) -> None:
+    known = stores()
+    manifest = model(model="a", source={"uri": "https://example.org/x"}) | {"status": status}
+
+    known.see_model(manifest, gone=False)
+
+    found = known.models[TEAM, "chat"]
+    assert isinstance(found, Unreadable)
+    assert found.metadata.generation == 3
+    assert found.status.observed_generation == (2 if status == {"observedGeneration": 2} else 0)
+    assert "exactly one of model and source" in found.message
+
+
+def test_a_card_that_cannot_be_read_is_no_card() -> None:
+    known = stores()
+    card = {"metadata": {"name": "tiny"}, "spec": {}}
+
+    assert known.see_card(card, gone=False) is None
+    assert known.see_card(card, gone=True) == "tiny"
+    assert known.catalog().cards == ()
+
+
+def test_a_placement_is_known_by_its_model_and_only_if_it_is_ours() -> None:
+    known = stores()
+
+    assert known.see_placement(placement(), gone=False) == (TEAM, "chat")
+    assert [each.spec.model.name for each in known.placements_in(TEAM)] == ["chat"]
+    foreign = placement("embed")
+    foreign["metadata"]["labels"] = {}
+    assert known.see_placement(foreign, gone=False) is None
+    assert known.placements_in("other") == ()
+    known.see_placement(placement(), gone=True)
+    assert not known.placements
+
+
+def test_a_placement_that_cannot_be_read_is_remembered_until_it_can_or_is_gone() -> None:
+    known = stores()
+    known.see_placement(placement(), gone=False)
+    newer = placement()
+    newer["spec"]["engine"] = "AnotherEngine"
+
+    assert known.see_placement(newer, gone=False) == (TEAM, "chat")
+    assert known.unread_placements == {(TEAM, "chat")}
+    assert not known.placements
+    known.see_placement(placement(), gone=False)
+    assert not known.unread_placements
+    known.see_placement(newer, gone=False)
+    known.see_placement(newer, gone=True)
+    assert not known.unread_placements
+
+
+def test_a_pool_is_ours_by_its_label_alone() -> None:
+    known = stores()
+
+    assert known.see_pool(ours("RayService", "p"), gone=False) == TEAM
+    assert [key_of(each) for each in known.pools_in(TEAM)] == [(TEAM, "p")]
+    known.see_pool(theirs("RayService", "p"), gone=False)
+    assert (known.pools_in(TEAM), known.foreign_pools) == ((), {(TEAM, "p")})
+    known.see_pool(theirs("RayService", "p"), gone=True)
+    assert not known.foreign_pools
+
+
+def test_jobs_of_others_are_nothing() -> None:
+    known = stores()
+
+    assert known.see_job(theirs("Job", "j"), gone=False) is None
+    assert known.see_job(ours("Job", "j"), gone=False) == TEAM
+    assert set(known.jobs_in(TEAM)) == {"j"}
+    assert known.jobs_in("other") == {}
+    known.see_job(ours("Job", "j"), gone=True)
+    assert not known.jobs
+
+
+def test_a_jobs_last_words_are_those_of_its_newest_pod_that_said_some() -> None:
+    known = stores()
+    known.see_job(ours("Job", "fetch-chat"), gone=False)
+    known.see_pod(pod("a", **ended("first")), gone=False)
+    known.see_pod(pod("b", **ended("second")), gone=False)
+    known.see_pod(pod("c", **ended(None)), gone=False)
+
+    found = known.job_sight(TEAM, "fetch-chat")
+
+    assert found is not None
+    assert found.last_words == "second"
+    assert known.job_sight(TEAM, "another") is None
+
+
+def test_a_job_leads_to_its_model() -> None:
+    known = stores()
+    known.see_job(fetch_job_of(placement_of("chat"), pool_settings()), gone=False)
+    (name,) = known.jobs_in(TEAM)
+    known.see_job(ours("Job", "bare"), gone=False)
+
+    assert known.model_of_job(TEAM, name) == (TEAM, "chat")
+    assert known.model_of_job(TEAM, "bare") is None
+    assert known.model_of_job(TEAM, "another") is None
+
+
+def test_the_jobs_of_sources_are_needed_until_a_placement_has_their_result() -> None:
+    known = stores()
+    known.see_model(model("chat", source={"uri": "https://example.org/x.gguf"}), gone=False)
+    known.see_model(model("embed"), gone=False)
+    known.see_model(model("broken", model="a", source={"uri": "https://x.org/x"}), gone=False)
+    chat = known.models[TEAM, "chat"]
+    assert isinstance(chat, SmallModel)
+    job = source_job(chat)
+    assert job is not None
+    assert known.needed_jobs(TEAM) == {job}
+    assert known.needed_jobs("other") == frozenset()
+
+    assert chat.spec.source is not None
+    known.placements[TEAM, "chat"] = placement_of(
+        weights=source_weights(chat.spec.source),
+        status={"fetch": FetchDone(path="/w", bytes=1, sha256=None), "fetch_job": job},
+    )
+    assert known.needed_jobs(TEAM) == frozenset()
+
+
+def test_a_pod_that_ended_has_no_address() -> None:
+    running = read_pod(pod("a", phase="Running", podIP="10.0.0.7"))
+    over = read_pod(pod("a", phase="Failed", podIP="10.0.0.7"))
+
+    assert (running.address, running.running, running.job) == ("10.0.0.7", True, "fetch-chat")
+    assert (over.address, over.running) == (None, False)
+
+
+def test_the_addresses_of_a_namespace_are_those_of_its_running_pods() -> None:
+    known = stores()
+    before, after = known.see_pod(pod("a", phase="Running", podIP="10.0.0.7"), gone=False)
+    assert before is None
+    assert after is not None
+    known.see_pod(pod("b", phase="Pending"), gone=False)
+
+    assert known.addresses([TEAM]) == ("10.0.0.7",)
+    assert known.addresses(["other"]) == ()
+    assert known.see_pod(pod("a"), gone=True) == (after, None)
+    assert known.addresses([TEAM]) == ()
+
+
+def test_a_namespace_ends_until_it_is_gone() -> None:
+    known = stores()
+    ending = {"metadata": {"name": TEAM, "deletionTimestamp": "2026-11-24T12:00:00Z"}}
+
+    assert known.see_namespace(ending, gone=False) == TEAM
+    assert known.ending == {TEAM}
+    known.see_namespace(ending, gone=True)
+    assert not known.ending
+    known.see_namespace({"metadata": {"name": TEAM}}, gone=False)
+    assert not known.ending
+
+
+def test_a_status_that_the_operator_wrote_is_read_back_whole() -> None:
+    known = stores()
+    made = model_placement(placed_status())
+    manifest = placement_manifest(made) | {
+        "status": made.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    }
+    manifest["metadata"]["labels"] = {LABEL_HUB: HUB}
+
+    known.see_placement(manifest, gone=False)
+
+    assert known.placements["team", "chat"].status == made.status
