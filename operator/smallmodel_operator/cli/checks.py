@@ -7,13 +7,12 @@ import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from smallmodel_operator.api.base import human_bytes
+from smallmodel_operator.cli.findings import Finding, Level
 from smallmodel_operator.cli.runs import Run, all_runs
 from smallmodel_operator.local.machine import (
     STACK_MEMORY,
@@ -42,24 +41,6 @@ _PACKAGES: Final = {
     "smallmodel_serving": "serving",
     "envoy": "cli",
 }
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    NOTE = "note"
-    WARN = "warn"
-    FAIL = "FAIL"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check saw."""
-
-    level: Level
-    check: str
-    message: str
 
 
 Check = Callable[[], Iterator[Finding]]

@@ -1,5 +1,6 @@
 """The entry of `slm`: its commands, and the one place where errors become exit codes."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from smallmodel_operator.cli.commands import (
 )
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.cli.output import print_note, print_text
+from smallmodel_operator.cli.target import VARIABLE, Target, choose_target
 from smallmodel_operator.local.errors import (
     AlreadyRunning,
     LocalError,
@@ -61,7 +63,11 @@ app.add_typer(catalog.app, name="catalog")
 app.command()(doctor.doctor)
 
 
-@app.callback()
+@app.callback(
+    epilog="With one of --context, --kubeconfig, --namespace (-n) and --all-namespaces (-A), or "
+    "with SLM_TARGET=cluster, commands speak to a Kubernetes cluster: see `slm url --help` and "
+    "`kubectl slm --help`."
+)
 def root(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of a failure.")
@@ -81,15 +87,21 @@ def run() -> None:
     sys.exit(main(sys.argv[1:]))
 
 
-def main(arguments: Sequence[str]) -> int:
+def run_plugin() -> None:
+    """Run the command line of `kubectl slm`, which speaks to a cluster, and exit with its code."""
+    os.environ[VARIABLE] = Target.CLUSTER
+    sys.exit(main(sys.argv[1:], program="kubectl slm"))
+
+
+def main(arguments: Sequence[str], *, program: str = "slm") -> int:
     """Run one command and return its exit code.
 
     Every failure ends here: one message on standard error, and a code that
     `docs/reference/exit-codes.md` explains.
     """
     try:
-        _refuse_other_platforms()
-        typer.main.get_command(app)(args=list(arguments), prog_name="slm")
+        chosen = _app(choose_target(arguments, os.environ))
+        typer.main.get_command(chosen)(args=list(arguments), prog_name=program)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.FAILED
     except CommandError as error:
@@ -107,6 +119,15 @@ def main(arguments: Sequence[str]) -> int:
         print_note(f"Error: {_describe(error)}")
         return ExitCode.FAILED
     return ExitCode.OK
+
+
+def _app(target: Target) -> typer.Typer:
+    if target is Target.CLUSTER:
+        from smallmodel_operator.cli.cluster.app import app as cluster_app
+
+        return cluster_app
+    _refuse_other_platforms()
+    return app
 
 
 def _refuse_other_platforms() -> None:

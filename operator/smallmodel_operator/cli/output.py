@@ -10,12 +10,19 @@ import typer
 import yaml
 
 from smallmodel_operator.api.base import ApiModel
+from smallmodel_operator.api.meta import Condition
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _PIPED_WIDTH: Final = 10_000
 """Columns where nobody looks: a program that reads the table wants every row on one line."""
+
+
+_INDENT: Final = "  "
+
+Fields = Sequence[tuple[str, object]]
+"""Labels and values, in the order in which they are printed."""
 
 
 class Format(StrEnum):
@@ -115,6 +122,39 @@ def yaml_text(data: object) -> str:
 def print_text(text: str) -> None:
     """Print to standard output."""
     sys.stdout.write(text + "\n")
+
+
+def print_fields(fields: Fields, indent: str = "") -> None:
+    """Print labels and values, one a line, those left out that have no value."""
+    known = [(label, value) for label, value in fields if value not in (None, "")]
+    width = max((len(label) for label, _ in known), default=0) + 1
+    for label, value in known:
+        print_text(f"{indent}{label + ':':<{width}}  {value}")
+
+
+def print_section(title: str, fields: Fields) -> None:
+    """Print labels and values under a title, if there are any."""
+    if any(value not in (None, "") for _, value in fields):
+        print_text(f"\n{title}:")
+        print_fields(fields, _INDENT)
+
+
+def print_lines(title: str, lines: Iterable[str]) -> None:
+    """Print lines under a title, if there are any."""
+    shown = list(lines)
+    if shown:
+        print_text(f"\n{title}:")
+        for line in shown:
+            print_text(f"{_INDENT}{line}")
+
+
+def print_conditions(conditions: Sequence[Condition]) -> None:
+    """Print an object's conditions as a table, if there are any."""
+    if not conditions:
+        return
+    print_text("\nConditions:")
+    rows = [(c.type, c.status, c.reason, c.last_transition_time, c.message) for c in conditions]
+    print_table(("type", "status", "reason", "since", "message"), rows)
 
 
 def print_note(text: str) -> None:

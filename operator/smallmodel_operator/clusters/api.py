@@ -186,6 +186,30 @@ class Api:
             )
         return _manifest(answer)
 
+    async def dry_run(self, resource: Resource, namespace: str | None, manifest: Manifest) -> None:
+        """Ask whether an object would be taken, by a server-side apply that is not done.
+
+        Fields of other managers count as the manifest's, since nothing is written.
+
+        Raises:
+            ApiError: It would not be; `Invalid` where the manifest is to blame.
+        """
+        name = str((manifest.get("metadata") or {}).get("name") or "")
+        await self._send(requests.dry_run(resource.ref(name, namespace), manifest))
+
+    async def may(self, call: Call, namespace: str | None = None) -> bool:
+        """Ask whether the caller may make a call.
+
+        Args:
+            call: What is asked for.
+            namespace: None: in all of them, or of a kind that has none.
+
+        Raises:
+            ApiError: The API server does not say.
+        """
+        answer = _manifest(await self._send(requests.review(call, namespace)))
+        return bool((answer.get("status") or {}).get("allowed"))
+
     async def create(self, manifest: Mapping[str, Any]) -> Manifest:
         """Make the object, and return it. For what is made once and never written again.
 

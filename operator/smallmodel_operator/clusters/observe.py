@@ -78,7 +78,7 @@ class ClusterObserver:
         facts = (node_of(node, requested.get(node["metadata"]["name"], {})) for node in nodes)
         return ClusterFacts(
             kubernetes_version=str(version.get("gitVersion", "")).removeprefix("v"),
-            kuberay=await self._kuberay(),
+            kuberay=await self.observe_kuberay(),
             nodes=tuple(sorted(facts, key=lambda node: node.name)),
         )
 
@@ -96,7 +96,12 @@ class ClusterObserver:
         labels = pod["metadata"].get("labels") or {}
         return LABEL_POOL in labels and labels.get(LABEL_HUB) == self._hub_id
 
-    async def _kuberay(self) -> KubeRayFacts:
+    async def observe_kuberay(self) -> KubeRayFacts:
+        """Return what is known of KubeRay now.
+
+        Raises:
+            ApiError: It could not be read whether it is there.
+        """
         if not await self._is_served():
             return KubeRayFacts(served=False, version=await self._kuberay_version())
         fields = await self._read_fields()

@@ -114,6 +114,10 @@ ACCESS_REVIEWS: Final = Resource(
     kind="SelfSubjectAccessReview",
     namespaced=False,
 )
+STORAGE_CLASSES: Final = Resource(
+    group="storage.k8s.io", plural="storageclasses", kind="StorageClass", namespaced=False
+)
+"""Which the operator does not read: `slm doctor` does."""
 
 RESOURCES: Final = (
     SMALLMODELS,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from smallmodel_operator.api.names import MANAGER
-from smallmodel_operator.clusters.ref import SECRETS, Ref, Resource
+from smallmodel_operator.clusters.ref import ACCESS_REVIEWS, SECRETS, Ref, Resource
 
 JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
@@ -119,6 +119,12 @@ def apply(ref: Ref, body: Mapping[str, Any], *, force: bool, subresource: str = 
     )
 
 
+def dry_run(ref: Ref, body: Mapping[str, Any]) -> Request:
+    """Return the call that asks whether an apply would be taken."""
+    asked = apply(ref, body, force=True)
+    return replace(asked, what=f"dry run of {ref}", query={**asked.query, "dryRun": "All"})
+
+
 def create(ref: Ref, body: Mapping[str, Any]) -> Request:
     """Return the call that makes an object."""
     return Request(
@@ -129,6 +135,28 @@ def create(ref: Ref, body: Mapping[str, Any]) -> Request:
         query=_WRITING,
         body=body,
         confidential=ref.resource == SECRETS,
+    )
+
+
+def review(call: Call, namespace: str | None) -> Request:
+    """Return the call that asks whether the caller may make another one."""
+    attributes = {
+        "verb": call.verb,
+        "group": call.group,
+        "resource": call.resource,
+        "subresource": call.subresource,
+        "namespace": namespace or "",
+    }
+    return Request(
+        call=_call("create", ACCESS_REVIEWS),
+        what=f"ask whether {call.verb} {call.resource} is allowed",
+        method="POST",
+        path=ACCESS_REVIEWS.path(),
+        body={
+            "apiVersion": ACCESS_REVIEWS.api_version,
+            "kind": ACCESS_REVIEWS.kind,
+            "spec": {"resourceAttributes": {k: v for k, v in attributes.items() if v}},
+        },
     )
 
 

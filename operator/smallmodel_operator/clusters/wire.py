@@ -166,7 +166,8 @@ class Wire:
         )
 
 
-def _runs_in_a_pod() -> bool:
+def runs_in_a_pod() -> bool:
+    """Return whether this process is in a pod that may speak to its API server."""
     return bool(os.environ.get(SERVICE_HOST_ENV_NAME)) and Path(SERVICE_TOKEN_FILENAME).is_file()
 
 
@@ -187,7 +188,7 @@ async def load_configuration(kubeconfig: Path | None, context: str | None) -> Co
     configuration = Configuration()
     configuration.connection_pool_maxsize = _CONNECTIONS
     try:
-        if kubeconfig is None and context is None and _runs_in_a_pod():
+        if kubeconfig is None and context is None and runs_in_a_pod():
             config.load_incluster_config(client_configuration=configuration)
         else:
             await config.load_kube_config(

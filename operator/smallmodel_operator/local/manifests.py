@@ -146,6 +146,15 @@ def read_manifests(paths: Sequence[Path]) -> ManifestSet:
     return ManifestSet(manifests=manifests, problems=(*problems, *duplicates))
 
 
+def read_texts(path: Path) -> Iterator[tuple[str, str | Problem]]:
+    """Yield the name and the text of a file, or of each file of a folder, or why it has none."""
+    for entry in _expand(path):
+        if isinstance(entry, Problem):
+            yield entry.file, entry
+        else:
+            yield str(entry), _read_text(entry)
+
+
 def _validate(document: Document, file: str) -> Iterator[Manifest | Problem]:
     def problem(message: str, *location: str | int) -> Problem:
         line = document.line_of(location)
@@ -205,18 +214,22 @@ def _expand(path: Path) -> Iterator[Path | Problem]:
 
 
 def _parse_file(path: Path) -> tuple[Manifest | Problem, ...]:
+    text = _read_text(path)
+    return (text,) if isinstance(text, Problem) else parse(text, str(path))
+
+
+def _read_text(path: Path) -> str | Problem:
     try:
         content = path.read_bytes()
     except OSError as error:
-        return (_unreadable(path, error),)
+        return _unreadable(path, error)
     try:
         # Editors of other systems start a file with a byte order mark, which `utf-8-sig` drops.
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         message = f"byte {error.start} is not UTF-8; save the file as UTF-8"
-        return (Problem(file=str(path), line=line, field="", message=message),)
-    return parse(text, str(path))
+        return Problem(file=str(path), line=line, field="", message=message)
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:

@@ -33,9 +33,23 @@ def chat(
     """Talk to a model. What is piped in is one prompt; /exit or Ctrl-D ends a conversation."""
     run = live_run(port)
     report = find_model(status_of(run), name)
-    if note := _NOTES.get(report.state):
-        print_note(note)
+    announce(report.state)
     endpoint = connect(run.record.url, name)
+    talk(endpoint, once)
+
+
+def announce(state: State) -> None:
+    """Say how long the first answer takes, where it is not told at once."""
+    if note := _NOTES.get(state):
+        print_note(note)
+
+
+def talk(endpoint: Endpoint, once: str | None) -> None:
+    """Ask one prompt, or what is piped in, or have a conversation.
+
+    Raises:
+        CommandError: The prompt is empty, or the endpoint refuses.
+    """
     with endpoint.client:
         if once is not None:
             _ask_once(endpoint, once)

@@ -1,24 +1,26 @@
 """`slm describe`: everything that is known of one model, and why it is so."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Final
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 
 from smallmodel_operator.api.base import human_bytes
 from smallmodel_operator.cli.models import weights_of
 from smallmodel_operator.cli.output import (
+    Fields,
     Format,
     OutputOption,
+    print_conditions,
     print_data,
+    print_fields,
+    print_lines,
+    print_section,
     print_table,
     print_text,
 )
 from smallmodel_operator.cli.runs import PortOption, find_model, live_run, status_of
 from smallmodel_operator.local.state import ModelReport, SizeReport
-
-_INDENT: Final = "  "
-Fields = Sequence[tuple[str, object]]
 
 
 def describe(
@@ -33,17 +35,17 @@ def describe(
     if output is not Format.TABLE:
         print_data(report.model_dump(mode="json", by_alias=True, exclude_none=True), output)
         return
-    _print_fields(_identity(report))
-    _print_section("Resolution", _resolution(report))
+    print_fields(_identity(report))
+    print_section("Resolution", _resolution(report))
     if report.size:
-        _print_lines("Memory of one replica", memory_sum(report.size, status.memory_bytes))
-    _print_section("Verified", _performance(report))
-    _print_conditions(report)
+        print_lines("Memory of one replica", memory_sum(report.size, status.memory_bytes))
+    print_section("Verified", _performance(report))
+    print_conditions(report.model.status.conditions)
     if report.rejected:
         print_text("\nNot taken:")
         rows = [(option.variant, option.reason, option.message) for option in report.rejected]
         print_table(("variant", "reason", "message"), rows)
-    _print_lines("Recent errors", report.recent_errors)
+    print_lines("Recent errors", report.recent_errors)
 
 
 def memory_sum(size: SizeReport, available: int) -> Iterator[str]:
@@ -124,33 +126,3 @@ def _performance(report: ModelReport) -> Fields:
         ("First token", f"{measured.time_to_first_token_seconds:.2f} s"),
         ("Speed", f"{measured.tokens_per_second:.0f} tokens/s"),
     )
-
-
-def _print_section(title: str, fields: Fields) -> None:
-    if fields:
-        print_text(f"\n{title}:")
-        _print_fields(fields, _INDENT)
-
-
-def _print_fields(fields: Fields, indent: str = "") -> None:
-    known = [(label, value) for label, value in fields if value not in (None, "")]
-    width = max(len(label) for label, _ in known) + 1
-    for label, value in known:
-        print_text(f"{indent}{label + ':':<{width}}  {value}")
-
-
-def _print_lines(title: str, lines: Iterator[str] | Sequence[str]) -> None:
-    shown = list(lines)
-    if shown:
-        print_text(f"\n{title}:")
-        for line in shown:
-            print_text(f"{_INDENT}{line}")
-
-
-def _print_conditions(report: ModelReport) -> None:
-    conditions = report.model.status.conditions
-    if not conditions:
-        return
-    print_text("\nConditions:")
-    rows = [(c.type, c.status, c.reason, c.last_transition_time, c.message) for c in conditions]
-    print_table(("type", "status", "reason", "since", "message"), rows)

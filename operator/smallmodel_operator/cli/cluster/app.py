@@ -1,0 +1,44 @@
+"""The commands of `slm` that speak to a cluster."""
+
+from typing import Annotated
+
+import typer
+
+from smallmodel_operator.cli.cluster.commands import (
+    chat,
+    describe,
+    doctor,
+    get,
+    logs,
+    plan,
+    url,
+    validate,
+)
+
+app = typer.Typer(
+    name="kubectl slm",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(get.get)
+app.command()(describe.describe)
+app.command()(chat.chat)
+app.command()(url.url)
+app.command()(logs.logs)
+app.command()(validate.validate)
+app.command()(plan.plan)
+app.command()(doctor.doctor)
+
+
+@app.callback(epilog="The commands catalog, crd and version of slm are there, too.")
+def root(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Small language models in a Kubernetes cluster.
+
+    The same as slm with one of --context, --kubeconfig, -n and -A, or with SLM_TARGET=cluster.
+    """

@@ -1,0 +1,1 @@
+"""One module for each command that speaks to a cluster."""

@@ -1,0 +1,176 @@
+"""A cluster as the operator sees it when it decides, read for `slm plan` and `slm doctor`."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from smallmodel_operator.api.modelcard import ModelCard
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.names import LABEL_HUB, LABEL_POOL, LOCAL_CLUSTER, placement_namespace
+from smallmodel_operator.api.smallmodel import Engine
+from smallmodel_operator.catalog.cards import Catalog
+from smallmodel_operator.cli.cluster.installed import (
+    OPERATOR_LABELS,
+    Installed,
+    find_installed,
+    settings_of,
+)
+from smallmodel_operator.cli.cluster.session import Session
+from smallmodel_operator.cli.errors import CommandError
+from smallmodel_operator.placement.cluster import ClusterView, PoolSeats
+from smallmodel_operator.plan.pools.live import read_pool
+from smallmodel_operator.plan.pools.values import LivePool, PoolError, PoolSettings
+from smallmodel_operator.settings import Settings
+
+if TYPE_CHECKING:
+    from smallmodel_operator.clusters.observe import ClusterFacts
+
+_UNKNOWN_HUB: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What a decision depends on."""
+
+    settings: Settings
+    assumed: bool
+    """True: no operator's settings could be read, and those are the chart's defaults."""
+    hub_id: str
+    facts: "ClusterFacts"
+    catalog: Catalog
+    placements: tuple[ModelPlacement, ...]
+    pools: tuple[LivePool, ...]
+
+    @property
+    def pool_settings(self) -> PoolSettings:
+        """The installation's choices for pools."""
+        return self.settings.pools(self.hub_id)
+
+    def view(self) -> ClusterView:
+        """Return the cluster as placement takes it."""
+        from smallmodel_operator.clusters.view import sight_of
+
+        settings = self.pool_settings
+        engines = {Engine.LLAMA_CPP} | ({Engine.VLLM} if settings.gpu_image else set())
+        return ClusterView(
+            name=LOCAL_CLUSTER,
+            nodes=sight_of(self.facts, settings).nodes,
+            engines=frozenset(engines),
+            pools=tuple(self._seats()),
+            models_per_pool=settings.models_per_pool,
+            max_workers=self.settings.workers_max,
+        )
+
+    def _seats(self) -> Iterable[PoolSeats]:
+        assigned = Counter((one.spec.model.namespace, one.status.pool) for one in self.placements)
+        for pool in self.pools:
+            namespace = pool.key.namespace
+            yield PoolSeats(
+                namespace=namespace,
+                worker_class=pool.key.worker.name,
+                models=max(len(pool.models), assigned[namespace, pool.name]),
+                dedicated=pool.key.dedicated_to is not None,
+            )
+
+
+async def observe(session: Session) -> Observed:
+    """Return what decisions depend on now.
+
+    Raises:
+        ApiError: Something of it could not be read, for example since the caller may not.
+        CommandError: An object is of another version.
+    """
+    from smallmodel_operator.clusters.observe import ClusterObserver
+    from smallmodel_operator.clusters.ref import MODELCARDS, MODELPLACEMENTS
+
+    operators = await find_operators(session)
+    settings = settings_of(operators[0]) if operators else None
+    hub = await read_hub(session)
+    cards, _ = await session.api.list(MODELCARDS)
+    placed, _ = await session.api.list(MODELPLACEMENTS, placement_namespace(LOCAL_CLUSTER))
+    return Observed(
+        settings=settings or default_settings(),
+        assumed=settings is None,
+        hub_id=hub,
+        facts=await ClusterObserver(session.api, hub).observe(),
+        catalog=read_catalog(cards),
+        placements=_placements(placed),
+        pools=await _pools(session, hub),
+    )
+
+
+async def find_operators(session: Session) -> tuple[Installed, ...]:
+    """Return the Deployments of operators; none where the caller may not read them."""
+    from smallmodel_operator.clusters import errors
+
+    try:
+        return await find_installed(session, OPERATOR_LABELS)
+    except errors.Forbidden:
+        return ()
+
+
+async def read_hub(session: Session) -> str:
+    """Return the installation's id, as its ModelCluster has it.
+
+    Raises:
+        ApiError: It could not be read.
+    """
+    from smallmodel_operator.clusters.ref import MODELCLUSTERS
+
+    cluster = await session.api.get(MODELCLUSTERS.ref(LOCAL_CLUSTER)) or {}
+    labels = (cluster.get("metadata") or {}).get("labels") or {}
+    return str(labels.get(LABEL_HUB) or _UNKNOWN_HUB)
+
+
+def default_settings() -> Settings:
+    """Return what the chart's defaults come to, as far as decisions depend on them."""
+    return Settings.from_environment(
+        {
+            "SMALLMODEL_NAMESPACE": "smallmodel-system",
+            "SMALLMODEL_SERVING_CPU_IMAGE": "smallmodel-serving-cpu",
+        }
+    )
+
+
+def read_catalog(cards: Iterable[object]) -> Catalog:
+    """Return the ModelCards that can be read; others are what the operator leaves out, too."""
+    read: list[ModelCard] = []
+    for card in cards:
+        try:
+            read.append(ModelCard.model_validate(card))
+        except ValidationError:
+            continue
+    return Catalog(cards=tuple(sorted(read, key=lambda card: card.metadata.name)))
+
+
+def _placements(found: Iterable[object]) -> tuple[ModelPlacement, ...]:
+    try:
+        return tuple(ModelPlacement.model_validate(one) for one in found)
+    except ValidationError as error:
+        field = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise CommandError(
+            f"a ModelPlacement of this cluster has {field}, which this version of slm does not "
+            "know; take the slm of the operator's version"
+        ) from error
+
+
+async def _pools(session: Session, hub: str) -> tuple[LivePool, ...]:
+    from smallmodel_operator.clusters import errors
+    from smallmodel_operator.clusters.ref import RAYSERVICES
+
+    labels = f"{LABEL_POOL},{LABEL_HUB}={hub}"
+    try:
+        found, _ = await session.api.list(RAYSERVICES, labels=labels)
+    except errors.ApiMissing:
+        return ()
+    pools: list[LivePool] = []
+    for manifest in found:
+        try:
+            pools.append(read_pool(manifest))
+        except PoolError:
+            # Edited by hand; the operator counts no seats there either.
+            continue
+    return tuple(sorted(pools, key=lambda pool: (pool.key.namespace, pool.name)))
