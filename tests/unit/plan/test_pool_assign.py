@@ -181,6 +181,22 @@ def test_a_model_whose_old_pool_is_gone_has_its_seat_in_the_new_one() -> None:
     assert pools_of(moving, pools=(live_pool(1, "b"),), models_per_pool=2) == {"a": ONE}
 
 
+def test_a_seat_in_a_pool_that_is_not_there_yet_is_taken_too() -> None:
+    promised = (in_pool("a", ONE), in_pool("b", "elsewhere"))
+    found = assign((*promised, placement_of("c"), placement_of("d")), (), SMALL)
+
+    assert {name: pool for (_, name), pool in found.items()} == {
+        "a": ONE,
+        "b": ONE,
+        "c": TWO,
+        "d": TWO,
+    }
+
+
+def test_a_pool_of_an_earlier_template_that_is_gone_is_not_made_again() -> None:
+    assert pools_of(in_pool("a", f"cpu-4gi-1-{OUTDATED}")) == {"a": ONE}
+
+
 def test_a_seat_is_free_once_its_model_is_gone_from_config_and_status() -> None:
     assert pools_of(placement_of("c"), pools=(live_pool(1, "b"),), models_per_pool=2) == {"c": ONE}
 
