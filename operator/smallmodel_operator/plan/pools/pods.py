@@ -7,7 +7,7 @@ from math import ceil
 from typing import Final
 
 from smallmodel_operator.api.base import amount, human_bytes
-from smallmodel_operator.api.names import LABEL_POOL
+from smallmodel_operator.api.names import LABEL_HUB, LABEL_POOL
 from smallmodel_operator.api.serving import NODE_FOLDER_VARIABLE, NODE_MEMORY_VARIABLE
 from smallmodel_operator.placement.cluster_workers import WORKER_OVERHEAD
 from smallmodel_operator.plan.pools.claims import claim_mounts, claim_volumes
@@ -84,7 +84,7 @@ def head_group(pool: str, settings: PoolSettings) -> Manifest:
     }
     return {
         "rayStartParams": {"num-cpus": "0", "object-store-memory": str(_OBJECT_STORE_BYTES)},
-        "template": {"metadata": {"labels": _labels(pool)}, "spec": spec},
+        "template": {"metadata": {"labels": _labels(pool, settings)}, "spec": spec},
     }
 
 
@@ -110,7 +110,7 @@ def worker_group(key: PoolKey, pool: str, settings: PoolSettings) -> Manifest:
         "maxReplicas": worker.max_workers,
         "rayStartParams": start,
         "template": {
-            "metadata": {"labels": _labels(pool)},
+            "metadata": {"labels": _labels(pool, settings)},
             "spec": _worker_spec(key, settings, engines),
         },
     }
@@ -228,8 +228,8 @@ def _variables(values: dict[str, str]) -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in sorted(values.items())]
 
 
-def _labels(pool: str) -> dict[str, str]:
-    return {LABEL_COMPONENT: COMPONENT_POOL, LABEL_POOL: pool}
+def _labels(pool: str, settings: PoolSettings) -> dict[str, str]:
+    return {LABEL_COMPONENT: COMPONENT_POOL, LABEL_HUB: settings.hub_id, LABEL_POOL: pool}
 
 
 def _port(name: str, number: int) -> Manifest:
