@@ -68,7 +68,9 @@ def template_hash(key: PoolKey, settings: PoolSettings) -> str:
 @lru_cache(maxsize=1024)
 def _hash(key: PoolKey, settings: PoolSettings, contract: int) -> str:
     one = replace(key, worker=key.worker.model_copy(update={"max_workers": 1}))
-    text = json.dumps([contract, build_template(one, _ANY_POOL, settings)], sort_keys=True)
+    # Whose the pods are makes them no others.
+    template = build_template(one, _ANY_POOL, replace(settings, hub_id=""))
+    text = json.dumps([contract, template], sort_keys=True)
     return short_hash(text, _HASH_DIGITS)
 
 
