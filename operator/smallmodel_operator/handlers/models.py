@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.names import placement_namespace
@@ -21,6 +22,7 @@ from smallmodel_operator.reconcile.model import (
     UnreadableSight,
     decide_model,
     decide_unreadable,
+    is_pinned,
 )
 from smallmodel_operator.reconcile.sight import JobSight
 from smallmodel_operator.reconcile.source import source_job
@@ -80,12 +82,15 @@ class ModelLoop:
             model=model,
             placement=self._stores.placements.get(key),
             catalog=self._stores.catalog(),
-            cluster=self._view(),
+            cluster=None,
             secrets=await self._secrets(model),
             url=self._url(key),
             hub_id=self._stores.hub_id,
             job=self._job(model),
         )
+        if not is_pinned(sight):
+            # A look at all pools, which a model that has its place does without.
+            sight = replace(sight, cluster=self._view())
         orders = decide_model(sight, self._settings, self._now())
         await self._carry_out(orders, model.metadata, model.status)
         return orders.again

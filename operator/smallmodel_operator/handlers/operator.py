@@ -48,6 +48,9 @@ _RESYNC_SECONDS: Final = 300.0
 _GATEWAY: Final = "gateway"
 _MODEL_WORKERS: Final = 16
 _NAMESPACE_WORKERS: Final = 8
+# One pass takes all that changed before it, so that in a burst fewer passes do the same work.
+_NAMESPACE_REST: Final = 0.1
+_GATEWAY_REST: Final = 0.5
 
 
 class Operator:
@@ -104,10 +107,15 @@ class Operator:
             "namespace",
             self.namespaces.work,
             workers=_NAMESPACE_WORKERS,
+            rest=_NAMESPACE_REST,
             failed=_log_failure("namespace"),
         )
         self.gateway_queue = WorkQueue[str](
-            "gateway", self.gateway.work, workers=1, failed=_log_failure("gateway")
+            "gateway",
+            self.gateway.work,
+            workers=1,
+            rest=_GATEWAY_REST,
+            failed=_log_failure("gateway"),
         )
 
     @property

@@ -30,6 +30,7 @@ class WorkQueue(Generic[Key]):
         work: Callable[[Key], Awaitable[float | None]],
         *,
         workers: int,
+        rest: float = 0.0,
         failed: Callable[[Key, Exception], None] | None = None,
     ) -> None:
         """Make it; `run` starts the workers.
@@ -38,6 +39,8 @@ class WorkQueue(Generic[Key]):
             name: For logs and metrics.
             work: Works on one key, and returns after how many seconds it wants the key again.
             workers: How many keys are worked on at the same time.
+            rest: Seconds for which a key is left alone after it was worked on, so that what is
+                added meanwhile is one key; what comes after a quiet time never waits.
             failed: Told of each failure, before the key waits for its next try.
         """
         self.name = name
@@ -47,6 +50,8 @@ class WorkQueue(Generic[Key]):
         self._waiting: deque[Key] = deque()
         self._dirty: set[Key] = set()
         self._busy: set[Key] = set()
+        self._rest = rest
+        self._resting: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._some = asyncio.Event()
@@ -54,7 +59,7 @@ class WorkQueue(Generic[Key]):
     @property
     def depth(self) -> int:
         """Keys that wait."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._dirty & self._resting.keys())
 
     @property
     def busy(self) -> int:
@@ -63,7 +68,7 @@ class WorkQueue(Generic[Key]):
 
     def idle(self) -> bool:
         """Return whether nothing waits and nothing is worked on; timers do not count."""
-        return not self._waiting and not self._busy
+        return not self.depth and not self._busy
 
     def add(self, key: Key) -> None:
         """Have the key worked on as soon as a worker is free."""
@@ -73,9 +78,8 @@ class WorkQueue(Generic[Key]):
         if key in self._dirty:
             return
         self._dirty.add(key)
-        if key not in self._busy:
-            self._waiting.append(key)
-            self._some.set()
+        if key not in self._busy and key not in self._resting:
+            self._enqueue(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key worked on after some time, or earlier where that is wanted already."""
@@ -94,9 +98,10 @@ class WorkQueue(Generic[Key]):
                 for number in range(self._workers):
                     group.create_task(self._worker(), name=f"{self.name} {number}")
         finally:
-            for timer in self._timers.values():
-                timer.cancel()
-            self._timers.clear()
+            for timers in (self._timers, self._resting):
+                for timer in timers.values():
+                    timer.cancel()
+                timers.clear()
 
     async def _worker(self) -> None:
         while True:
@@ -114,11 +119,25 @@ class WorkQueue(Generic[Key]):
                 self._failures.pop(key, None)
             finally:
                 self._busy.discard(key)
-                if key in self._dirty:
-                    self._waiting.append(key)
-                    self._some.set()
+                self._let_rest(key)
             if again is not None and key not in self._dirty:
                 self.add_after(key, again)
+
+    def _enqueue(self, key: Key) -> None:
+        self._waiting.append(key)
+        self._some.set()
+
+    def _let_rest(self, key: Key) -> None:
+        if self._rest:
+            loop = asyncio.get_running_loop()
+            self._resting[key] = loop.call_later(self._rest, self._rested, key)
+        elif key in self._dirty:
+            self._enqueue(key)
+
+    def _rested(self, key: Key) -> None:
+        del self._resting[key]
+        if key in self._dirty:
+            self._enqueue(key)
 
     def _pause_after_failure(self, key: Key, error: Exception) -> float:
         count = self._failures.get(key, 0)

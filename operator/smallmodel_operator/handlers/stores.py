@@ -3,6 +3,7 @@
 Objects are parsed once, when they come in. All of this lives in one event loop.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import LABEL_HUB, LABEL_MODEL
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
-from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.plan.pools.live import read_pool
+from smallmodel_operator.plan.pools.values import LivePool, Manifest, PoolError
 from smallmodel_operator.reconcile.sight import JobSight
 from smallmodel_operator.reconcile.source import needs_source_job, source_job
 
@@ -75,6 +77,10 @@ class Stores:
     pods: dict[ObjectKey, PodSight] = field(default_factory=dict)
     ending: set[str] = field(default_factory=set)
     """Namespaces that are being deleted."""
+    _live: dict[ObjectKey, LivePool] = field(default_factory=dict)
+    """What was read of pools; those that cannot be read are not in it."""
+    _pods_of_jobs: dict[ObjectKey, set[ObjectKey]] = field(default_factory=dict)
+    """By namespace and name of the Job."""
 
     def see_model(self, manifest: Manifest, *, gone: bool) -> ObjectKey:
         """Take a SmallModel, and return its key."""
@@ -126,10 +132,14 @@ class Stores:
         """Take a RayService, and return its namespace."""
         key = key_of(manifest)
         self.pools.pop(key, None)
+        self._live.pop(key, None)
         self.foreign_pools.discard(key)
         if not gone:
             if owner(manifest) == self.hub_id:
                 self.pools[key] = manifest
+                # Edited by hand, it may be unreadable; the serve loop says so.
+                with contextlib.suppress(PoolError):
+                    self._live[key] = read_pool(manifest)
             else:
                 self.foreign_pools.add(key)
         return key[0]
@@ -149,10 +159,14 @@ class Stores:
         """Take a pod, and return what was and what is known of it."""
         key = key_of(manifest)
         before = self.pods.pop(key, None)
+        if before is not None and before.job is not None:
+            self._drop_from_job((before.namespace, before.job), key)
         if gone:
             return before, None
-        self.pods[key] = read_pod(manifest)
-        return before, self.pods[key]
+        pod = self.pods[key] = read_pod(manifest)
+        if pod.job is not None:
+            self._pods_of_jobs.setdefault((pod.namespace, pod.job), set()).add(key)
+        return before, pod
 
     def see_namespace(self, manifest: Manifest, *, gone: bool) -> str:
         """Take a namespace, and return its name."""
@@ -176,6 +190,10 @@ class Stores:
         """Return the RayServices of ours in a namespace, by name."""
         keys = sorted(key for key in self.pools if key[0] == namespace)
         return tuple(self.pools[key] for key in keys)
+
+    def live_pools(self) -> tuple[LivePool, ...]:
+        """Return the readable pools of ours, by namespace and name."""
+        return tuple(self._live[key] for key in sorted(self._live) if key in self.pools)
 
     def jobs_in(self, namespace: str) -> dict[str, Manifest]:
         """Return the fetch Jobs in a namespace, by name."""
@@ -209,8 +227,14 @@ class Stores:
 
     def pods_of_job(self, namespace: str, job: str) -> tuple[PodSight, ...]:
         """Return the pods of a Job, by name."""
-        found = (pod for pod in self.pods.values() if (pod.namespace, pod.job) == (namespace, job))
-        return tuple(sorted(found, key=lambda pod: pod.name))
+        keys = sorted(self._pods_of_jobs.get((namespace, job), ()))
+        return tuple(self.pods[key] for key in keys if key in self.pods)
+
+    def _drop_from_job(self, job: ObjectKey, pod: ObjectKey) -> None:
+        pods = self._pods_of_jobs[job]
+        pods.discard(pod)
+        if not pods:
+            del self._pods_of_jobs[job]
 
     def addresses(self, namespaces: Iterable[str]) -> tuple[str, ...]:
         """Return the addresses of the running pods of these namespaces."""

@@ -33,7 +33,45 @@ def _handler(operator: Operator, resource: Resource) -> Any:
     return see
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Keeps nothing of an object.
+
+    kopf compares each object with what it was for handlers that none of ours is, and copies it
+    four times for that: two fifths of the operator's processor time with many models.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keeps nothing of handlers that are to be tried again: none of ours is."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
 async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.persistence.diffbase_storage = _NoDiffs()
+    settings.persistence.progress_storage = _NoProgress()
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.scanning.disabled = False
