@@ -122,6 +122,11 @@ def _explained(access: Access) -> Iterator[None]:
         yield
     except ApiError as error:
         raise explain(error, access) from error
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"{error.name} is not installed, and slm needs it to speak to a cluster; install "
+            "`smallmodel-operator[cli,cluster]`"
+        ) from error
 
 
 def explain(error: "ApiError", access: Access) -> CommandError:

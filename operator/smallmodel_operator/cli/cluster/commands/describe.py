@@ -179,8 +179,6 @@ def _print_choice(told: _Described) -> None:
     if placed is not None and placed.status == "True":
         print_lines("Why here", here)
         print_lines("Why not", others)
-    elif placed is not None and placed.reason != Reason.WAITING:
-        print_lines("Why nowhere", [*here, *others])
     print_section("Choice", (
         ("Engine", status.engine),
         ("Variant", status.variant),
