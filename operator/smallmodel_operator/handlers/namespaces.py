@@ -140,28 +140,34 @@ class NamespaceLoop:
         namespace = sight.namespace
         troubles: list[errors.ApiError | PoolError] = []
 
-        async def attempt(work: Awaitable[object]) -> None:
+        async def attempt(work: Awaitable[object]) -> bool:
             try:
                 await work
             except (errors.ApiError, PoolError) as error:
                 troubles.append(error)
+                return False
+            return True
 
         if orders.wants_claim:
             await attempt(self._writer.namespace(namespace))
         live = {pool.live.name: pool.manifest for pool in sight.pools}
-        await asyncio.gather(
-            *(attempt(self._write_pool(pool, live.get(pool.name))) for pool in orders.pools),
-            *(attempt(self._writer.create_job(job)) for job in orders.jobs),
-            *(attempt(self._delete(namespace, doomed)) for doomed in orders.delete),
-            *(attempt(self._report(name, orders)) for name in orders.statuses),
+        deleted, told, _ = await asyncio.gather(
+            asyncio.gather(*(attempt(self._delete(namespace, each)) for each in orders.delete)),
+            asyncio.gather(*(attempt(self._report(name, orders)) for name in orders.statuses)),
+            asyncio.gather(
+                *(attempt(self._write_pool(pool, live.get(pool.name))) for pool in orders.pools),
+                *(attempt(self._writer.create_job(job)) for job in orders.jobs),
+            ),
         )
         for probe in orders.probes:
             self._probes.start(namespace, probe)
+        if all(told):
+            self._probes.taken(namespace, sight.answers)
+        if all(deleted):
+            # Once a placement is gone, nothing tells any more that something was left of it.
+            await asyncio.gather(*(attempt(self._release(name, sight)) for name in orders.release))
         if troubles:
             raise troubles[0]
-        self._probes.taken(namespace, sight.answers)
-        # Last: once a placement is gone, nothing tells any more that something was left of it.
-        await asyncio.gather(*(self._release(name, sight) for name in orders.release))
 
     async def _write_pool(self, pool: ClusterPool, live: Manifest | None) -> None:
         """Write one pool; what the API server says against it becomes its models' problem."""

@@ -285,6 +285,19 @@ async def test_a_placement_is_held_while_something_of_it_cannot_be_deleted(
     assert FINALIZER in kube.objects[path]["metadata"]["finalizers"]
 
 
+async def test_a_pool_that_is_refused_holds_no_model_that_leaves(
+    cluster: FakeCluster, kube: FakeKubeApi
+) -> None:
+    cluster.place("chat")
+    path = cluster.place("embed", deletion_timestamp=START)
+    kube.replies = [forbid("rayservices")] * 40
+
+    with pytest.raises(errors.ApiError):
+        await cluster.work()
+
+    assert not kube.objects[path]["metadata"].get("finalizers")
+
+
 async def test_a_stripped_pool_is_one_pools_business(
     cluster: FakeCluster, kube: FakeKubeApi
 ) -> None:
