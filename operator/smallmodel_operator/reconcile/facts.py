@@ -84,7 +84,7 @@ def learn(
         learned |= {"fetch": None, "fetch_job": None, "probe": None}
     known = before.model_copy(update=learned)
     if quarantine is not None and is_quarantined(known, wanted, now):
-        return Facts(status=known, again=max(1.0, seconds_between(now, quarantine.until)))
+        return Facts(status=known, again=_next_look_in_quarantine(known, quarantine, now))
     order, rest = _probe_order(case, known, there, target, now)
     pauses = [pause for pause in (rest, _next_look(known)) if pause is not None]
     return Facts(status=known, probe=order, again=min(pauses, default=None))
@@ -251,6 +251,17 @@ def _next_look(known: ModelPlacementStatus) -> float | None:
         # The end of the fetch tells of itself.
         return STEADY_SECONDS if there is not None else None
     return STEADY_SECONDS if settled else POLL_SECONDS
+
+
+def _next_look_in_quarantine(
+    known: ModelPlacementStatus, quarantine: Quarantine, now: str
+) -> float:
+    """Return when Serve is to be asked again for a model whose present revision is out of it."""
+    rest = max(1.0, seconds_between(now, quarantine.until))
+    if known.leaving:
+        return min(rest, POLL_SECONDS)
+    # What runs meanwhile, if anything does, is an earlier revision in the pool before.
+    return min(rest, STEADY_SECONDS) if known.deployment is not None else rest
 
 
 def _probe_order(

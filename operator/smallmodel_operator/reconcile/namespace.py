@@ -49,7 +49,9 @@ def decide_namespace(sight: NamespaceSight, settings: PoolSettings, now: str) ->
     gone = released(sight)
     asked = () if sight.ending else _one_for_each_pool(facts.values(), sight.probing)
     return NamespaceOrders(
-        pools=wanted.pools if may_write else (),
+        pools=tuple(
+            pool for pool in wanted.pools if may_write and _refusal(pool.key, settings) is None
+        ),
         jobs=tuple(case.fetch.create for case in cases if case.fetch.create and may_write),
         wants_claim=bool(staying or sight.needed_jobs) and may_write,
         delete=doomed(sight, cases, wanted.names),

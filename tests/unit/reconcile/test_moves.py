@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from builders.fake_namespace import FakeNamespace, is_verified, served_by
-from builders.pool_values import pool_settings, worker_class
+from builders.plan_values import model_args
+from builders.pool_values import gpu_class, pool_settings, worker_class
 from smallmodel_operator.api.modelplacement import ModelPlacementStatus
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.timeouts import CLUSTER_DRAIN
@@ -199,3 +200,34 @@ def test_a_model_in_quarantine_in_its_new_pool_does_not_change_its_target() -> N
     fake.settle(passes=3)
 
     assert (status(fake, "chat").pool, status(fake, "chat").moving_to) == (old, target)
+    assert fake.decide().again == 10.0, "what runs meanwhile is looked after"
+
+
+def test_a_pool_is_left_in_time_though_the_next_revision_is_in_quarantine() -> None:
+    fake = served_by("chat")
+    old = upgraded(fake)
+    fake.settle(passes=5, seconds=0)
+    assert status(fake, "chat").leaving == old
+    fake.unloadable.add("chat")
+    fake.place("chat", args=model_args("chat", weights="", memory_bytes=1))
+    fake.settle(passes=4, seconds=0)
+    assert status(fake, "chat").quarantine is not None
+
+    assert fake.decide().again == 2.0
+
+
+def test_a_model_moves_out_of_a_pool_for_which_there_is_no_image_any_more() -> None:
+    fake = FakeNamespace().place("chat", worker=gpu_class())
+    fake.settle()
+    old = fake.pool
+    before = fake.services[old]
+    fake.settings = pool_settings(gpu_image=None)
+    fake.place("chat")
+
+    orders = fake.work()
+
+    assert old not in {pool.name for pool in orders.pools}
+    assert fake.services[old] == before
+    fake.settle(passes=30, seconds=2)
+    assert old not in fake.services
+    assert is_verified(fake, "chat")
