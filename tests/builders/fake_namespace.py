@@ -26,6 +26,7 @@ from smallmodel_operator.status.serve import ServedApplication, served_applicati
 
 START = "2026-11-24T12:00:00Z"
 HEAD = "10.0.0.1"
+BROKEN = "not what the operator writes"
 UNLOADABLE = "unknown model architecture: 'nothing'"
 
 
@@ -52,6 +53,8 @@ class FakeNamespace:
     """Models that do not load."""
     undeployable: set[str] = field(default_factory=set)
     """Models whose application Serve cannot start."""
+    without_weights: set[str] = field(default_factory=set)
+    """Models whose weights are gone, until they are asked once."""
     writes: int = 0
     sight: dict[str, Any] = field(default_factory=dict)
     """What a test says is different in what is seen."""
@@ -131,7 +134,7 @@ class FakeNamespace:
                 self.jobs[name] = fetched_job(job.manifest, self.now)
         for name, service in self.services.items():
             self.ready.add(name)
-            if name not in self.silent:
+            if name not in self.silent and not self.is_broken(name):
                 self.serve[name] = self._served(service)
         for order in self.asked:
             if order.pool in self.serve and order.pool not in self.silent:
@@ -142,6 +145,15 @@ class FakeNamespace:
         """A pool's applications by name, without `_index`."""
         applications = json.loads(self.services[pool]["spec"]["serveConfigV2"])["applications"]
         return {each["name"]: each for each in applications if each["name"] != INDEX_APPLICATION}
+
+    def break_config(self, pool: str) -> None:
+        """Let somebody write something else into a pool's config; Serve goes on as it was told."""
+        service = self.services[pool]
+        self.services[pool] = service | {"spec": service["spec"] | {"serveConfigV2": BROKEN}}
+
+    def is_broken(self, pool: str) -> bool:
+        """Whether the pool's config is what somebody else wrote."""
+        return bool(self.services[pool]["spec"]["serveConfigV2"] == BROKEN)
 
     def models_of(self, pool: str) -> set[str]:
         """The names of a pool's models, as its config has them."""
@@ -166,6 +178,9 @@ class FakeNamespace:
         }
 
     def _answer(self, order: ProbeOrder) -> PlacedProbe:
+        if order.model in self.without_weights:
+            self.without_weights.discard(order.model)
+            return refusal(order.serving_hash, Reason.WEIGHTS_MISSING, self.now)
         if order.model in self.unloadable:
             return refusal(order.serving_hash, Reason.LOAD_FAILED, self.now, UNLOADABLE)
         return good_answer(order.serving_hash, self.now)

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from builders.fake_namespace import FakeNamespace, is_verified
 from builders.plan_values import model_args
@@ -34,7 +34,11 @@ class AnyHistory(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.fake = FakeNamespace(settings=pool_settings(models_per_pool=2))
-        self.contexts: dict[str, int] = {}
+
+    @initialize(names=st.sets(models, min_size=2), passes=st.integers(0, 8))
+    def some_models_were_there_before(self, names: set[str], passes: int) -> None:
+        self.fake.place(*sorted(names))
+        self.fake.settle(passes=passes)
 
     @rule(
         name=models,
@@ -58,6 +62,14 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(name=models)
     def a_model_can_be_loaded_again(self, name: str) -> None:
         self.fake.unloadable.discard(name)
+
+    @rule(name=models)
+    def a_models_weights_vanish(self, name: str) -> None:
+        self.fake.without_weights.add(name)
+
+    @rule(name=models, broken=st.booleans())
+    def serve_cannot_start_a_model_or_can_again(self, name: str, broken: bool) -> None:
+        (self.fake.undeployable.add if broken else self.fake.undeployable.discard)(name)
 
     @rule(image=st.sampled_from(IMAGES))
     def the_installation_gets_an_image(self, image: str) -> None:
@@ -85,6 +97,11 @@ class AnyHistory(RuleBasedStateMachine):
             metadata = service["metadata"] | {"annotations": {}}
             self.fake.services[name] = service | {"metadata": metadata}
 
+    @rule(number=st.integers(0, 3))
+    def somebody_breaks_a_pools_config(self, number: int) -> None:
+        for name in sorted(self.fake.services)[number : number + 1]:
+            self.fake.break_config(name)
+
     @rule(seconds=st.sampled_from([1, 15, 40, 400]))
     def time_passes(self, seconds: int) -> None:
         self.fake.pass_time(seconds)
@@ -95,7 +112,10 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def the_operator_works(self) -> None:
-        before = {name: self.fake.models_of(name) for name in self.fake.services}
+        before = {
+            name: set() if self.fake.is_broken(name) else self.fake.models_of(name)
+            for name in self.fake.services
+        }
         answering = {
             (placement.status.pool, name)
             for name, placement in self.fake.placements.items()
@@ -127,12 +147,16 @@ class AnyHistory(RuleBasedStateMachine):
     def a_pool_has_no_more_models_than_it_may(self) -> None:
         leaving = sum(each.status.leaving is not None for each in self.fake.placements.values())
         for name in self.fake.services:
+            if self.fake.is_broken(name):
+                continue
             assert len(self.fake.models_of(name)) <= 2 + leaving
 
     def teardown(self) -> None:
         """However it went: all models answer in the end, and nothing is left of deleted ones."""
         fake = self.fake
         fake.unloadable.clear()
+        fake.undeployable.clear()
+        fake.without_weights.clear()
         fake.silent.clear()
         fake.settle(passes=45, seconds=120)
         staying = set(fake.placements)
