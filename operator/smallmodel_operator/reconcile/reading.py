@@ -46,7 +46,6 @@ def _by_placements(manifest: Manifest, speaking: list[ModelPlacement]) -> ReadPo
         return None
     metadata = manifest["metadata"]
     models = _models(manifest)
-    served = frozenset(each.spec.model.name for each in speaking if each.status.deployment)
     # The class of one that is on its way out may be another one by now.
     speaking.sort(key=lambda each: _assigned(each) != metadata["name"])
     return ReadPool(
@@ -54,7 +53,7 @@ def _by_placements(manifest: Manifest, speaking: list[ModelPlacement]) -> ReadPo
             name=metadata["name"],
             key=pool_key(speaking[0]),
             template_hash=template_of(metadata["name"]),
-            models=served if models is None else models,
+            models=models or frozenset(),
             contract=CONTRACT,
             deleting=bool(metadata.get("deletionTimestamp")),
         ),

@@ -1,6 +1,5 @@
 """Weights that a user named directly: they are fetched first, and their card is made of them."""
 
-from dataclasses import replace
 from typing import Final
 
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelReference
@@ -65,9 +64,7 @@ def source_step(
         return refusal
     reference, weights = _reference(model), source_weights(source)
     known = known_fetch(placement.status, job_name(reference, weights)) if placement else None
-    step = fetch_step(reference, weights, known, seen, settings, now)
-    # A Job that has done its work is left to the placement, which reads its result there.
-    return replace(step, delete=False) if step.weights is not None else step
+    return fetch_step(reference, weights, known, seen, settings, now)
 
 
 def _refused(model: SmallModel, source: Source, secrets: frozenset[str]) -> ResolveError | None:

@@ -7,6 +7,7 @@ from builders.plan_values import model_args
 from builders.pool_values import gpu_class, pool_settings, worker_class
 from smallmodel_operator.api.modelplacement import ModelPlacementStatus
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import Isolation
 from smallmodel_operator.plan.timeouts import CLUSTER_DRAIN
 from smallmodel_operator.reconcile.clock import after
 
@@ -170,6 +171,35 @@ def test_a_second_switch_waits_until_the_first_pool_is_left() -> None:
 
     fake.settle(passes=40, seconds=2)
     assert fake.pool not in (old, second)
+
+
+def test_a_model_that_was_verified_elsewhere_moves_only_once_it_runs_in_its_new_pool() -> None:
+    fake = served_by("chat", "embed")
+    old = fake.pool
+    before = status(fake, "chat").serving_hash
+    fake.place("chat", isolation=Isolation.DEDICATED)
+
+    fake.work()
+    fake.world()
+    fake.work()
+    assert status(fake, "chat").serving_hash == before
+    assert is_verified(fake, "chat"), "the template is the same, and so is what is served"
+    assert status(fake, "chat").pool == old
+
+    fake.world()
+    fake.work()
+    assert status(fake, "chat").leaving == old
+
+
+def test_the_seat_of_a_move_is_not_given_to_a_new_model_in_the_same_pass() -> None:
+    fake = served_by("a", models_per_pool=2)
+    old = upgraded(fake)
+    fake.place("b", "c")
+
+    fake.settle(passes=3)
+
+    sizes = [len(fake.models_of(name)) for name in fake.services if name != old]
+    assert sorted(sizes) == [1, 2]
 
 
 def test_a_model_whose_worker_class_changes_moves_too() -> None:

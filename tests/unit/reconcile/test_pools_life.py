@@ -105,6 +105,25 @@ def test_a_deleted_model_is_released_only_when_serve_has_it_no_more() -> None:
     assert fake.decide().release
 
 
+def test_a_deleted_model_is_not_released_while_its_pools_config_has_it() -> None:
+    fake = served_by("chat", "embed")
+    fake.delete("chat")
+    del fake.serve[fake.pool]["chat"]
+
+    assert not fake.decide().release
+
+
+def test_the_last_model_is_held_until_a_pool_that_never_started_is_gone() -> None:
+    fake = FakeNamespace().place("chat")
+    fake.work()
+    fake.delete("chat")
+
+    assert not fake.work().release
+    assert kinds(fake.decide().delete) == ["PersistentVolumeClaim", "RayService"]
+    assert fake.work().release
+    assert not fake.claim
+
+
 def test_a_model_that_never_was_in_its_pool_is_released_while_serve_is_silent() -> None:
     fake = FakeNamespace().place("chat", "embed")
     fake.work()
