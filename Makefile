@@ -30,7 +30,7 @@ comma := ,
 space := $(subst ,, )
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
-.PHONY: help demo test verify generate golden bench cluster-up cluster-down e2e test-vllm \
+.PHONY: help demo test verify generate golden bench bench-cluster cluster-up cluster-down e2e test-vllm \
   lock-vllm lock-images clean
 
 help: ## List the targets
@@ -93,6 +93,10 @@ golden: $(READY) ## Rewrite the golden files; look at the difference before you 
 bench: $(READY) ## Measure speed and memory; writes bench/results/
 	$(call say,'bench (takes minutes; close what else uses the processor)')
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-cluster: $(READY) ## Measure the operator on a real API server (root); writes bench/results/
+	$(call say,'bench-cluster (takes half an hour; close what else uses the processor)')
+	@PYTHONPATH=tests $(BIN)/python -m bench.cluster $(BENCH_ARGS)
 
 test-vllm: $(VLLM_READY) ## Install vLLM for the CPU (2.9 GB) into .venv-vllm and run its tests
 	$(call say,'vLLM tests')

@@ -32,8 +32,8 @@ _PIPED_WIDTH: Final = 140
 _console: Final = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
-def _arguments(given: Sequence[str]) -> argparse.Namespace:
-    names = [measurement.name for measurement in MEASUREMENTS]
+def _arguments(given: Sequence[str], measurements: Sequence[Measurement]) -> argparse.Namespace:
+    names = [measurement.name for measurement in measurements]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--only",
@@ -109,7 +109,12 @@ def _table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -
     _console.print(table)
 
 
-async def _run(arguments: argparse.Namespace, folder: Path, reports: list[Report]) -> None:
+async def _run(
+    arguments: argparse.Namespace,
+    measurements: Sequence[Measurement],
+    folder: Path,
+    reports: list[Report],
+) -> None:
     """Measure what was chosen, and append each report as soon as it is there."""
     task = asyncio.current_task()
     assert task is not None
@@ -122,7 +127,7 @@ async def _run(arguments: argparse.Namespace, folder: Path, reports: list[Report
         say=lambda text: _console.print(f"    {text}", markup=False),
     )
     _console.print("The clients share the cores with what they measure.")
-    for measurement in MEASUREMENTS:
+    for measurement in measurements:
         if not arguments.only or measurement.name in arguments.only:
             report = await _measure(measurement, bench)
             reports.append(report)
@@ -132,9 +137,9 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def main(given: Sequence[str]) -> int:
+def main(given: Sequence[str], measurements: Sequence[Measurement] = MEASUREMENTS) -> int:
     """Run; return 0 when everything was measured, whether or not its target was met."""
-    arguments = _arguments(given)
+    arguments = _arguments(given, measurements)
     if arguments.page is not None:
         try:
             written = store.write_page(arguments.page)
@@ -144,7 +149,7 @@ def main(given: Sequence[str]) -> int:
         _console.print(f"wrote {written}", markup=False)
         return 0
     taken_at, reports = _now(), list[Report]()
-    code = _measure_all(arguments, reports)
+    code = _measure_all(arguments, measurements, reports)
     if reports:
         results = Results(
             taken_at=taken_at,
@@ -157,12 +162,14 @@ def main(given: Sequence[str]) -> int:
     return code
 
 
-def _measure_all(arguments: argparse.Namespace, reports: list[Report]) -> int:
+def _measure_all(
+    arguments: argparse.Namespace, measurements: Sequence[Measurement], reports: list[Report]
+) -> int:
     # What is started below is found and ended here, whatever became of its own parent.
     processes.adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="slm-bench-", ignore_cleanup_errors=True) as folder:
         try:
-            asyncio.run(_run(arguments, Path(folder), reports))
+            asyncio.run(_run(arguments, measurements, Path(folder), reports))
         except asyncio.CancelledError:
             _console.print("Stopped.")
             return 130
