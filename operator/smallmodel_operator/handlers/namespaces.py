@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import Problem
 from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.api.reasons import Reason
@@ -153,7 +154,9 @@ class NamespaceLoop:
         live = {pool.live.name: pool.manifest for pool in sight.pools}
         deleted, told, _ = await asyncio.gather(
             asyncio.gather(*(attempt(self._delete(namespace, each)) for each in orders.delete)),
-            asyncio.gather(*(attempt(self._report(name, orders)) for name in orders.statuses)),
+            asyncio.gather(
+                *(attempt(self._report(name, orders, sight)) for name in orders.statuses)
+            ),
             asyncio.gather(
                 *(attempt(self._write_pool(pool, live.get(pool.name))) for pool in orders.pools),
                 *(attempt(self._writer.create_job(job)) for job in orders.jobs),
@@ -193,13 +196,28 @@ class NamespaceLoop:
         else:
             await self._writer.leave_namespace(namespace)
 
-    async def _report(self, name: str, orders: NamespaceOrders) -> None:
+    async def _report(self, name: str, orders: NamespaceOrders, sight: NamespaceSight) -> None:
+        """Write a status over the one that it was computed from, and know it from now on.
+
+        The next pass may come before the event does, and what Serve or a model said is not said
+        twice.
+        """
         status = orders.statuses[name].model_dump(mode="json", exclude_none=True, by_alias=True)
-        await self._api.patch_status(MODELPLACEMENTS.ref(name, self._placements), status)
+        written = await self._api.patch_status(
+            MODELPLACEMENTS.ref(name, self._placements),
+            status,
+            resource_version=_metadata(name, sight).resource_version,
+        )
+        self._stores.see_placement(written, gone=False)
 
     async def _release(self, name: str, sight: NamespaceSight) -> None:
-        placement = next(p for p in sight.placements if p.metadata.name == name)
-        await set_finalizer(self._api, MODELPLACEMENTS, placement.metadata, present=False)
+        metadata = _metadata(name, sight)
+        await set_finalizer(self._api, MODELPLACEMENTS, metadata, present=False)
+
+
+def _metadata(name: str, sight: NamespaceSight) -> ObjectMeta:
+    """Return the metadata of a placement as it was seen."""
+    return next(p.metadata for p in sight.placements if p.metadata.name == name)
 
 
 def is_ready(pool: Manifest) -> bool:

@@ -117,6 +117,10 @@ class Stores:
         if gone:
             self.placements.pop(key, None)
             return key
+        known = self.placements.get(key)
+        if known is not None and _is_older(manifest, known.metadata):
+            # An event that was on its way while our own write came back.
+            return key
         try:
             self.placements[key] = ModelPlacement.model_validate(manifest)
         except ValidationError as error:
@@ -256,6 +260,18 @@ def _unreadable(manifest: Manifest, error: ValidationError) -> Unreadable:
         status=status,
         message=f"{where}: {first['msg']}",
     )
+
+
+def _is_older(manifest: Manifest, known: ObjectMeta) -> bool:
+    """Return whether an object is an earlier version of what is known.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions: versions of one
+    object are numbers that grow.
+    """
+    metadata = manifest["metadata"]
+    if known.uid is None or metadata.get("uid") != known.uid:
+        return False
+    return int(metadata["resourceVersion"]) < int(known.resource_version or 0)
 
 
 def key_of(manifest: Manifest) -> ObjectKey:

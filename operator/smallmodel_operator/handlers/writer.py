@@ -101,12 +101,15 @@ class Writer:
             )
 
     async def _make(self, wanted: Manifest) -> None:
-        """Make a RayService that was not there; one that is by now is never written over."""
+        """Make a RayService that was not there; one that is by now is never written over.
+
+        Its event is on the way, and it is looked at with that.
+        """
         live = await self._api.get(ref_of(wanted))
-        if live is not None:
+        if live is None:
+            await self._api.apply(wanted, force=False)
+        else:
             check_owned(live, self._settings.hub_id)
-            raise errors.Conflict(f"{ref_of(wanted)} is there already; it is looked at first")
-        await self._api.apply(wanted, force=False)
 
     async def _change_config(self, live: Manifest, config: str) -> None:
         """Change the models of a pool with an outdated template, and nothing else of it.

@@ -285,6 +285,31 @@ async def test_a_placement_is_held_while_something_of_it_cannot_be_deleted(
     assert FINALIZER in kube.objects[path]["metadata"]["finalizers"]
 
 
+async def test_a_pass_before_the_event_knows_what_the_last_one_wrote(
+    cluster: FakeCluster, kube: FakeKubeApi
+) -> None:
+    cluster.place()
+    await cluster.work()
+    kube.seen.clear()
+
+    await cluster.loop.work(NAMESPACE)
+
+    assert not [one for one in kube.seen if one.path.endswith("/status")]
+
+
+async def test_a_status_is_not_written_over_one_that_was_not_seen(
+    cluster: FakeCluster, kube: FakeKubeApi
+) -> None:
+    path = cluster.place()
+    cluster.watch()
+    kube.put(path, kube.objects[path])
+
+    with pytest.raises(errors.Conflict):
+        await cluster.loop.work(NAMESPACE)
+
+    assert "status" not in kube.objects[path]
+
+
 async def test_a_pool_that_is_refused_holds_no_model_that_leaves(
     cluster: FakeCluster, kube: FakeKubeApi
 ) -> None:

@@ -101,6 +101,22 @@ def test_a_placement_is_known_by_its_model_and_only_if_it_is_ours() -> None:
     assert not known.placements
 
 
+def test_an_event_that_was_overtaken_by_our_own_write_changes_nothing() -> None:
+    known = stores()
+    late, newer, another = placement(), placement(), placement()
+    late["metadata"] |= {"uid": "u1", "resourceVersion": "99"}
+    newer["metadata"] |= {"uid": "u1", "resourceVersion": "100"}
+    newer["status"] = {"pool": "p"}
+    another["metadata"] |= {"uid": "u2", "resourceVersion": "7"}
+
+    known.see_placement(newer, gone=False)
+    known.see_placement(late, gone=False)
+    assert known.placements[TEAM, "chat"].status.pool == "p"
+
+    known.see_placement(another, gone=False)
+    assert known.placements[TEAM, "chat"].status.pool is None, "another object of the same name"
+
+
 def test_a_placement_that_cannot_be_read_is_remembered_until_it_can_or_is_gone() -> None:
     known = stores()
     known.see_placement(placement(), gone=False)
