@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 from smallmodel_operator.cli.errors import CommandError, ExitCode
@@ -58,7 +59,7 @@ def _preferred(environment: Mapping[str, str]) -> Target:
 
 
 def _has_cluster_option(arguments: Sequence[str], command: str) -> bool:
-    for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
+    for word, following in pairwise((*arguments, "")):
         if word == "--":
             return False
         if word.partition("=")[0] in _CLUSTER_OPTIONS:
