@@ -177,12 +177,14 @@ class NamespaceLoop:
         key = (pool.key.namespace, pool.name)
         before = self._refused.pop(key, None)
         try:
-            await self._writer.pool(pool, live)
+            written = await self._writer.pool(pool, live)
         except _PASSES_BY_ITSELF:
             raise
         except (errors.ApiError, PoolError) as error:
             self._refused[key] = problem_of(error)
             raise
+        if written is not None:
+            self._stores.see_pool(written, gone=False)
         if before is not None:
             _LOG.info("pool %s/%s is accepted now", *key)
 

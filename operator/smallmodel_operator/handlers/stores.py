@@ -118,7 +118,7 @@ class Stores:
             self.placements.pop(key, None)
             return key
         known = self.placements.get(key)
-        if known is not None and _is_older(manifest, known.metadata):
+        if known is not None and _is_older(manifest, _version(known.metadata)):
             # An event that was on its way while our own write came back.
             return key
         try:
@@ -135,6 +135,9 @@ class Stores:
     def see_pool(self, manifest: Manifest, *, gone: bool) -> str:
         """Take a RayService, and return its namespace."""
         key = key_of(manifest)
+        known = self.pools.get(key)
+        if not gone and known is not None and _is_older(manifest, known["metadata"]):
+            return key[0]
         self.pools.pop(key, None)
         self._live.pop(key, None)
         self.foreign_pools.discard(key)
@@ -262,16 +265,20 @@ def _unreadable(manifest: Manifest, error: ValidationError) -> Unreadable:
     )
 
 
-def _is_older(manifest: Manifest, known: ObjectMeta) -> bool:
+def _version(metadata: ObjectMeta) -> Manifest:
+    return {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+
+
+def _is_older(manifest: Manifest, known: Manifest) -> bool:
     """Return whether an object is an earlier version of what is known.
 
     https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions: versions of one
     object are numbers that grow.
     """
     metadata = manifest["metadata"]
-    if known.uid is None or metadata.get("uid") != known.uid:
+    if known.get("uid") is None or metadata.get("uid") != known["uid"]:
         return False
-    return int(metadata["resourceVersion"]) < int(known.resource_version or 0)
+    return int(metadata["resourceVersion"]) < int(known["resourceVersion"])
 
 
 def key_of(manifest: Manifest) -> ObjectKey:

@@ -73,12 +73,15 @@ class Writer:
             doomed.append(CLAIMS.ref(self._settings.weights.claim, namespace))
         await self._delete_all(doomed)
 
-    async def pool(self, pool: ClusterPool, live: Manifest | None) -> None:
+    async def pool(self, pool: ClusterPool, live: Manifest | None) -> Manifest | None:
         """Have the pool's objects and its RayService be as planned.
 
         Args:
             pool: The pool.
             live: Its RayService, as it was seen; another version of it is a conflict.
+
+        Returns:
+            The RayService, where it is another version now than the one that was seen.
 
         Raises:
             ApiError: It could not be done; `NameConflict` where an object is not ours.
@@ -88,39 +91,37 @@ class Writer:
             await self._ensure(manifest)
         wanted = stamp(build_ray_service(pool, self._settings, live))
         if live is None:
-            await self._make(wanted)
-        elif template_of(pool.name) != template_hash(pool.key, self._settings):
-            await self._change_config(live, wanted["spec"]["serveConfigV2"])
-        elif not is_applied(live, wanted):
-            # First: what is applied already is not looked at again.
-            await self._resize(pool, live)
-            metadata = live["metadata"]
-            # Forced, since KubeRay writes the worker groups too.
-            await self._api.apply(
-                wanted, resource_version=metadata["resourceVersion"], uid=metadata["uid"]
-            )
+            return await self._make(wanted)
+        if template_of(pool.name) != template_hash(pool.key, self._settings):
+            return await self._change_config(live, wanted["spec"]["serveConfigV2"])
+        if is_applied(live, wanted):
+            return None
+        # First: what is applied already is not looked at again.
+        await self._resize(pool, live)
+        metadata = live["metadata"]
+        # Forced, since KubeRay writes the worker groups too.
+        return await self._api.apply(
+            wanted, resource_version=metadata["resourceVersion"], uid=metadata["uid"]
+        )
 
-    async def _make(self, wanted: Manifest) -> None:
-        """Make a RayService that was not there; one that is by now is never written over.
-
-        Its event is on the way, and it is looked at with that.
-        """
+    async def _make(self, wanted: Manifest) -> Manifest:
+        """Make a RayService that was not there; one that is by now is looked at first."""
         live = await self._api.get(ref_of(wanted))
         if live is None:
-            await self._api.apply(wanted, force=False)
-        else:
-            check_owned(live, self._settings.hub_id)
+            return await self._api.apply(wanted, force=False)
+        check_owned(live, self._settings.hub_id)
+        return live
 
-    async def _change_config(self, live: Manifest, config: str) -> None:
+    async def _change_config(self, live: Manifest, config: str) -> Manifest | None:
         """Change the models of a pool with an outdated template, and nothing else of it.
 
         Its template came from another version of this program, which may have applied fields that
         this one does not know: applying it anew would remove them.
         """
         if live["spec"].get("serveConfigV2") == config:
-            return
+            return None
         version = live["metadata"]["resourceVersion"]
-        await self._api.merge_patch(
+        return await self._api.merge_patch(
             ref_of(live),
             {"metadata": {"resourceVersion": version}, "spec": {"serveConfigV2": config}},
         )
@@ -129,8 +130,8 @@ class Writer:
         """Tell the Ray cluster its new bounds: KubeRay does not pass them on (kuberay#2331)."""
         status = (live.get("status") or {}).get("activeServiceStatus") or {}
         name = status.get("rayClusterName")
-        before = live["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["maxReplicas"]
-        if not name or before == pool.key.worker.max_workers:
+        groups = live["spec"]["rayClusterConfig"].get("workerGroupSpecs") or [{}]
+        if not name or groups[0].get("maxReplicas") == pool.key.worker.max_workers:
             return
         ref = RAYCLUSTERS.ref(name, pool.key.namespace)
         cluster = await self._api.get(ref)

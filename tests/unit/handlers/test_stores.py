@@ -117,6 +117,17 @@ def test_an_event_that_was_overtaken_by_our_own_write_changes_nothing() -> None:
     assert known.placements[TEAM, "chat"].status.pool is None, "another object of the same name"
 
 
+def test_an_overtaken_event_of_a_pool_changes_nothing_unless_it_is_gone() -> None:
+    known = stores()
+    version = {"uid": "u1", "resourceVersion": "100"}
+    known.see_pool(ours("RayService", "p", **version), gone=False)
+
+    known.see_pool(ours("RayService", "p", uid="u1", resourceVersion="99"), gone=False)
+    assert known.pools[TEAM, "p"]["metadata"]["resourceVersion"] == "100"
+    known.see_pool(ours("RayService", "p", uid="u1", resourceVersion="99"), gone=True)
+    assert not known.pools
+
+
 def test_a_placement_that_cannot_be_read_is_remembered_until_it_can_or_is_gone() -> None:
     known = stores()
     known.see_placement(placement(), gone=False)

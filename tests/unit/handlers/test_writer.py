@@ -93,8 +93,7 @@ async def test_a_pool_that_came_into_being_meanwhile_is_never_written_over(
 ) -> None:
     live = await live_pool(writer, kube)
 
-    await writer.pool(cluster_pool(), None)
-
+    assert await writer.pool(cluster_pool(), None) == live
     assert kube.objects[SERVICE] == live
 
 
@@ -198,6 +197,18 @@ async def test_a_ray_cluster_that_has_the_bounds_is_not_written(
     await writer.pool(grown(7), live)
 
     assert writes(kube) == [("PATCH", SERVICE)]
+
+
+async def test_a_pool_whose_workers_somebody_removed_gets_them_back(
+    writer: Writer, kube: FakeKubeApi
+) -> None:
+    live = await running(writer, kube)
+    live["spec"]["rayClusterConfig"]["workerGroupSpecs"] = []
+
+    written = await writer.pool(POOL, live)
+
+    assert written is not None
+    assert len(written["spec"]["rayClusterConfig"]["workerGroupSpecs"]) == 1
 
 
 async def test_a_hand_edited_pool_is_repaired(writer: Writer, kube: FakeKubeApi) -> None:
