@@ -110,7 +110,7 @@ class ControlPlane:
 @contextlib.asynccontextmanager
 async def control_plane() -> AsyncIterator[ControlPlane]:
     """Give a control plane with our kinds, KubeRay's kinds, cards, and the fake serving side."""
-    options = ClusterOptions(name="bench", kubelet=False, dns=False)
+    options = ClusterOptions(name="bench", kubelet=False, dns=False, spare_memory=False)
     with bringup.lent(options) as lent:
         async with Kube(_address(lent), ClusterFiles(lent.record.options.name).pki) as kube:
             await _install(kube)

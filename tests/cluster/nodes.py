@@ -12,7 +12,7 @@ from cluster.configuration import write_configuration
 from cluster.folders import TESTS, ClusterFiles
 from cluster.options import ClusterRecord
 from cluster.pki import make_node_pki
-from cluster.programs import ENVIRONMENT, command_lines
+from cluster.programs import SPARE_MEMORY, command_lines
 from cluster.waiting import wait_until
 
 
@@ -109,10 +109,11 @@ def _plan(record: ClusterRecord, number: int) -> dict[str, object]:
         "HOME": "/",
         "LANG": "C.UTF-8",
     }
+    sparing = SPARE_MEMORY if record.options.spare_memory else {}
     programs = {
         name: {
             "argv": line,
-            "environment": {**environment, **ENVIRONMENT.get(name, {})},
+            "environment": {**environment, **sparing.get(name, {})},
             "log": str(node.log(name)),
         }
         for name, line in lines.items()

@@ -50,6 +50,7 @@ class ClusterOptions(BaseModel):
         images: docker-archive files that every node gets.
         fake_gpu: GPUs that every node says it has.
         proxy_mode: how kube-proxy does its work.
+        spare_memory: have the API server take half the memory for twice the processor time.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +64,7 @@ class ClusterOptions(BaseModel):
     images: tuple[Path, ...] = ()
     fake_gpu: FakeGpu | None = None
     proxy_mode: str = Field(default="nftables", pattern="^(nftables|iptables)$")
+    spare_memory: bool = True
 
     @field_validator("name")
     @classmethod

@@ -11,7 +11,7 @@ CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "ku
 NODE: Final = ("containerd", "kubelet", "kube-proxy")
 
 # Four large CRDs take the API server from 275 to 750 MiB, or to 485 MiB with this.
-ENVIRONMENT: Final[Mapping[str, Mapping[str, str]]] = {"kube-apiserver": {"GOGC": "40"}}
+SPARE_MEMORY: Final[Mapping[str, Mapping[str, str]]] = {"kube-apiserver": {"GOGC": "40"}}
 
 
 def command_lines(

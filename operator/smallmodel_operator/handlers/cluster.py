@@ -18,25 +18,17 @@ from smallmodel_operator.api.smallmodel import Engine
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.guard import apply_owned
-from smallmodel_operator.clusters.nodes import NodeFacts
-from smallmodel_operator.clusters.observe import ClusterFacts, ClusterObserver
+from smallmodel_operator.clusters.observe import ClusterObserver
 from smallmodel_operator.clusters.ref import MODELCLUSTERS
+from smallmodel_operator.clusters.view import sight_of
 from smallmodel_operator.handlers.stores import Stores
-from smallmodel_operator.placement.cluster import ClusterView, Node, PoolSeats
-from smallmodel_operator.placement.machine import AcceleratorStock
-from smallmodel_operator.plan.pools.live import read_pool
-from smallmodel_operator.plan.pools.values import PoolError, PoolSettings
-from smallmodel_operator.status.cluster import (
-    ClusterSight,
-    KubeRay,
-    kuberay_problem,
-    summarise_cluster,
-)
+from smallmodel_operator.placement.cluster import ClusterView, PoolSeats
+from smallmodel_operator.plan.pools.values import PoolSettings
+from smallmodel_operator.status.cluster import ClusterSight, kuberay_problem, summarise_cluster
 
 _LOG: Final = logging.getLogger(__name__)
 
 _PERIOD_SECONDS: Final = 10.0
-_FIELDS: Final = "spec.rayClusterConfig.authOptions"
 
 
 class ClusterLoop:
@@ -160,13 +152,6 @@ class ClusterLoop:
             await self._api.patch_status(MODELCLUSTERS.ref(self._name), values)
 
     def _seats(self) -> tuple[PoolSeats, ...]:
-        pools = []
-        for manifest in self._stores.pools.values():
-            try:
-                pools.append(read_pool(manifest))
-            except PoolError:
-                # Edited by hand; the serve loop says so.
-                continue
         assigned = Counter(
             (key[0], placement.status.pool) for key, placement in self._stores.placements.items()
         )
@@ -177,42 +162,5 @@ class ClusterLoop:
                 models=max(len(pool.models), assigned[pool.key.namespace, pool.name]),
                 dedicated=pool.key.dedicated_to is not None,
             )
-            for pool in sorted(pools, key=lambda pool: (pool.key.namespace, pool.name))
+            for pool in self._stores.live_pools()
         )
-
-
-def sight_of(facts: ClusterFacts, settings: PoolSettings) -> ClusterSight:
-    """Return what was observed as placement and status take it."""
-    kuberay = facts.kuberay
-    lacks = (_FIELDS,) if kuberay.token_auth is False else ()
-    return ClusterSight(
-        kubernetes_version=facts.kubernetes_version,
-        kube_ray=KubeRay(version=kuberay.version, lacks=lacks) if kuberay.served else None,
-        nodes=tuple(node_of(node, settings) for node in facts.nodes),
-    )
-
-
-def node_of(facts: NodeFacts, settings: PoolSettings) -> Node:
-    """Return a node as placement takes it.
-
-    Of devices, those count that pools ask for. A taint counts as put up with where workers with
-    devices do: such nodes are tainted for everything else.
-    """
-    wanted = settings.accelerators.resource
-    device = next((found for found in facts.accelerators if found.resource == wanted), None)
-    tolerated = {one.key for one in (*settings.tolerations, *settings.accelerators.tolerations)}
-    return Node(
-        name=facts.name,
-        schedulable=not facts.cordoned and all(taint.key in tolerated for taint in facts.taints),
-        ready=facts.ready,
-        cpu_cores=facts.cpu_cores,
-        memory_bytes=facts.memory_bytes,
-        free_cpu_cores=facts.cpu_cores - facts.requested_cpu_cores,
-        free_memory_bytes=facts.memory_bytes - facts.requested_memory_bytes,
-        accelerator=AcceleratorStock(
-            product=device.product, count=device.allocatable, memory_bytes=device.memory_bytes
-        )
-        if device
-        else None,
-        free_accelerators=device.allocatable - device.requested if device else 0,
-    )

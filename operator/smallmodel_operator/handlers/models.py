@@ -142,7 +142,7 @@ class ModelLoop:
             SMALLMODELS.ref(metadata.name, metadata.namespace),
             status.model_dump(mode="json", exclude_none=True, by_alias=True),
         )
-        await self._events.tell(metadata, before, status)
+        self._events.tell(metadata, before, status)
 
     async def _drop(self, key: ObjectKey) -> None:
         placement = self._stores.placements.get(key)

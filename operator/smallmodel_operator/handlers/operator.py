@@ -72,10 +72,11 @@ class Operator:
             now=now,
             changed=self._cluster_changed,
         )
+        self.events = EventWriter(events)
         self.models = ModelLoop(
             api=api,
             stores=self.stores,
-            events=EventWriter(events),
+            events=self.events,
             settings=pools,
             cluster=LOCAL_CLUSTER,
             base_url=settings.gateway_base_url,
@@ -143,6 +144,7 @@ class Operator:
                 self._synced = True
                 for queue in self.queues:
                     group.create_task(queue.run(), name=queue.name)
+                group.create_task(self.events.run(), name="events")
                 group.create_task(self._resync(), name="resync")
         finally:
             await self.namespaces.close()
