@@ -2,11 +2,7 @@
 
 from typing import Final
 
-from bench.cluster.measurements import changes, churn, cold
+from bench.cluster.measurements import life
 from bench.plan import Measurement
 
-MEASUREMENTS: Final[tuple[Measurement, ...]] = (
-    cold.MEASUREMENT,
-    changes.MEASUREMENT,
-    churn.MEASUREMENT,
-)
+MEASUREMENTS: Final[tuple[Measurement, ...]] = (life.MEASUREMENT,)

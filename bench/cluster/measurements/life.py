@@ -1,10 +1,14 @@
-"""A thousand SmallModels from nothing, a resync and a restart with them."""
+"""A thousand SmallModels from nothing, changes of them, a resync and a restart with them."""
 
 import asyncio
 import time
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
+from bench.cluster.measurements.changes import CHANGES, Changes, change_one_by_one
+from bench.cluster.measurements.churn import A_SECOND, SPREAD, WARM_UP, Churn, churn
+from bench.cluster.measurements.churn import CHANGES as CHURN
 from bench.cluster.operator_process import OperatorProcess, Said, operator_process
 from bench.cluster.thousand import MODELS, NAMESPACE, Installed, settled, written
 from bench.plan import Bench, Measurement
@@ -21,7 +25,12 @@ _ABOUT: Final = (
     "process until the last of them is in the Serve config of a RayService, as a watch of the "
     "benchmark sees it. Each model has a fetch Job of its own. The API server, etcd, the "
     "controller manager and the scheduler are real and share the cores; a fake marks RayServices "
-    "Ready and ends the pods of fetch Jobs. Dashboards are absent, so that no model is verified. A "
+    "Ready and ends the pods of fetch Jobs. Dashboards are absent, so that no model is verified. "
+    f"Once nothing is written any more, `scaling.maxReplicas` of {CHANGES} models is changed, each "
+    "after the one before it arrived, timed from sending it until the watch sees the Serve config "
+    f"changed. Then {CHURN} changes are made to {SPREAD} of the models at {A_SECOND} a second, "
+    "which is an hour of 10 a minute; *growth* compares the RSS after all of them with the RSS "
+    f"after the first {WARM_UP}. A "
     "restart is a new process on the same objects, and is done when it has read everything and "
     "nothing waits in its queues; a resync is the one that comes every five minutes by itself. "
     "Writes are counted by the operator's own metric, those of its Lease left out."
@@ -38,6 +47,8 @@ class _Run:
     rss: float
     peak: float
     writes: Said
+    change: Changes
+    churn: Churn
     resync_writes: float
     restart: float
     restart_cpu: float
@@ -76,7 +87,11 @@ async def _one(bench: Bench, installed: Installed) -> _Run:
     all_in = seen.last_change() - installed.began
     quiet = await settled(operator) - installed.began
     writes = await operator.said()
-    bench.say(f"all written after {all_in:.1f} s, quiet after {quiet:.1f} s; waits for a resync")
+    bench.say(f"all written after {all_in:.1f} s, quiet after {quiet:.1f} s")
+    changed = await change_one_by_one(bench, installed)
+    bench.say(f"a change: p50 {changed.p50:.0f} ms, p99 {changed.p99:.0f} ms")
+    churned = await churn(bench, installed)
+    bench.say(f"RSS {churned.before:.0f} MiB, then {churned.after:.0f} MiB; waits for a resync")
     resync = await _resync_writes(operator)
     peak = operator.peak()
     await operator.end()
@@ -100,6 +115,8 @@ async def _one(bench: Bench, installed: Installed) -> _Run:
         rss=rss / _MIB,
         peak=peak / _MIB,
         writes=writes,
+        change=changed,
+        churn=churned,
         resync_writes=resync,
         restart=restart,
         restart_cpu=restart_cpu,
@@ -126,7 +143,7 @@ def _figures(runs: list[_Run]) -> tuple[Figure, ...]:
     none = Target(bound=Bound.AT_MOST, value=0, judge=Judge.WORST)
 
     def figure(name: str, unit: str, field: str, target: Target | None = None) -> Figure:
-        values = tuple(float(getattr(run, field)) for run in runs)
+        values = tuple(float(attrgetter(field)(run)) for run in runs)
         return Figure(name=name, unit=unit, runs=values, target=target)
 
     return (
@@ -137,6 +154,14 @@ def _figures(runs: list[_Run]) -> tuple[Figure, ...]:
         figure("processor time of the operator until all is written", "s", "cpu"),
         figure("RSS of the operator when all is written", "MiB", "rss"),
         figure("most RSS until the resync is over", "MiB", "peak", memory),
+        figure("one change, p50", "ms", "change.p50"),
+        figure("one change, p99", "ms", "change.p99", Target(bound=Bound.AT_MOST, value=500)),
+        figure("processor time of the operator for a change", "ms", "change.cpu"),
+        figure(f"RSS after {WARM_UP} changes", "MiB", "churn.before"),
+        figure(f"RSS after {CHURN} changes", "MiB", "churn.after"),
+        figure(
+            "growth", "%", "churn.growth", Target(bound=Bound.AT_MOST, value=5, judge=Judge.WORST)
+        ),
         figure("writes of a resync", "", "resync_writes", none),
         figure("restart", "s", "restart", Target(bound=Bound.AT_MOST, value=15)),
         figure("processor time of a restart", "s", "restart_cpu"),
