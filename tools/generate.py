@@ -12,6 +12,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from smallmodel_operator.api import crd
+from smallmodel_operator.cli.cluster.app import app as cluster_app
 from smallmodel_operator.cli.main import app
 from smallmodel_operator.cli.output import yaml_text
 from smallmodel_operator.local.bundled import fetch_bundled_cards
@@ -40,9 +41,10 @@ def generated_files() -> Iterator[tuple[str, str]]:
     yield "docs/reference/reasons.md", pages.reasons_page()
     yield "docs/reference/conditions.md", pages.conditions_page()
     yield "docs/reference/catalogue.md", pages.catalogue_page(fetch_bundled_cards().cards)
-    command = typer.main.get_command(app)
-    assert isinstance(command, TyperGroup)  # noqa: S101 - what typer makes of several commands
-    yield "docs/reference/cli.md", pages.cli_page(command)
+    local, cluster = typer.main.get_command(app), typer.main.get_command(cluster_app)
+    assert isinstance(local, TyperGroup)  # noqa: S101 - what typer makes of several commands
+    assert isinstance(cluster, TyperGroup)  # noqa: S101 - as above
+    yield "docs/reference/cli.md", pages.cli_page(local, cluster)
 
 
 def main(arguments: Sequence[str]) -> None:

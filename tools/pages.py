@@ -103,14 +103,19 @@ def catalogue_page(cards: Sequence[ModelCard]) -> str:
     )
 
 
-def cli_page(root: TyperGroup) -> str:
-    """Return the page of a command and all that is under it, as `--help` prints it."""
-    parts = ["# The slm command", _GENERATED, root.help or ""]
-    for path, command in _commands(root, ("slm",)):
+def cli_page(local: TyperGroup, cluster: TyperGroup) -> str:
+    """Return the page of both commands and all that is under them, as `--help` prints it."""
+    parts = ["# The slm command", _GENERATED, local.help or "", *_helps(local, "slm")]
+    parts += ["# kubectl slm", cluster.help or "", *_helps(cluster, "kubectl slm")]
+    return _page(parts)
+
+
+def _helps(root: TyperGroup, program: str) -> Iterator[str]:
+    for path, command in _commands(root, (program,)):
         name = " ".join(path)
         context = command.make_context(name, [], resilient_parsing=True, terminal_width=96)
-        parts += [f"## {name}", f"```text\n{context.get_help()}\n```"]
-    return _page(parts)
+        yield f"## {name}"
+        yield f"```text\n{context.get_help()}\n```"
 
 
 def _section(path: str, node: Schema, used: set[tuple[str, ...]]) -> Iterator[str]:

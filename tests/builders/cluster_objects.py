@@ -6,10 +6,12 @@ from builders.cards import CardBuilder
 from builders.fake_cluster import SYSTEM, TEAM, FakeCluster
 from builders.kube_objects import HUB, node, pod
 from builders.placements import POOL, model_placement
+from builders.pool_values import cluster_pool, key_of, pool_settings
 from builders.small_model_states import STATES
 from smallmodel_operator.api.crd import KINDS, build
 from smallmodel_operator.api.modelplacement import ModelPlacementStatus
 from smallmodel_operator.api.names import LABEL_HUB, LABEL_MODEL, LABEL_POOL
+from smallmodel_operator.plan.pools.rayservice import build_ray_service
 
 Manifest = dict[str, Any]
 
@@ -30,7 +32,9 @@ def install(fake: FakeCluster) -> None:
     for kind in KINDS:
         put_definition(fake, build(kind))
     put_definition(fake, rayservice_definition())
-    put_deployment(fake, "kuberay-operator", "kuberay-system", {"app.kubernetes.io/name": "kuberay"})
+    put_deployment(
+        fake, "kuberay-operator", "kuberay-system", {"app.kubernetes.io/name": "kuberay"}
+    )
     put_deployment(
         fake,
         "smallmodel-operator",
@@ -85,6 +89,13 @@ def put_worker(fake: FakeCluster, name: str = "worker-0", **status: Any) -> None
     """Have a worker of the model's pool be there."""
     labels = {LABEL_POOL: POOL, "ray.io/node-type": "worker"}
     put_pod(fake, name, TEAM, labels=labels, containers=("ray-worker",), status=status)
+
+
+def put_pool(fake: FakeCluster) -> None:
+    """Have a pool of another namespace be there."""
+    pool = cluster_pool("other", key=key_of(namespace="other"))
+    made = build_ray_service(pool, pool_settings(hub_id=HUB))
+    fake.put(f"/apis/ray.io/v1/namespaces/other/rayservices/{pool.name}", made)
 
 
 def put_fetch_pod(fake: FakeCluster) -> None:
@@ -156,7 +167,7 @@ def put_definition(fake: FakeCluster, manifest: Manifest) -> None:
 
 def rayservice_definition(*, token_auth: bool = True) -> Manifest:
     """KubeRay's CRD, as far as it is looked at."""
-    cluster = {"properties": {"authOptions": {}} if token_auth else {}}
+    cluster: Manifest = {"properties": {"authOptions": {}} if token_auth else {}}
     schema = {"properties": {"spec": {"properties": {"rayClusterConfig": cluster}}}}
     versions = [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]
     return _named("CustomResourceDefinition", "rayservices.ray.io", spec={"versions": versions})

@@ -23,7 +23,9 @@ from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.catalog.rules import DEFAULT_SECRET
+from smallmodel_operator.cli.cluster.app import app as cluster_app
 from smallmodel_operator.cli.main import app, main
+from smallmodel_operator.cli.target import Target, choose_target
 from smallmodel_operator.local.bundled import fetch_bundled_cards
 from smallmodel_operator.local.manifests import Manifest, parse
 from smallmodel_serving.runtime import metrics
@@ -31,7 +33,10 @@ from smallmodel_serving.runtime import metrics
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
 PAGES: Final = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-ROOT_GROUP: Final = typer.main.get_command(app)
+GROUPS: Final = {
+    Target.LOCAL: typer.main.get_command(app),
+    Target.CLUSTER: typer.main.get_command(cluster_app),
+}
 
 FENCE: Final = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -123,7 +128,7 @@ MANIFESTS: Final = [
 
 def find_command(words: list[str]) -> tuple[TyperCommand, list[str]]:
     """Walk the groups as far as the words name commands; return the command and the rest."""
-    group = ROOT_GROUP
+    group = GROUPS[choose_target(words, {})]
     while isinstance(group, TyperGroup):
         name, *words = words
         assert name in group.commands, f"there is no command {name!r}"

@@ -12,7 +12,7 @@ import pytest
 
 from builders.runs import record_run, run_status
 from smallmodel_operator.cli import checks
-from smallmodel_operator.cli.checks import Finding, Level
+from smallmodel_operator.cli.findings import Finding, Level
 from smallmodel_operator.local.processes import RUN_ID_VARIABLE
 from support.command_line import Slm
 

@@ -1,6 +1,7 @@
 """`slm describe` of a cluster: why here, why not elsewhere, and what the model waits for."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -157,7 +158,7 @@ def test_what_keeps_it_is_told(
     ],
 )
 def test_a_pod_says_its_trouble(
-    slm: Slm, cluster: FakeCluster, status: dict[str, object], trouble: str
+    slm: Slm, cluster: FakeCluster, status: dict[str, Any], trouble: str
 ) -> None:
     put_model(cluster)
     put_worker(cluster, phase="Pending", **status)

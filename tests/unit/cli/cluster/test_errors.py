@@ -1,4 +1,4 @@
-"""What a user does wrong, or may not do, is one message and a documented code, never a traceback."""
+"""What a user does wrong, or may not do, is one message and a documented code."""
 
 from pathlib import Path
 
@@ -53,7 +53,9 @@ def test_a_file_that_is_no_kubeconfig(slm: Slm, tmp_path: Path, text: str) -> No
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_cluster_that_is_not_there(slm: Slm, bare: FakeCluster, tmp_path: Path, line: str) -> None:
+def test_a_cluster_that_is_not_there(
+    slm: Slm, bare: FakeCluster, tmp_path: Path, line: str
+) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(path.read_text().replace(bare.kube.url, f"http://127.0.0.1:{free_port()}"))
     failed(slm(*line.split()), 1, "cannot be reached", "check the address")
@@ -68,9 +70,7 @@ def test_who_may_not_read_is_told_what_to_ask_for(
 
 
 @pytest.mark.parametrize("line", ["get", "describe chat", "url chat", "logs chat"])
-def test_without_the_definitions_the_chart_is_named(
-    slm: Slm, bare: FakeCluster, line: str
-) -> None:
+def test_without_the_definitions_the_chart_is_named(slm: Slm, bare: FakeCluster, line: str) -> None:
     bare.not_served = {"smallmodel.dev"}
     failed(slm(*line.split()), 4, "helm upgrade --install smallmodel-operator", "slm doctor")
 

@@ -64,9 +64,7 @@ def test_a_model_without_pods_says_where_to_look(slm: Slm, cluster: FakeCluster)
     assert "It is Failed; `slm describe chat -n team` says why" in outcome.err
 
 
-def test_a_container_that_has_not_started_hides_no_other(
-    slm: Slm, cluster: FakeCluster
-) -> None:
+def test_a_container_that_has_not_started_hides_no_other(slm: Slm, cluster: FakeCluster) -> None:
     put_model(cluster)
     put_fetch_pod(cluster)
     put_worker(cluster)
@@ -90,5 +88,3 @@ def test_an_operator_that_is_not_there(slm: Slm, bare: FakeCluster) -> None:
 def test_it_has_to_be_said_whose(slm: Slm, cluster: FakeCluster) -> None:
     assert slm("logs").code == 2
     assert slm("logs", "chat", "--operator").code == 2
-
-

@@ -157,9 +157,7 @@ def test_what_runs_goes_on_when_the_changed_spec_is_refused(
     assert model["change"] == "Nothing is served of it, and what runs goes on"
 
 
-def test_a_full_cluster_is_no_refusal_for_ever(
-    slm: Slm, cluster: FakeCluster, file: Path
-) -> None:
+def test_a_full_cluster_is_no_refusal_for_ever(slm: Slm, cluster: FakeCluster, file: Path) -> None:
     cluster.put("/api/v1/nodes/node-1", node(allocatable={"cpu": "1", "memory": "1Gi"}))
     outcome = slm("plan", file)
     assert outcome.code == 5
@@ -167,7 +165,9 @@ def test_a_full_cluster_is_no_refusal_for_ever(
 
 
 def test_a_card_among_the_manifests_counts(slm: Slm, cluster: FakeCluster, tmp_path: Path) -> None:
-    card = CardBuilder(name="tiny").build().model_dump(mode="json", by_alias=True, exclude_none=True)
+    card = (
+        CardBuilder(name="tiny").build().model_dump(mode="json", by_alias=True, exclude_none=True)
+    )
     path = write(tmp_path, card, {**MODEL, "spec": {"model": "tiny"}})
     [model] = planned(slm, path)["models"]
     assert model["reason"] == "Placed"
@@ -182,7 +182,7 @@ def test_weights_named_directly_are_fetched_first(
     assert outcome.code == 0
     [model] = json.loads(outcome.out)["models"]
     assert model["change"].startswith("Weights are fetched first")
-    assert model["reason"] == "Waiting"
+    assert model["reason"] == "Fetching"
 
 
 @pytest.mark.parametrize(("there", "code"), [(True, 0), (False, 5)])
@@ -203,7 +203,7 @@ def test_a_secret_that_may_not_be_looked_for_is_taken_as_there(
     cluster.forbidden = {"secrets"}
     outcome = slm("plan", file)
     assert outcome.code == 0
-    assert "You may not read Secrets of team; opener is taken as there." in outcome.err
+    assert "You may not read Secrets of namespace team; opener is taken as there." in outcome.err
 
 
 def test_settings_are_the_operators_or_said_to_be_assumed(
@@ -229,7 +229,7 @@ def test_who_may_not_read_nodes_is_told(slm: Slm, cluster: FakeCluster, file: Pa
 
 
 def put_gated_card(cluster: FakeCluster) -> None:
-    license_ = License(id="llama3.2", gated=True)
+    license_ = License(id="own", name="Its own", gated=True)
     card = CardBuilder(license=license_, secret="opener").build()
     cluster.put(
         f"/apis/smallmodel.dev/v1alpha1/modelcards/{CARD}",
