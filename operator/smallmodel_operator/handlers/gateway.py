@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -89,6 +90,7 @@ class GatewayLoop:
         self._before: frozenset[RouteKey] | None = None
         self._deleted: set[RouteKey] = set()
         self._bootstrap: str | None = None
+        self._withheld_at: float | None = None
         self.withheld: Withheld | None = None
 
     def note_deleted(self, key: RouteKey) -> None:
@@ -109,12 +111,15 @@ class GatewayLoop:
             after=after,
             deleted=frozenset(self._deleted),
             all_pools_read=self._all_pools_read(),
+            withheld_for=time.monotonic() - self._withheld_at if self._withheld_at else 0.0,
         )
         before, self.withheld = self.withheld, withhold(given)
         if self.withheld is not None:
+            self._withheld_at = self._withheld_at or time.monotonic()
             if before != self.withheld:
                 await self._tell(self.withheld, live)
             return _WITHHELD_RETRY
+        self._withheld_at = None
         # Hundreds of models take tens of milliseconds, in which events should not wait.
         config = await asyncio.to_thread(build_cluster_gateway, namespaces, self._settings)
         await self._write(config, live)

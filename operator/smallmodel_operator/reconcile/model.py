@@ -102,7 +102,8 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
     seen = observation_of(sight.model, known, refusal, url=sight.url, fetch=fetch)
     status = summarise(seen, sight.model.status, now)
     return ModelOrders(
-        hold=made is not None and FINALIZER not in metadata.finalizers,
+        # Also where nothing is placed yet: a deletion that nobody saw looks like a loss.
+        hold=FINALIZER not in metadata.finalizers,
         fetch=step.create if step else None,
         fetch_again=step.job if step and step.delete else None,
         placement=made,

@@ -9,6 +9,7 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings, RoutedModel
 from smallmodel_operator.plan.gateway.snapshot import (
+    PATIENCE,
     RouteKey,
     SnapshotInput,
     routes_in,
@@ -72,6 +73,13 @@ def test_a_fifth_may_go_missing_and_no_more(before: int, after: int, taken: bool
 
 def test_new_routes_do_not_make_up_for_lost_ones() -> None:
     assert withhold(given_routes(after=models(100, first=5))) is not None
+
+
+@pytest.mark.parametrize(("waited", "taken"), [(PATIENCE - 1, False), (PATIENCE, True)])
+def test_a_loss_that_stays_is_believed_in_the_end(waited: float, taken: bool) -> None:
+    given = given_routes(before=models(10), after=models(1), withheld_for=waited)
+
+    assert (withhold(given) is None) is taken
 
 
 def test_deleted_models_may_go_all_of_them() -> None:

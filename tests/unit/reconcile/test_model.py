@@ -107,6 +107,13 @@ def test_a_model_is_placed_and_held() -> None:
     assert said(orders, ConditionType.PLACED) == ("True", Reason.PLACED)
 
 
+def test_one_that_cannot_be_placed_is_held_too_so_that_its_deletion_is_seen() -> None:
+    orders = decide(small_model(finalizers=()), catalog=Catalog(cards=()))
+
+    assert orders.hold
+    assert orders.placement is None
+
+
 def test_one_that_is_held_already_is_not_held_again() -> None:
     assert not decide().hold
 

@@ -11,11 +11,13 @@ from fractions import Fraction
 from typing import Final
 
 from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes
-from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
 from smallmodel_operator.plan.gateway.values import GatewayConfig
 
 LARGEST_LOSS: Final = Fraction(1, 5)
 """The share of routes that a snapshot may lose unexplained."""
+
+PATIENCE: Final = 900.0
+"""Seconds after which a loss is believed: by then the whole cluster was read anew, and again."""
 
 _NAMES_SHOWN: Final = 5
 
@@ -34,6 +36,8 @@ class SnapshotInput:
     """Models that were seen to be deleted since the last good snapshot was written."""
     all_pools_read: bool
     """Whether every pool of the cluster was read at least once since this process started."""
+    withheld_for: float = 0.0
+    """Seconds for which a snapshot has been withheld by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ def _pools_unread(given: SnapshotInput) -> Withheld | None:
 def _shrunk(given: SnapshotInput) -> Withheld | None:
     lost = given.before - given.after - given.deleted
     # As a fraction, since 1/5 has no exact float.
-    if len(lost) <= LARGEST_LOSS * len(given.before):
+    if len(lost) <= LARGEST_LOSS * len(given.before) or given.withheld_for >= PATIENCE:
         return None
     names = [f"{namespace}/{model}" for namespace, model in sorted(lost)]
     more = len(names) - _NAMES_SHOWN
@@ -99,8 +103,8 @@ def _shrunk(given: SnapshotInput) -> Withheld | None:
         reason="SnapshotShrunk",
         message=f"The gateway keeps its routes: the new ones lack {len(lost)} of "
         f"{len(given.before)} models that nobody deleted ({shown}), and at most a fifth may go "
-        "missing at once. Find out why they were not read; where they are meant to be gone, delete "
-        f"the ConfigMap {GATEWAY_NAME} and restart the operator.",
+        "missing at once. Find out why they were not read; where they are meant to be gone, wait: "
+        f"after {PATIENCE / 60:.0f} minutes the loss is believed.",
     )
 
 
