@@ -36,9 +36,12 @@ _FAILED: Final = 1
 class Process:
     """One replica of the operator: it waits for the Lease, and then acts until it ends."""
 
-    def __init__(self, settings: Settings, api: Api, kubeconfig: Path | None) -> None:
+    def __init__(
+        self, settings: Settings, api: Api, lease_api: Api, kubeconfig: Path | None
+    ) -> None:
         self._settings = settings
         self._api = api
+        self._lease_api = lease_api
         self._kubeconfig = kubeconfig
         self._operator: Operator | None = None
         self._leads = False
@@ -75,7 +78,7 @@ class Process:
     async def _lead(self) -> None:
         settings = self._settings
         async with hold(
-            self._api, settings.namespace, settings.lease, settings.pod_name, self._lose
+            self._lease_api, settings.namespace, settings.lease, settings.pod_name, self._lose
         ):
             self._leads = True
             operator = Operator(
@@ -135,8 +138,13 @@ async def run(settings: Settings, kubeconfig: Path | None) -> int:
     Raises:
         ApiError: What has to be there before anything else could not be read or made.
     """
-    async with await Api.connect(kubeconfig) as api:
-        process = Process(settings, api, kubeconfig)
+    async with (
+        await Api.connect(kubeconfig) as api,
+        # The Lease has connections of its own, so that its renewal never waits behind other calls.
+        await Api.connect(kubeconfig) as lease_api,
+    ):
+        lease_api.calls, lease_api.permissions = api.calls, api.permissions
+        process = Process(settings, api, lease_api, kubeconfig)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, process.stop)

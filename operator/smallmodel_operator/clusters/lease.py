@@ -101,7 +101,9 @@ class Leadership:
         """Renew the Lease again and again, and call `lost` when that did not succeed in time."""
         try:
             while True:
-                await self._clock.sleep(self._duration / 3)
+                # A renewal that took long leaves the less time until the next one.
+                due = (self._renewed_at or 0.0) + self._duration / 3
+                await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
                 reason = await self._renew_in_time()
                 if reason is not None:
                     break

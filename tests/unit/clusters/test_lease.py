@@ -36,6 +36,7 @@ class Candidate:
     Attributes:
         lost: What it was told when it lost the Lease.
         fault: "cut": its calls reach nobody. "deaf": they do, and the answers are lost.
+            "slow": they take 7 seconds.
     """
 
     name: str
@@ -54,6 +55,9 @@ class Candidate:
         await self.leadership.keep(self.lost.append)
 
     async def around(self, request: Request, send: Send) -> Answer:
+        if self.fault == "slow":
+            await self.clock.sleep(7)
+            return await send(request)
         if self.fault == "deaf":
             await send(request)
         if self.fault:
@@ -160,6 +164,18 @@ async def test_a_short_fault_is_survived(kube: FakeKubeApi, tmp_path: Path) -> N
         await pass_time(30, only)
         assert only.lost == []
         assert only.leads
+
+
+async def test_renewals_that_take_seconds_are_soon_enough(
+    kube: FakeKubeApi, tmp_path: Path
+) -> None:
+    async with candidates(kube, tmp_path, 0) as (only,):
+        only.fault = "slow"
+        await pass_time(60, only)
+        assert only.lost == []
+        assert only.leads
+        only.fault = ""
+        await pass_time(8, only)
 
 
 async def test_a_renewal_without_an_answer_is_recognised_as_its_own(

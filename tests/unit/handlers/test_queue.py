@@ -11,9 +11,9 @@ from smallmodel_operator.handlers.queue import WorkQueue
 
 @contextlib.asynccontextmanager
 async def running(
-    work: Callable[[str], Awaitable[float | None]], workers: int = 2
+    work: Callable[[str], Awaitable[float | None]], workers: int = 2, rest: float = 0.0
 ) -> AsyncIterator[WorkQueue[str]]:
-    queue = WorkQueue[str]("test", work, workers=workers)
+    queue = WorkQueue[str]("test", work, workers=workers, rest=rest)
     task = asyncio.create_task(queue.run())
     try:
         yield queue
@@ -165,3 +165,32 @@ async def test_many_keys_are_all_worked_on(count: int) -> None:
         for number in range(count):
             queue.add(str(number))
         await done.wait()
+
+
+async def test_what_is_added_while_a_key_rests_is_one_and_comes_after_the_rest() -> None:
+    rest, work = 0.05, Recorder()
+    work.go_on.set()
+    async with running(work, rest=rest) as queue:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        queue.add("key")
+        await work.until(1)
+        for _ in range(3):
+            queue.add("key")
+        assert queue.depth == 1
+        await work.until(2)
+        assert loop.time() - began >= rest
+        assert not queue.depth
+    assert work.seen == ["key", "key"]
+
+
+async def test_a_key_that_rests_keeps_no_other_waiting() -> None:
+    work = Recorder()
+    work.go_on.set()
+    async with running(work, workers=1, rest=60.0) as queue:
+        queue.add("one")
+        queue.add("other")
+        await work.until(2)
+        queue.add("one")
+        assert queue.depth == 1
+        assert not queue.idle()
