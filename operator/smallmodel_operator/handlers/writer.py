@@ -52,6 +52,8 @@ class Writer:
         self._api = api
         self._settings = settings
         self._checked: dict[Ref, tuple[str, float]] = {}
+        self._written: dict[Ref, tuple[ClusterPool, str, float]] = {}
+        """Pools as planned, the version of their RayServices that is so, and when that was seen."""
 
     async def namespace(self, namespace: str) -> None:
         """Have the claim for weights and the fence of fetch Jobs there.
@@ -86,6 +88,8 @@ class Writer:
         Raises:
             ApiError: It could not be done; `NameConflict` where an object is not ours.
         """
+        if live is not None and self._is_written(pool, live):
+            return None
         await self._token(pool)
         for manifest in build_pool_objects(pool, self._settings):
             await self._ensure(manifest)
@@ -95,6 +99,8 @@ class Writer:
         if template_of(pool.name) != template_hash(pool.key, self._settings):
             return await self._change_config(live, wanted["spec"]["serveConfigV2"])
         if is_applied(live, wanted):
+            version = live["metadata"]["resourceVersion"]
+            self._written[ref_of(live)] = (pool, version, time.monotonic())
             return None
         # First: what is applied already is not looked at again.
         await self._resize(pool, live)
@@ -102,6 +108,19 @@ class Writer:
         # Forced, since KubeRay writes the worker groups too.
         return await self._api.apply(
             wanted, resource_version=metadata["resourceVersion"], uid=metadata["uid"]
+        )
+
+    def _is_written(self, pool: ClusterPool, live: Manifest) -> bool:
+        """Tell whether the same pool was compared with the same RayService a short while ago.
+
+        To render and compare a pool of 20 models takes 20 times as long as this, and a change of
+        one model is a pass over all pools of its namespace.
+        """
+        planned, version, at = self._written.get(ref_of(live), (None, "", -_CHECK_SECONDS))
+        return (
+            version == live["metadata"]["resourceVersion"]
+            and time.monotonic() - at < _CHECK_SECONDS
+            and planned == pool
         )
 
     async def _make(self, wanted: Manifest) -> Manifest:
@@ -214,6 +233,7 @@ class Writer:
         refs = tuple(refs)
         for ref in refs:
             self._checked.pop(ref, None)
+            self._written.pop(ref, None)
         await asyncio.gather(*(self._delete(ref) for ref in refs))
 
     async def _delete(self, ref: Ref) -> None:

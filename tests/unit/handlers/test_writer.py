@@ -23,7 +23,7 @@ from smallmodel_operator.clusters.compare import stamp
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
-from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, WeightsVolume
+from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolSettings, WeightsVolume
 
 SETTINGS = pool_settings()
 POOL = cluster_pool("chat")
@@ -64,6 +64,30 @@ async def test_a_pool_is_made_with_its_token_and_its_fence(
     token = await writer.token(NAMESPACE, POOL.name)
     assert token is not None
     assert len(base64.b64decode(token)) >= 32
+
+
+async def test_a_pool_is_rendered_once_for_one_version_of_its_service(
+    writer: Writer, kube: FakeKubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = await live_pool(writer, kube)
+    await writer.pool(POOL, live)
+    rendered = list[str]()
+
+    def counted(pool: ClusterPool, settings: PoolSettings, live: Manifest | None) -> Manifest:
+        rendered.append(pool.name)
+        return build_ray_service(pool, settings, live)
+
+    monkeypatch.setattr("smallmodel_operator.handlers.writer.build_ray_service", counted)
+
+    await writer.pool(POOL, live)
+    assert rendered == []
+
+    edited = live | {"metadata": live["metadata"] | {"resourceVersion": "another"}}
+    await writer.pool(POOL, edited)
+    assert len(rendered) == 1
+
+    await writer.pool(cluster_pool("chat", "more"), live)
+    assert len(rendered) == 2
 
 
 async def test_a_pool_that_is_as_it_should_be_is_not_written(
