@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from smallmodel_operator.api.names import MANAGER
 from smallmodel_operator.cli.cluster.reading import read_pod
 from smallmodel_operator.cli.cluster.session import CHART, Session
 from smallmodel_operator.cli.errors import CommandError, ExitCode
@@ -14,9 +13,7 @@ from smallmodel_operator.settings import PREFIX, Settings, SettingsError
 Manifest = Mapping[str, Any]
 
 GATEWAY_LABELS: Final = "app.kubernetes.io/name=smallmodel-gateway"
-OPERATOR_LABELS: Final = (
-    f"app.kubernetes.io/component=operator,app.kubernetes.io/part-of={MANAGER.split('-')[0]}"
-)
+OPERATOR_LABELS: Final = "app.kubernetes.io/component=operator,app.kubernetes.io/part-of=smallmodel"
 GATEWAY_PORT: Final = 8080
 OPERATOR_CONTAINER: Final = "operator"
 

@@ -87,7 +87,11 @@ def as_applied(model: SmallModel, live: SmallModel | None, namespace: str) -> Sm
     if live is not None:
         generation = live.metadata.generation + (live.spec != model.spec)
         known = live.metadata.model_copy(
-            update={"annotations": live.metadata.annotations | model.metadata.annotations}
+            update={
+                "annotations": live.metadata.annotations | model.metadata.annotations,
+                # One that is being deleted is followed by what the manifest asks for.
+                "deletion_timestamp": None,
+            }
         )
     metadata = known.model_copy(update={"namespace": namespace, "generation": generation})
     update: dict[str, object] = {"metadata": metadata}
