@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import yaml
 
 from bench.children import ROOT, until
@@ -78,6 +79,13 @@ class ControlPlane:
     kube: Kube
     seen: Seen
     version: str
+    server: psutil.Process
+    """The API server."""
+
+    def server_cpu(self) -> float:
+        """Return the processor time in seconds that the API server has used."""
+        times = self.server.cpu_times()
+        return float(times.user + times.system)
 
     async def make_models(self, namespace: str, names: Iterable[str]) -> None:
         """Make SmallModels of six lines each."""
@@ -112,7 +120,8 @@ async def control_plane() -> AsyncIterator[ControlPlane]:
     """Give a control plane with our kinds, KubeRay's kinds, cards, and the fake serving side."""
     options = ClusterOptions(name="bench", kubelet=False, dns=False, spare_memory=False)
     with bringup.lent(options) as lent:
-        async with Kube(_address(lent), ClusterFiles(lent.record.options.name).pki) as kube:
+        files = ClusterFiles(lent.record.options.name)
+        async with Kube(_address(lent), files.pki) as kube:
             await _install(kube)
             version = (await kube.get("/version"))["gitVersion"]
             seen = Seen()
@@ -123,7 +132,11 @@ async def control_plane() -> AsyncIterator[ControlPlane]:
                 ]
                 try:
                     yield ControlPlane(
-                        kubeconfig=lent.kubeconfig, kube=kube, seen=seen, version=version
+                        kubeconfig=lent.kubeconfig,
+                        kube=kube,
+                        seen=seen,
+                        version=version,
+                        server=_server(files),
                     )
                 finally:
                     for watch in watches:
@@ -143,6 +156,16 @@ async def all_written(plane: ControlPlane, models: int, within: float) -> None:
         f"all of {models} models are in RayServices",
         within,
     )
+
+
+def _server(files: ClusterFiles) -> psutil.Process:
+    """Return the API server of a cluster, known by its own files."""
+    word = f"--client-ca-file={files.pki}/ca.crt"
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if word in process.cmdline():
+                return process
+    raise KubeError(f"no process has {word}")
 
 
 def _address(lent: Cluster) -> str:

@@ -26,6 +26,8 @@ class Installed:
     plane: ControlPlane
     operator: OperatorProcess
     names: tuple[str, ...]
+    server_cpu: float
+    """Seconds of processor time that the API server had used before."""
     began: float
     """When the operator was started, on the clock of `time.perf_counter`."""
 
@@ -42,10 +44,16 @@ async def written(bench: Bench) -> AsyncIterator[Installed]:
     models = names(bench)
     async with control_plane() as plane:
         await plane.make_models(NAMESPACE, models)
-        began = time.perf_counter()
+        server_cpu, began = plane.server_cpu(), time.perf_counter()
         async with operator_process(plane.kubeconfig, log) as operator:
             await all_written(plane, len(models), _WRITTEN_SECONDS)
-            yield Installed(plane=plane, operator=operator, names=models, began=began)
+            yield Installed(
+                plane=plane,
+                operator=operator,
+                names=models,
+                server_cpu=server_cpu,
+                began=began,
+            )
 
 
 async def settled(operator: OperatorProcess) -> float:

@@ -44,6 +44,7 @@ class _Run:
     written: float
     quiet: float
     cpu: float
+    server_cpu: float
     rss: float
     peak: float
     writes: Said
@@ -84,6 +85,7 @@ async def _one(bench: Bench, installed: Installed) -> _Run:
     plane, operator = installed.plane, installed.operator
     seen = plane.seen
     rss, cpu = operator.rss(), operator.cpu_seconds()
+    server_cpu = plane.server_cpu() - installed.server_cpu
     all_in = seen.last_change() - installed.began
     quiet = await settled(operator) - installed.began
     writes = await operator.said()
@@ -112,6 +114,7 @@ async def _one(bench: Bench, installed: Installed) -> _Run:
         written=all_in,
         quiet=quiet,
         cpu=cpu,
+        server_cpu=server_cpu,
         rss=rss / _MIB,
         peak=peak / _MIB,
         writes=writes,
@@ -152,6 +155,7 @@ def _figures(runs: list[_Run]) -> tuple[Figure, ...]:
         figure("all written", "s", "written", soon),
         figure("until nothing is written any more", "s", "quiet"),
         figure("processor time of the operator until all is written", "s", "cpu"),
+        figure("processor time of the API server until then", "s", "server_cpu"),
         figure("RSS of the operator when all is written", "MiB", "rss"),
         figure("most RSS until the resync is over", "MiB", "peak", memory),
         figure("one change, p50", "ms", "change.p50"),

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from smallmodel_operator.api.base import seconds
 from smallmodel_operator.api.conditions import ConditionType
@@ -54,6 +54,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 _WITHHELD_RETRY: Final = 5.0
 
+Routes: TypeAlias = tuple[NamespaceRoutes, ...]
+
 
 class GatewayLoop:
     """Keeps the gateway's ConfigMap in step with what is served."""
@@ -91,6 +93,8 @@ class GatewayLoop:
         self._deleted: set[RouteKey] = set()
         self._bootstrap: str | None = None
         self._withheld_at: float | None = None
+        self._written: tuple[Routes, str] | None = None
+        """Routes, and the version of the ConfigMap that has them."""
         self.withheld: Withheld | None = None
 
     def note_deleted(self, key: RouteKey) -> None:
@@ -104,8 +108,10 @@ class GatewayLoop:
             ApiError: The ConfigMap could not be read or written.
         """
         namespaces = self._routes()
-        after = routes_of(namespaces)
         live = await self._api.get(CONFIGMAPS.ref(GATEWAY_NAME, self._namespace))
+        if self._is_written(namespaces, live):
+            return None
+        after = routes_of(namespaces)
         given = SnapshotInput(
             before=_last_good(live) if self._before is None else self._before,
             after=after,
@@ -122,12 +128,22 @@ class GatewayLoop:
         self._withheld_at = None
         # Hundreds of models take tens of milliseconds, in which events should not wait.
         config = await asyncio.to_thread(build_cluster_gateway, namespaces, self._settings)
-        await self._write(config, live)
+        await self._write(namespaces, config, live)
         self._before = after
         self._deleted &= after
         return None
 
-    async def _write(self, config: GatewayConfig, live: Manifest | None) -> None:
+    def _is_written(self, namespaces: Routes, live: Manifest | None) -> bool:
+        """Tell whether these routes are in the ConfigMap, unbuilt: most events change none."""
+        return (
+            live is not None
+            and self.withheld is None
+            and self._written == (namespaces, live["metadata"].get("resourceVersion"))
+        )
+
+    async def _write(
+        self, namespaces: Routes, config: GatewayConfig, live: Manifest | None
+    ) -> None:
         try:
             wanted = stamp(gateway_config_map(config, self._namespace))
         except SnapshotTooLarge as error:
@@ -136,8 +152,9 @@ class GatewayLoop:
             await self._tell(self.withheld, live)
             return
         if live is None or not is_applied(live, wanted):
-            await self._api.apply(wanted)
+            live = await self._api.apply(wanted)
         await self._restart_where_needed(config)
+        self._written = (namespaces, live["metadata"].get("resourceVersion", ""))
 
     async def _restart_where_needed(self, config: GatewayConfig) -> None:
         """Give running Envoys another bootstrap, by a rolling restart of their Deployment."""

@@ -15,9 +15,11 @@ from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelSt
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
-from smallmodel_operator.handlers.gateway import GatewayLoop, route_of, serving_pool
+from smallmodel_operator.handlers.gateway import GatewayLoop, Routes, route_of, serving_pool
 from smallmodel_operator.handlers.stores import PodSight, Stores, Unreadable
+from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
+from smallmodel_operator.plan.gateway.values import GatewayConfig
 
 NAMESPACE = "smallmodel-system"
 MAP = f"/api/v1/namespaces/{NAMESPACE}/configmaps/smallmodel-gateway"
@@ -155,8 +157,31 @@ async def test_what_is_written_already_is_not_written_again(api: Api, kube: Fake
 
     kube.objects[MAP]["data"] = {"edited": "by hand"}
     kube.objects[MAP]["binaryData"] = {}
+    kube.objects[MAP]["metadata"]["resourceVersion"] = "edited"
     await fixed.work()
     assert writes(kube) == 2
+
+
+async def test_routes_that_are_written_are_not_built_again(
+    api: Api, kube: FakeKubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = Fixed(api)
+    fixed.serve("chat")
+    await fixed.work()
+    built = list[str]()
+
+    def counted(namespaces: Routes, settings: ClusterGatewaySettings) -> GatewayConfig:
+        built.extend(each.name for each in namespaces)
+        return build_cluster_gateway(namespaces, settings)
+
+    monkeypatch.setattr("smallmodel_operator.handlers.gateway.build_cluster_gateway", counted)
+
+    await fixed.work()
+    assert built == []
+
+    fixed.serve("more")
+    await fixed.work()
+    assert built == ["team-a"]
 
 
 async def test_routes_that_nobody_deleted_are_not_taken_away(api: Api, kube: FakeKubeApi) -> None:
