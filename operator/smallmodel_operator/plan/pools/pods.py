@@ -26,7 +26,6 @@ from smallmodel_operator.plan.pools.values import (
     Toleration,
 )
 from smallmodel_operator.plan.timeouts import (
-    CLUSTER_DRAIN,
     POD_PORTS,
     StackPaths,
     serve_environment,
@@ -41,7 +40,7 @@ HEAD_LIMITS: Final = {"cpu": "2", "memory": "3Gi"}
 
 _OBJECT_STORE_BYTES: Final = 100_000_000
 _HEAD_GRACE_SECONDS: Final = 10
-_GRACE_MARGIN_SECONDS: Final = 10
+_GRACE_MARGIN_SECONDS: Final = 20
 _INIT_REQUESTS: Final = {"cpu": "10m", "memory": "16Mi"}
 _INIT_LIMITS: Final = {"cpu": "100m", "memory": "64Mi"}
 _HEAD_WAIT_SECONDS: Final = 300
@@ -209,8 +208,12 @@ def _worker_resources(key: PoolKey, settings: PoolSettings) -> Manifest:
 
 
 def _worker_grace(settings: PoolSettings) -> int:
-    longest = max(settings.worker_drain_seconds, settings.request_timeout_seconds)
-    return ceil(CLUSTER_DRAIN + longest) + _GRACE_MARGIN_SECONDS
+    """Return how long a worker has to end: Ray drains it, and then it ends by itself.
+
+    No longer than that: Kubernetes looks at an ending namespace again only after half of its pods'
+    longest grace.
+    """
+    return ceil(settings.worker_drain_seconds) + _GRACE_MARGIN_SECONDS
 
 
 def _environment(settings: PoolSettings) -> dict[str, str]:
