@@ -12,7 +12,6 @@ from bench.cluster.measurements.churn import CHANGES as CHURN
 from bench.cluster.operator_process import OperatorProcess, Said, operator_process
 from bench.cluster.thousand import MODELS, NAMESPACE, Installed, settled, written
 from bench.plan import Bench, Measurement
-from bench.summary import percentile
 from bench.values import Bound, Breakdown, Figure, Judge, Report, Target
 
 _MIB: Final = 2**20
@@ -87,6 +86,8 @@ async def _one(bench: Bench, installed: Installed) -> _Run:
     rss, cpu = operator.rss(), operator.cpu_seconds()
     server_cpu = plane.server_cpu() - installed.server_cpu
     all_in = seen.last_change() - installed.began
+    pools = max(pool.made for pool in seen.pools.values()) - installed.began
+    placements = max(seen.placements.values()) - installed.began
     quiet = await settled(operator) - installed.began
     writes = await operator.said()
     bench.say(f"all written after {all_in:.1f} s, quiet after {quiet:.1f} s")
@@ -107,10 +108,9 @@ async def _one(bench: Bench, installed: Installed) -> _Run:
         await settled(again)
         said = await again.said()
         restart_rss = again.peak()
-    created = sorted(seen.placements.values())
     return _Run(
-        placements=percentile(created, 1) - installed.began,
-        pools=max(pool.made for pool in seen.pools.values()) - installed.began,
+        placements=placements,
+        pools=pools,
         written=all_in,
         quiet=quiet,
         cpu=cpu,
