@@ -60,6 +60,7 @@ def test_options_that_were_not_taken_are_listed_with_why() -> None:
     ("state", "waits"),
     [
         ("unknown-model", "Resolved: UnknownModel. spec.model is 'little-1b'"),
+        ("resolving", "Resolved: Fetching. Fetching 43 %"),
         ("unplaced-now", "Placed: MemoryFit. needs 4 GiB; 1 GiB is free"),
         ("fetching", "Deployed: Fetching. Fetching 43 %"),
         ("api-missing", "Deployed: ApiMissing. KubeRay is not installed"),
