@@ -1,0 +1,218 @@
+"""The operator's loops on a real API server without nodes, run pass by pass.
+
+What a watch would tell is listed before each pass, by a client of its own, so that the calls of the
+client under test are the loops' alone and come in the same order each time. KubeRay and the kubelet
+are faked: RayServices become ready, and fetch pods end well.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from builders.cards import CardBuilder
+from builders.clusters import view
+from builders.pool_values import pool_settings
+from smallmodel_operator.api.fetch import FetchDone
+from smallmodel_operator.api.names import placement_name, placement_namespace
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.events import Events
+from smallmodel_operator.clusters.ref import (
+    CLAIMS,
+    JOBS,
+    MODELPLACEMENTS,
+    NETWORKPOLICIES,
+    PODS,
+    RAYSERVICES,
+    SECRETS,
+    SMALLMODELS,
+    Manifest,
+    Resource,
+    ref_of,
+)
+from smallmodel_operator.handlers.events import EventWriter
+from smallmodel_operator.handlers.models import ModelLoop
+from smallmodel_operator.handlers.namespaces import NamespaceLoop
+from smallmodel_operator.handlers.stores import Stores, key_of
+
+NOW: Final = "2026-01-01T00:00:00Z"
+CARD: Final = CardBuilder().build()
+PLACEMENTS: Final = placement_namespace("local")
+OWNED: Final = (CLAIMS, JOBS, MODELPLACEMENTS, NETWORKPOLICIES, RAYSERVICES, SECRETS, SMALLMODELS)
+"""The kinds of everything that is made for a model."""
+
+_SEEN_BY: Final = {
+    SMALLMODELS: Stores.see_model,
+    MODELPLACEMENTS: Stores.see_placement,
+    RAYSERVICES: Stores.see_pool,
+    JOBS: Stores.see_job,
+    PODS: Stores.see_pod,
+}
+
+
+@dataclass
+class LoopsByHand:
+    """One operator's loops for one namespace.
+
+    Attributes:
+        api: what the loops call.
+        admin: lists and fakes.
+        namespace: the models'.
+    """
+
+    api: Api
+    admin: Api
+    namespace: str
+    _known: dict[Resource, dict[tuple[str, str], Manifest]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._start()
+
+    async def crash(self) -> None:
+        """Start anew, as another process would: nothing is known."""
+        await self.close()
+        self._start()
+
+    def _start(self) -> None:
+        settings = pool_settings()
+        self._known = {}
+        self._stores = Stores(hub_id=settings.hub_id)
+        self._stores.cards[CARD.metadata.name] = CARD
+        self._models = ModelLoop(
+            api=self.api,
+            stores=self._stores,
+            events=EventWriter(Events(self.api, "by-hand")),
+            settings=settings,
+            cluster="local",
+            base_url="http://gateway",
+            now=lambda: NOW,
+            view=view,
+        )
+        self._namespaces = NamespaceLoop(
+            api=self.api,
+            stores=self._stores,
+            settings=settings,
+            cluster="local",
+            now=lambda: NOW,
+            missing_api=lambda: None,
+            wake=lambda _: None,
+        )
+
+    async def one_pass(self) -> int:
+        """List everything and work on everything once; return how many keys failed."""
+        await self._watch()
+        keys = sorted(self._stores.models.keys() | self._stores.placements.keys())
+        failed = 0
+        for key in keys:
+            failed += await self._attempt(self._models.work(key))
+        failed += await self._attempt(self._namespaces.work(self.namespace))
+        await self._fake_the_serving_side()
+        return failed
+
+    async def owned(self) -> list[Manifest]:
+        """Return everything of the namespace's models."""
+        found: list[Manifest] = []
+        for resource in OWNED:
+            found += await self._listed(resource)
+        # The API server puts one into each namespace, and another program may.
+        return [one for one in found if one["kind"] != "Secret" or one["metadata"].get("labels")]
+
+    async def close(self) -> None:
+        """End what the loops hold open."""
+        await self._namespaces.close()
+
+    async def _attempt(self, work: Any) -> int:
+        try:
+            await work
+        except errors.ApiError:
+            # A queue would try again later; here the next pass does.
+            return 1
+        return 0
+
+    async def _watch(self) -> None:
+        for resource, see in _SEEN_BY.items():
+            there = {key_of(item): item for item in await self._listed(resource)}
+            for key, gone in self._known.get(resource, {}).items():
+                if key not in there:
+                    see(self._stores, gone, gone=True)
+            for item in there.values():
+                see(self._stores, item, gone=False)
+            self._known[resource] = there
+
+    async def _listed(self, resource: Resource) -> list[Manifest]:
+        if resource is MODELPLACEMENTS:
+            all_of_them, _ = await self.admin.list(resource, PLACEMENTS)
+            return [p for p in all_of_them if p["spec"]["model"]["namespace"] == self.namespace]
+        return (await self.admin.list(resource, self.namespace))[0]
+
+    async def _fake_the_serving_side(self) -> None:
+        for pool in await self._listed(RAYSERVICES):
+            generation = pool["metadata"]["generation"]
+            if (pool.get("status") or {}).get("observedGeneration") != generation:
+                await self._report(pool, _ready(generation))
+        for pod in await self._listed(PODS):
+            if (pod.get("status") or {}).get("phase") == "Pending":
+                await self._report(pod, _fetched(pod))
+
+    async def _report(self, live: Manifest, status: dict[str, Any]) -> None:
+        try:
+            await self.admin.patch_status(ref_of(live), status)
+        except errors.NotFound:
+            # It went away meanwhile.
+            return
+
+
+def comparable(manifests: Iterable[Manifest], namespace: str) -> list[str]:
+    """Return what was made in a form that is the same for each run, sorted."""
+    texts = []
+    for manifest in manifests:
+        kept = {key: value for key, value in manifest.items() if key in {"kind", "spec"}}
+        # Hashes of the namespace's name, among other things.
+        kept["spec"] = {k: v for k, v in kept.get("spec", {}).items() if k != "specHash"}
+        kept["name"] = manifest["metadata"]["name"]
+        kept["finalizers"] = manifest["metadata"].get("finalizers", [])
+        text = json.dumps(kept, sort_keys=True).replace(namespace, "NAMESPACE")
+        texts.append(text.replace(placement_name(namespace, "chat")[-8:], "HASH"))
+    return sorted(texts)
+
+
+def _ready(generation: int) -> dict[str, Any]:
+    """Return what KubeRay says of a pool that serves; without a head, nobody asks its Serve."""
+    return {
+        "observedGeneration": generation,
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "reason": "NonZeroServeEndpoints",
+                "message": "",
+                "lastTransitionTime": NOW,
+            }
+        ],
+    }
+
+
+def _fetched(pod: Manifest) -> dict[str, Any]:
+    container = pod["spec"]["containers"][0]
+    done = FetchDone(path="/weights/model.gguf", bytes=1000, sha256="0" * 64)
+    ended = {
+        "exitCode": 0,
+        "reason": "Completed",
+        "message": done.model_dump_json(by_alias=True, exclude_none=True),
+        "startedAt": NOW,
+        "finishedAt": NOW,
+    }
+    return {
+        "phase": "Succeeded",
+        "containerStatuses": [
+            {
+                "name": container["name"],
+                "image": container["image"],
+                "imageID": "",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"terminated": ended},
+            }
+        ],
+    }
