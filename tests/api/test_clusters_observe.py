@@ -11,8 +11,7 @@ from smallmodel_operator.api.names import LABEL_HUB, LABEL_POOL
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.nodes import NodeFacts
 from smallmodel_operator.clusters.observe import ClusterObserver
-from smallmodel_operator.clusters.ref import CRDS, NODES, PODS
-from support.waiting import eventually
+from smallmodel_operator.clusters.ref import NODES, PODS
 
 pytestmark = pytest.mark.api
 
@@ -85,42 +84,6 @@ async def test_a_cordoned_node_takes_nothing(
     facts = await seen(api, node)
     assert not facts.cordoned
     assert not facts.ready
-
-
-async def test_kuberay_is_missing_until_its_crd_is_served(
-    api: Api, control_plane: KubeAccess
-) -> None:
-    observer = ClusterObserver(api, HUB)
-    if (await observer.observe()).kuberay.served:
-        pytest.skip("KubeRay is installed")
-    name = "rayservices.ray.io"
-    cluster = {"type": "object", "properties": {"authOptions": {"type": "object"}}}
-    spec = {"type": "object", "properties": {"rayClusterConfig": cluster}}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
-    names = {"kind": "RayService", "plural": "rayservices", "singular": "rayservice"}
-    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
-    await api.create(
-        {
-            "apiVersion": CRDS.api_version,
-            "kind": CRDS.kind,
-            "metadata": {"name": name},
-            "spec": {
-                "group": "ray.io",
-                "names": {**names, "listKind": "RayServiceList"},
-                "scope": "Namespaced",
-                "versions": [version],
-            },
-        }
-    )
-    try:
-        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{name}")
-        await eventually(lambda: "rayservices" in ray_kinds(control_plane), "it is served", 30)
-        facts = (await observer.observe()).kuberay
-        assert (facts.served, facts.token_auth, facts.embedded_store) == (True, True, False)
-    finally:
-        control_plane.kubectl("delete", "crd", name)
-    await eventually(lambda: "rayservices" not in ray_kinds(control_plane), "it is gone", 30)
-    assert not (await observer.observe()).kuberay.served
 
 
 def ray_kinds(control_plane: KubeAccess) -> str:
