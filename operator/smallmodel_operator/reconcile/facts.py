@@ -203,7 +203,7 @@ def _in_its_place(
     """Return what is known of its pools: one move is add there, verify, switch, drain, leave."""
     left = _still_leaving(case.status, pools, now)
     source = pools.get(case.moves_from) if case.moves_from else None
-    if source is None:
+    if source is None or _has_nothing_of(source, case.name):
         return {"pool": case.pool, "moving_to": None, "deployment": there, **left}
     runs = there is not None and there.healthy and there.serving_hash == case.wanted_hash
     if left["leaving"] is None and runs and verified:
@@ -220,6 +220,16 @@ def _in_its_place(
         "deployment": _deployment_before(case, source),
         **left,
     }
+
+
+def _has_nothing_of(pool: PoolSight, model: str) -> bool:
+    """Return whether a pool neither serves a model nor is to: nothing keeps the model there.
+
+    A revision that never worked is such a model. It would keep a pool that serves nobody.
+    """
+    if model in pool.live.models or pool.applications is None:
+        return False
+    return model not in pool.applications
 
 
 def _deployment_before(case: Case, source: PoolSight) -> PlacedDeployment | None:

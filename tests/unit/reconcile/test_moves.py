@@ -108,6 +108,41 @@ def test_a_broken_model_stays_where_it_works_and_never_keeps_others_from_moving(
     assert deployment.healthy
 
 
+def test_a_model_that_never_worked_does_not_keep_the_old_pool() -> None:
+    fake = served_by("a", "b")
+    fake.unloadable.add("c")
+    fake.place("c").settle(passes=6)
+    assert status(fake, "c").quarantine is not None
+    old = upgraded(fake)
+
+    fake.settle(passes=40, seconds=2)
+
+    assert old not in fake.services
+    (new,) = fake.services
+    assert {"a", "b"} <= fake.models_of(new)
+    assert (status(fake, "c").pool, status(fake, "c").moving_to) == (new, None)
+    assert status(fake, "c").quarantine is not None
+
+    fake.unloadable.clear()
+    fake.settle(passes=20, seconds=30)
+    assert fake.models_of(new) == {"a", "b", "c"}, "it is tried again where it is now"
+
+
+def test_a_model_is_not_taken_for_gone_while_the_old_pools_serve_is_silent() -> None:
+    fake = served_by("a")
+    fake.unloadable.add("b")
+    fake.place("b").settle(passes=6)
+    old = upgraded(fake)
+    fake.silent.add(old)
+
+    fake.settle(passes=40, seconds=2)
+
+    assert status(fake, "b").pool == old
+    fake.silent.clear()
+    fake.settle(passes=20, seconds=2)
+    assert old not in fake.services
+
+
 def test_a_move_does_not_switch_while_the_new_pools_serve_is_silent() -> None:
     fake = served_by("chat")
     old = upgraded(fake)
