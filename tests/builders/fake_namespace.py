@@ -5,7 +5,7 @@ to what the decisions can see of it.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builders.pool_values import NAMESPACE, placement_of, pool_settings
@@ -21,12 +21,18 @@ from smallmodel_operator.reconcile.clock import after
 from smallmodel_operator.reconcile.namespace import decide_namespace
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
 from smallmodel_operator.reconcile.reading import read_live
-from smallmodel_operator.reconcile.sight import JobSight, NamespaceSight, PoolSight
+from smallmodel_operator.reconcile.sight import (
+    JobSight,
+    NamespaceSight,
+    PoolSight,
+    UnpulledImage,
+)
 from smallmodel_operator.status.serve import ServedApplication, served_application
 
 START = "2026-11-24T12:00:00Z"
 HEAD = "10.0.0.1"
 BROKEN = "not what the operator writes"
+NOT_FOUND = "not found"
 UNLOADABLE = "unknown model architecture: 'nothing'"
 
 
@@ -55,6 +61,8 @@ class FakeNamespace:
     """Models whose application Serve cannot start."""
     without_weights: set[str] = field(default_factory=set)
     """Models whose weights are gone, until they are asked once."""
+    missing: set[str] = field(default_factory=set)
+    """Images that no node can pull."""
     writes: int = 0
     sight: dict[str, Any] = field(default_factory=dict)
     """What a test says is different in what is seen."""
@@ -95,12 +103,13 @@ class FakeNamespace:
                     ready=name in self.ready,
                     head=HEAD,
                     applications=None if name in self.silent else self.serve.get(name),
+                    unpulled=self._unpulled(_pool_image(self.services[name])),
                 )
                 for name, pool in read.items()
                 if pool is not None
             ),
             "nobodys": frozenset(name for name, pool in read.items() if pool is None),
-            "jobs": dict(self.jobs),
+            "jobs": {name: self._with_image(job) for name, job in self.jobs.items()},
             "answers": dict(self.answers),
             "probing": frozenset(order.pool for order in self.asked),
         }
@@ -130,9 +139,11 @@ class FakeNamespace:
     def world(self) -> None:
         """Let Jobs, KubeRay, Serve and the models do what they were told."""
         for name, job in self.jobs.items():
-            if job.last_words is None:
+            if job.last_words is None and self._with_image(job).unpulled is None:
                 self.jobs[name] = fetched_job(job.manifest, self.now)
         for name, service in self.services.items():
+            if _pool_image(service) in self.missing:
+                continue
             self.ready.add(name)
             if name not in self.silent and not self.is_broken(name):
                 self.serve[name] = self._served(service)
@@ -164,6 +175,14 @@ class FakeNamespace:
         """The only pool's name."""
         (name,) = self.services
         return name
+
+    def _with_image(self, job: JobSight) -> JobSight:
+        if not self.missing:
+            return job
+        return replace(job, unpulled=self._unpulled(_job_image(job.manifest)))
+
+    def _unpulled(self, image: str) -> UnpulledImage | None:
+        return UnpulledImage(image=image, message=NOT_FOUND) if image in self.missing else None
 
     def _served(self, service: Manifest) -> dict[str, ServedApplication]:
         applications = json.loads(service["spec"]["serveConfigV2"])["applications"]
@@ -229,6 +248,17 @@ def served_by(*names: str, **settings: Any) -> FakeNamespace:
     fake.settle(passes=8 + 2 * len(names))
     assert all(is_verified(fake, name) for name in names)
     return fake
+
+
+def _pool_image(service: Manifest) -> str:
+    pod = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
+    image: str = pod["containers"][0]["image"]
+    return image
+
+
+def _job_image(job: Manifest) -> str:
+    image: str = job["spec"]["template"]["spec"]["containers"][0]["image"]
+    return image
 
 
 def is_verified(fake: FakeNamespace, name: str) -> bool:

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     NAME_CONFLICT = "NameConflict"
     REFUSED = "Refused"
     POOL_STARTING = "PoolStarting"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
     UPGRADE_WAITING = "UpgradeWaiting"
     QUARANTINED = "Quarantined"
     NAMESPACE_ENDING = "NamespaceEnding"
@@ -110,6 +111,9 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.REFUSED: "The API server refuses an object that the model needs, for example for a "
     "quota or a policy. The message has its words; it is tried again by itself.",
     Reason.POOL_STARTING: "The Ray cluster that will serve the model is starting.",
+    Reason.IMAGE_PULL_FAILED: "A node cannot pull the image of a pool or of a fetch Job. The "
+    "message has the image and the registry's words; what another pool serves goes on. Correct the "
+    "image in the chart's values, or let the nodes reach it: the model then goes on by itself.",
     Reason.UPGRADE_WAITING: "The pool has a newer template, and there is no room for a second pool "
     "beside it. The model goes on where it is until there is.",
     Reason.QUARANTINED: "This revision never worked, and is out of its pool until it is tried "

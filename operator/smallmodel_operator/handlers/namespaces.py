@@ -135,6 +135,7 @@ class NamespaceLoop:
             ready=is_ready(manifest),
             head=head,
             applications=applications,
+            unpulled=self._stores.unpulled_in(read.live.key.namespace, read.live.name),
         )
 
     async def _carry_out(self, orders: NamespaceOrders, sight: NamespaceSight) -> None:

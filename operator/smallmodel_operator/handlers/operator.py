@@ -230,6 +230,8 @@ class Operator:
         if pod.job is not None:
             self.namespace_queue.add(pod.namespace)
             self._see_fetch(pod.namespace, pod.job)
+        elif (before and before.unpulled) != (after and after.unpulled):
+            self.namespace_queue.add(pod.namespace)
         self.gateway_queue.add(_GATEWAY)
 
     def _see_namespace(self, manifest: Manifest, gone: bool) -> None:

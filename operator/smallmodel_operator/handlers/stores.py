@@ -15,12 +15,12 @@ from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import LABEL_HUB, LABEL_MODEL
+from smallmodel_operator.api.names import LABEL_HUB, LABEL_MODEL, LABEL_POOL
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.plan.pools.live import read_pool
 from smallmodel_operator.plan.pools.values import LivePool, Manifest, PoolError
-from smallmodel_operator.reconcile.sight import JobSight
+from smallmodel_operator.reconcile.sight import JobSight, UnpulledImage
 from smallmodel_operator.reconcile.source import needs_source_job, source_job
 
 _LOG: Final = logging.getLogger(__name__)
@@ -29,6 +29,21 @@ ObjectKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
+
+_UNPULLED: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+"""https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/images/types.go, and the last
+two of https://github.com/kubernetes/cri-api/blob/v0.36.3/pkg/errors/errors.go"""
+_CAUSE: Final = "ErrImagePull: "
+"""Between two tries the kubelet says that it waits, and after this what it waits for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +69,8 @@ class PodSight:
     last_words: str | None
     """The termination message of its first container that ended."""
     running: bool
+    pool: str | None = None
+    unpulled: UnpulledImage | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +98,8 @@ class Stores:
     """What was read of pools; those that cannot be read are not in it."""
     _pods_of_jobs: dict[ObjectKey, set[ObjectKey]] = field(default_factory=dict)
     """By namespace and name of the Job."""
+    _unpulled: set[ObjectKey] = field(default_factory=set)
+    """Pods that wait for an image."""
 
     def see_model(self, manifest: Manifest, *, gone: bool) -> ObjectKey:
         """Take a SmallModel, and return its key."""
@@ -166,6 +185,7 @@ class Stores:
         """Take a pod, and return what was and what is known of it."""
         key = key_of(manifest)
         before = self.pods.pop(key, None)
+        self._unpulled.discard(key)
         if before is not None and before.job is not None:
             self._drop_from_job((before.namespace, before.job), key)
         if gone:
@@ -173,6 +193,8 @@ class Stores:
         pod = self.pods[key] = read_pod(manifest)
         if pod.job is not None:
             self._pods_of_jobs.setdefault((pod.namespace, pod.job), set()).add(key)
+        if pod.unpulled is not None:
+            self._unpulled.add(key)
         return before, pod
 
     def see_namespace(self, manifest: Manifest, *, gone: bool) -> str:
@@ -211,10 +233,18 @@ class Stores:
         job = self.jobs.get((namespace, name))
         if job is None:
             return None
-        said = [pod.last_words for pod in self.pods_of_job(namespace, name)]
+        pods = self.pods_of_job(namespace, name)
+        said = [pod.last_words for pod in pods]
         return JobSight(
-            manifest=job, last_words=next((words for words in reversed(said) if words), None)
+            manifest=job,
+            last_words=next((words for words in reversed(said) if words), None),
+            unpulled=next((pod.unpulled for pod in pods if pod.unpulled), None),
         )
+
+    def unpulled_in(self, namespace: str, pool: str) -> UnpulledImage | None:
+        """Return the image of one of a pool's pods that cannot be pulled, where there is one."""
+        waiting = (self.pods.get(key) for key in sorted(self._unpulled) if key[0] == namespace)
+        return next((pod.unpulled for pod in waiting if pod and pod.pool == pool), None)
 
     def model_of_job(self, namespace: str, name: str) -> ObjectKey | None:
         """Return the SmallModel whose weights a Job fetches."""
@@ -306,7 +336,21 @@ def read_pod(manifest: Manifest) -> PodSight:
         job=labels.get("batch.kubernetes.io/job-name"),
         last_words=_last_words(status),
         running=status.get("phase") == "Running",
+        pool=labels.get(LABEL_POOL),
+        unpulled=_unpulled_image(status),
     )
+
+
+def _unpulled_image(status: dict[str, Any]) -> UnpulledImage | None:
+    for container in (
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _UNPULLED:
+            message: str = waiting.get("message") or waiting["reason"]
+            return UnpulledImage(image=container["image"], message=message.split(_CAUSE, 1)[-1])
+    return None
 
 
 def _last_words(status: dict[str, Any]) -> str | None:

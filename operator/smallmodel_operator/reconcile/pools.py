@@ -11,6 +11,7 @@ from smallmodel_operator.plan.pools.live import pool_key
 from smallmodel_operator.plan.pools.rayservice import applications_in
 from smallmodel_operator.plan.pools.values import ClusterPool, KeptApplication, PoolKey
 from smallmodel_operator.reconcile.case import Case, Stuck, is_quarantined, is_verified
+from smallmodel_operator.reconcile.images import pull_failure
 from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
 
 
@@ -157,6 +158,11 @@ def _problem(name: str, pool: PoolSight | None, sight: NamespaceSight) -> Proble
         return Problem(reason=Reason.API_MISSING, message=sight.missing_api)
     if name in sight.refused:
         return sight.refused[name]
+    if pool is not None and pool.unpulled is not None and not pool.live.deleting:
+        return Problem(
+            reason=Reason.IMAGE_PULL_FAILED,
+            message=pull_failure(pool.unpulled, f"the pool {name}"),
+        )
     if pool is None or not pool.established:
         return Problem(reason=Reason.POOL_STARTING, message=f"The pool {name} is starting.")
     if pool.live.deleting:

@@ -9,6 +9,15 @@ from smallmodel_operator.status.serve import ServedApplication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnpulledImage:
+    """An image that a node could not pull."""
+
+    image: str
+    message: str
+    """The registry's words, or those of the node's container runtime."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSight:
     """One RayService of ours, and what its Serve says."""
 
@@ -24,6 +33,8 @@ class PoolSight:
 
     foreign_config: bool = False
     """Its Serve config was changed by somebody else, and cannot be read."""
+    unpulled: UnpulledImage | None = None
+    """The image of one of its pods, where that cannot be pulled."""
 
     @property
     def established(self) -> bool:
@@ -41,6 +52,8 @@ class JobSight:
     manifest: Manifest
     last_words: str | None = None
     """The termination message of its last pod, or the last line of its log."""
+    unpulled: UnpulledImage | None = None
+    """Its image, where that cannot be pulled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,16 @@ from smallmodel_operator.api.modelplacement import (
     PinnedWeights,
 )
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.plan.pools.fetchjob import build_fetch_job, job_name, read_fetch
+from smallmodel_operator.plan.pools.fetchjob import (
+    build_fetch_job,
+    has_image_of,
+    job_name,
+    read_fetch,
+)
 from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
 from smallmodel_operator.reconcile.clock import seconds_between
-from smallmodel_operator.reconcile.sight import JobSight
+from smallmodel_operator.reconcile.images import pull_failure
+from smallmodel_operator.reconcile.sight import JobSight, UnpulledImage
 
 RETRY_SECONDS: Final = 60.0
 """Pause after a failed fetch that time may mend."""
@@ -76,6 +82,11 @@ def fetch_step(
         create = build_fetch_job(model, weights, settings)
         return FetchStep(job=job, event=known, create=create)
     event = read_fetch(seen.manifest, seen.last_words)
+    if event is None and seen.unpulled is not None:
+        # A Job cannot change, so that one with an earlier image would never start.
+        wanted = build_fetch_job(model, weights, settings)
+        outdated = not has_image_of(seen.manifest, wanted)
+        return FetchStep(job=job, event=_unpulled(job, seen.unpulled), delete=outdated)
     if not isinstance(event, FetchFailed):
         return FetchStep(job=job, event=event, again=None if event else _LOOK_AGAIN_SECONDS)
     pause = RETRY_SECONDS if event.reason in _MENDED_BY_TIME else LATE_RETRY_SECONDS
@@ -108,6 +119,11 @@ def placement_fetch(
         f"was decided on has {pinned}. Set `spec.source.sha256` to the one that is to be served.",
     )
     return replace(step, event=refused, delete=False)
+
+
+def _unpulled(job: str, unpulled: UnpulledImage) -> FetchFailed:
+    message = pull_failure(unpulled, f"the fetch Job {job}")
+    return FetchFailed(reason=Reason.IMAGE_PULL_FAILED, message=message)
 
 
 def _ended_at(job: Manifest) -> str:

@@ -35,7 +35,9 @@ _NO_USE_REPEATING: Final = frozenset(
 )
 """What a verifying request says of a revision that will not come up as it is."""
 
-_LETS_GO_ON: Final = frozenset({Reason.POOL_STARTING, Reason.UPGRADE_WAITING})
+_LETS_GO_ON: Final = frozenset(
+    {Reason.POOL_STARTING, Reason.IMAGE_PULL_FAILED, Reason.UPGRADE_WAITING}
+)
 """Problems during which the weights are fetched, and what runs goes on."""
 
 
@@ -115,8 +117,10 @@ def _deployed_in_pool(seen: Observation) -> Verdict:
     if problem is not None and problem.reason is Reason.POOL_STARTING:
         return Verdict("False", Reason.POOL_STARTING, problem.message)
     verdict = _deployed_by_serve(seen)
-    if verdict.status == "True" and problem is not None:
-        return Verdict("True", problem.reason, problem.message)
+    if problem is None:
+        return verdict
+    if verdict.status == "True" or problem.reason is Reason.IMAGE_PULL_FAILED:
+        return Verdict(verdict.status, problem.reason, problem.message)
     return verdict
 
 

@@ -8,11 +8,12 @@ from builders.placements import model_placement, placed_status
 from builders.pool_values import fetch_job_of, placement_of, pool_settings
 from builders.yaml_objects import small_model
 from smallmodel_operator.api.fetch import FetchDone
-from smallmodel_operator.api.names import LABEL_HUB
+from smallmodel_operator.api.names import LABEL_HUB, LABEL_POOL
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.handlers.stores import Stores, Unreadable, key_of, read_pod
 from smallmodel_operator.plan.placements import placement_manifest, source_weights
 from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.reconcile.sight import UnpulledImage
 from smallmodel_operator.reconcile.source import source_job
 
 HUB = "hub-1"
@@ -153,6 +154,63 @@ def test_a_pool_is_ours_by_its_label_alone() -> None:
     assert (known.pools_in(TEAM), known.foreign_pools) == ((), {(TEAM, "p")})
     known.see_pool(theirs("RayService", "p"), gone=True)
     assert not known.foreign_pools
+
+
+def waiting(reason: str, message: str | None = None) -> Manifest:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"containerStatuses": [{"image": "registry.example/x:1", "state": state}]}
+
+
+def of_pool(name: str, pool: str, **status: Any) -> Manifest:
+    return ours("Pod", name, labels={LABEL_POOL: pool}) | {"status": status}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (waiting("ErrImagePull", "not found"), "not found"),
+        (
+            waiting("ImagePullBackOff", 'Back-off pulling image "x": ErrImagePull: not found'),
+            "not found",
+        ),
+        (waiting("InvalidImageName"), "InvalidImageName"),
+        (waiting("ContainerCreating"), None),
+        ({"initContainerStatuses": waiting("ErrImagePull", "no")["containerStatuses"]}, "no"),
+        (ended("done"), None),
+    ],
+)
+def test_an_image_that_cannot_be_pulled_is_known_with_its_cause(
+    status: Manifest, words: str | None
+) -> None:
+    found = read_pod(of_pool("a", "p", **status)).unpulled
+
+    assert found == (UnpulledImage(image="registry.example/x:1", message=words) if words else None)
+
+
+def test_a_pool_waits_for_an_image_as_long_as_one_of_its_pods_does() -> None:
+    known = stores()
+    for name, pool in (("a", "p"), ("b", "p"), ("c", "other")):
+        known.see_pod(of_pool(name, pool, **waiting("ErrImagePull", name)), gone=False)
+
+    assert known.unpulled_in(TEAM, "p") == UnpulledImage(image="registry.example/x:1", message="a")
+    assert known.unpulled_in("team-b", "p") is None
+    known.see_pod(of_pool("a", "p", phase="Running"), gone=False)
+    assert known.unpulled_in(TEAM, "p") == UnpulledImage(image="registry.example/x:1", message="b")
+    del known.pods[TEAM, "b"]
+    assert known.unpulled_in(TEAM, "p") is None
+    known.see_pod(of_pool("c", "other"), gone=True)
+    assert known.unpulled_in(TEAM, "other") is None
+
+
+def test_a_job_waits_for_the_image_of_its_pod() -> None:
+    known = stores()
+    known.see_job(ours("Job", "fetch-chat"), gone=False)
+    known.see_pod(pod("a", **waiting("ErrImagePull", "not found")), gone=False)
+
+    seen = known.job_sight(TEAM, "fetch-chat")
+
+    assert seen is not None
+    assert seen.unpulled == UnpulledImage(image="registry.example/x:1", message="not found")
 
 
 def test_jobs_of_others_are_nothing() -> None:

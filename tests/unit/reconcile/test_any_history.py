@@ -16,7 +16,8 @@ from smallmodel_operator.reconcile.namespace import decide_namespace
 
 MODELS = ("a", "b", "c", "d")
 models = st.sampled_from(MODELS)
-IMAGES = ("registry.example/serving-cpu:1", "registry.example/serving-cpu:2")
+MISSING = "registry.example/serving-cpu:missing"
+IMAGES = ("registry.example/serving-cpu:1", "registry.example/serving-cpu:2", MISSING)
 CLASSES = {"cpu-4gi": "4Gi", "cpu-8gi": "8Gi"}
 
 
@@ -33,7 +34,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fake = FakeNamespace(settings=pool_settings(models_per_pool=2))
+        self.fake = FakeNamespace(settings=pool_settings(models_per_pool=2), missing={MISSING})
 
     @initialize(names=st.sets(models, min_size=2), passes=st.integers(0, 8))
     def some_models_were_there_before(self, names: set[str], passes: int) -> None:
@@ -158,6 +159,8 @@ class AnyHistory(RuleBasedStateMachine):
         fake.undeployable.clear()
         fake.without_weights.clear()
         fake.silent.clear()
+        if fake.settings.cpu_image == MISSING:
+            fake.settings = replace(fake.settings, cpu_image=IMAGES[0])
         fake.settle(passes=45, seconds=120)
         staying = set(fake.placements)
         assert all(is_verified(fake, name) for name in staying)

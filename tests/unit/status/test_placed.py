@@ -143,6 +143,20 @@ CASES: dict[str, Case] = {
         False,
         "do this",
     ),
+    "the pool's image cannot be pulled": (
+        status_of(placed_status(problem=problem(Reason.IMAGE_PULL_FAILED), deployment=None)),
+        State.FAILED,
+        Reason.IMAGE_PULL_FAILED,
+        True,
+        "do this",
+    ),
+    "one more worker's image cannot be pulled": (
+        status_of(placed_status(problem=problem(Reason.IMAGE_PULL_FAILED), probe=answer())),
+        State.READY,
+        Reason.AWAKE,
+        False,
+        "A verified revision answers",
+    ),
     "the pool starts while weights come": (
         status_of(placed_status(problem=problem(Reason.POOL_STARTING), fetch=FETCHING)),
         State.FETCHING,

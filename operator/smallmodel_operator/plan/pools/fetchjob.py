@@ -108,6 +108,18 @@ def read_fetch(job: Manifest, termination_message: str | None) -> FetchEvent | N
     return _without_result(job, finished)
 
 
+def has_image_of(job: Manifest, wanted: Manifest) -> bool:
+    """Return whether a live Job pulls the image that it would have today, with the same secrets."""
+    return _pulls(job) == _pulls(wanted)
+
+
+def _pulls(job: Manifest) -> tuple[str, str, list[Manifest]]:
+    pod = job["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    secrets: list[Manifest] = pod.get("imagePullSecrets") or []
+    return container["image"], container["imagePullPolicy"], secrets
+
+
 def _pod(weights: PinnedWeights, settings: PoolSettings) -> Manifest:
     claim = source_claim(weights.uri)
     mounts: list[Manifest] = [
