@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.identity import hub_id
+from smallmodel_operator.clusters.identity import hub_id, token_key
 from smallmodel_operator.clusters.lease import hold
 from smallmodel_operator.handlers.endpoints import Measures, served
 from smallmodel_operator.handlers.login import login
@@ -85,6 +85,7 @@ class Process:
                 api=self._api,
                 settings=settings,
                 hub_id=await hub_id(self._api, settings.namespace),
+                token_key=await token_key(self._api, settings.namespace),
             )
             self._operator = operator
             try:

@@ -29,6 +29,8 @@ from smallmodel_operator.plan.pools.values import (
 )
 
 NAMESPACE = "team-a"
+TOKEN_KEY = "k" * 64
+"""What tokens of pools are made from."""
 OUTDATED = "00000000"
 """A template's hash that is never today's."""
 REDIS = FaultTolerance(redis_address="redis:6379", redis_secret="redis-password")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from builders.cards import CardBuilder
 from builders.clusters import view
-from builders.pool_values import pool_settings
+from builders.pool_values import TOKEN_KEY, pool_settings
 from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.names import placement_name, placement_namespace
 from smallmodel_operator.clusters import errors
@@ -93,6 +93,7 @@ class LoopsByHand:
             api=self.api,
             stores=self._stores,
             settings=settings,
+            token_key=TOKEN_KEY,
             cluster="local",
             now=lambda: NOW,
             missing_api=lambda: None,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import Problem
@@ -14,16 +14,17 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS
 from smallmodel_operator.handlers.dashboards import Dashboards
 from smallmodel_operator.handlers.probes import Probes
-from smallmodel_operator.handlers.stores import ObjectKey, Stores
+from smallmodel_operator.handlers.stores import ObjectKey, Stores, key_of
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolError, PoolSettings
 from smallmodel_operator.reconcile.namespace import decide_namespace
 from smallmodel_operator.reconcile.orders import Doomed, NamespaceOrders
 from smallmodel_operator.reconcile.reading import ReadPool, read_live
-from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
+from smallmodel_operator.reconcile.sight import SHARED, NamespaceSight, PoolSight
 from smallmodel_operator.status.serve import ServedApplication
 
 _LOG: Final = logging.getLogger(__name__)
+_Written = TypeVar("_Written")
 
 _PASSES_BY_ITSELF: Final = (
     errors.Unreachable,
@@ -43,6 +44,7 @@ class NamespaceLoop:
         api: Api,
         stores: Stores,
         settings: PoolSettings,
+        token_key: str,
         cluster: str,
         now: Callable[[], str],
         missing_api: Callable[[], str | None],
@@ -54,6 +56,7 @@ class NamespaceLoop:
             api: The serving cluster's.
             stores: What is known of the objects.
             settings: The installation's choices.
+            token_key: What tokens of pools are made from.
             cluster: The ModelCluster.
             now: Tells the time as RFC 3339.
             missing_api: Tells what is to be done about KubeRay where it is missing.
@@ -65,7 +68,7 @@ class NamespaceLoop:
         self._placements = placement_namespace(cluster)
         self._now = now
         self._missing_api = missing_api
-        self._writer = Writer(api, settings)
+        self._writer = Writer(api, settings, token_key)
         self._dashboards = Dashboards(self._writer)
         self._probes = Probes(now, wake)
         self._refused: dict[ObjectKey, Problem] = {}
@@ -151,7 +154,10 @@ class NamespaceLoop:
             return True
 
         if orders.wants_claim:
-            await attempt(self._writer.namespace(namespace))
+            shared = self._writer.namespace(namespace)
+            await attempt(self._noted((namespace, SHARED), shared))
+        # A pod would mount a claim of that name whoever it belongs to.
+        held = (namespace, SHARED) in self._refused
         live = {pool.live.name: pool.manifest for pool in sight.pools}
         deleted, told, _ = await asyncio.gather(
             asyncio.gather(*(attempt(self._delete(namespace, each)) for each in orders.delete)),
@@ -159,8 +165,12 @@ class NamespaceLoop:
                 *(attempt(self._report(name, orders, sight)) for name in orders.statuses)
             ),
             asyncio.gather(
-                *(attempt(self._write_pool(pool, live.get(pool.name))) for pool in orders.pools),
-                *(attempt(self._writer.create_job(job)) for job in orders.jobs),
+                *(
+                    attempt(self._write_pool(pool, live.get(pool.name)))
+                    for pool in orders.pools
+                    if not held
+                ),
+                *(attempt(self._create_job(job)) for job in orders.jobs if not held),
             ),
         )
         for probe in orders.probes:
@@ -174,20 +184,26 @@ class NamespaceLoop:
             raise troubles[0]
 
     async def _write_pool(self, pool: ClusterPool, live: Manifest | None) -> None:
-        """Write one pool; what the API server says against it becomes its models' problem."""
-        key = (pool.key.namespace, pool.name)
+        written = await self._noted((pool.key.namespace, pool.name), self._writer.pool(pool, live))
+        if written is not None:
+            self._stores.see_pool(written, gone=False)
+
+    async def _create_job(self, job: Manifest) -> None:
+        await self._noted(key_of(job), self._writer.create_job(job))
+
+    async def _noted(self, key: ObjectKey, work: Awaitable[_Written]) -> _Written:
+        """Write an object; what the API server says against it becomes its models' problem."""
         before = self._refused.pop(key, None)
         try:
-            written = await self._writer.pool(pool, live)
+            written = await work
         except _PASSES_BY_ITSELF:
             raise
         except (errors.ApiError, PoolError) as error:
             self._refused[key] = problem_of(error)
             raise
-        if written is not None:
-            self._stores.see_pool(written, gone=False)
         if before is not None:
-            _LOG.info("pool %s/%s is accepted now", *key)
+            _LOG.info("%s/%s is accepted now", *key)
+        return written
 
     async def _delete(self, namespace: str, doomed: Doomed) -> None:
         if doomed.kind == "RayService":

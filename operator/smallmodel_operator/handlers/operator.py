@@ -56,7 +56,7 @@ _GATEWAY_REST: Final = 0.5
 class Operator:
     """Everything that runs while this process is the leader."""
 
-    def __init__(self, *, api: Api, settings: Settings, hub_id: str) -> None:
+    def __init__(self, *, api: Api, settings: Settings, hub_id: str, token_key: str) -> None:
         self._api = api
         self._settings = settings
         self._synced = False
@@ -87,6 +87,7 @@ class Operator:
             api=api,
             stores=self.stores,
             settings=pools,
+            token_key=token_key,
             cluster=LOCAL_CLUSTER,
             now=now,
             missing_api=self.cluster.missing_api,

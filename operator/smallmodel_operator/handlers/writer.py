@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import secrets
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -29,6 +28,7 @@ from smallmodel_operator.plan.pools.objects import (
     FETCH_POLICY,
     build_namespace_objects,
     build_pool_objects,
+    pool_token,
     token_secret,
 )
 from smallmodel_operator.plan.pools.rayservice import build_ray_service, worker_bounds_patch
@@ -42,15 +42,21 @@ from smallmodel_operator.plan.pools.values import (
 _CHECK_SECONDS: Final = 60.0
 """How long an object that was seen to be as it should is believed to stay so."""
 
-_TOKEN_BYTES: Final = 32
-
 
 class Writer:
     """All writes of pools and of what belongs to them."""
 
-    def __init__(self, api: Api, settings: PoolSettings) -> None:
+    def __init__(self, api: Api, settings: PoolSettings, token_key: str = "") -> None:
+        """Make it.
+
+        Args:
+            api: The serving cluster's.
+            settings: The installation's choices.
+            token_key: What tokens of pools are made from; who writes no pools needs none.
+        """
         self._api = api
         self._settings = settings
+        self._token_key = token_key
         self._checked: dict[Ref, tuple[str, float]] = {}
         self._written: dict[Ref, tuple[ClusterPool, str, float]] = {}
         """Pools as planned, the version of their RayServices that is so, and when that was seen."""
@@ -59,10 +65,14 @@ class Writer:
         """Have the claim for weights and the fence of fetch Jobs there.
 
         Raises:
-            ApiError: It could not be done.
+            ApiError: It could not be done; `NameConflict` where one of them is not ours.
         """
         for manifest in build_namespace_objects(namespace, self._settings):
-            await self._ensure(manifest)
+            if manifest["kind"] == CLAIMS.kind:
+                # Not written again: most of a claim cannot change, and it may have been enlarged.
+                await self._make_once(manifest)
+            else:
+                await self._ensure(manifest)
 
     async def leave_namespace(self, namespace: str) -> None:
         """Delete what `namespace` made.
@@ -204,16 +214,20 @@ class Writer:
         return secret["data"].get(TOKEN_KEY) if secret else None
 
     async def _token(self, pool: ClusterPool) -> None:
-        """Have the pool's Secret there, with a token that is made once and never changed."""
+        """Have the pool's Secret there, with the one token that the pool's pods know."""
         ref = SECRETS.ref(token_secret_name(pool.name), pool.key.namespace)
         if self._is_fresh(ref, ""):
             return
+        token = pool_token(self._token_key, pool.key.namespace, pool.name)
+        wanted = token_secret(pool, self._settings, token)
         live = await self._api.get(ref)
-        if live is None:
-            token = secrets.token_urlsafe(_TOKEN_BYTES)
-            await self._api.create(token_secret(pool, self._settings, token))
-        else:
+        if live is not None:
             check_owned(live, self._settings.hub_id)
+        if live is None or live.get("data") != wanted["data"]:
+            if live is not None:
+                # Somebody put another one in its place, and what is immutable cannot be written.
+                await self._api.delete(ref, uid=live["metadata"]["uid"])
+            await self._api.create(wanted)
         self._checked[ref] = ("", time.monotonic())
 
     async def _ensure(self, manifest: Manifest) -> None:
@@ -224,6 +238,18 @@ class Writer:
             return
         await apply_owned(self._api, manifest, self._settings.hub_id)
         self._checked[ref] = (digest, time.monotonic())
+
+    async def _make_once(self, manifest: Manifest) -> None:
+        """Create an object that is not there; one that is there has to be ours."""
+        ref = ref_of(manifest)
+        if self._is_fresh(ref, ""):
+            return
+        live = await self._api.get(ref)
+        if live is None:
+            await self._api.create(manifest)
+        else:
+            check_owned(live, self._settings.hub_id)
+        self._checked[ref] = ("", time.monotonic())
 
     def _is_fresh(self, ref: Ref, digest: str) -> bool:
         known, at = self._checked.get(ref, ("", -_CHECK_SECONDS))

@@ -18,7 +18,7 @@ from smallmodel_operator.reconcile.case import Case, Stuck, case_of
 from smallmodel_operator.reconcile.facts import Facts, learn
 from smallmodel_operator.reconcile.leaving import doomed, released
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
-from smallmodel_operator.reconcile.pools import problems, waits_to_move, wanted_pools
+from smallmodel_operator.reconcile.pools import problems, wanted_pools
 from smallmodel_operator.reconcile.sight import NamespaceSight
 from smallmodel_operator.reconcile.weights import placement_fetch
 from smallmodel_operator.status.placed import summarise_placement
@@ -140,7 +140,7 @@ def _facts(cases: tuple[Case, ...], sight: NamespaceSight, now: str) -> dict[str
             case,
             there,
             sight.answers.get(case.name),
-            found.get(case.pool) or (waits_to_move(case) if case.waits_to_move else None),
+            found.get(case.placement.metadata.name),
             now,
         )
         for case in cases

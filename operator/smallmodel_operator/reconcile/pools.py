@@ -12,7 +12,7 @@ from smallmodel_operator.plan.pools.rayservice import applications_in
 from smallmodel_operator.plan.pools.values import ClusterPool, KeptApplication, PoolKey
 from smallmodel_operator.reconcile.case import Case, Stuck, is_quarantined, is_verified
 from smallmodel_operator.reconcile.images import pull_failure
-from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
+from smallmodel_operator.reconcile.sight import SHARED, NamespaceSight, PoolSight
 
 
 @dataclass(slots=True)
@@ -138,14 +138,23 @@ def _kept(there: PoolSight, names: set[str]) -> tuple[KeptApplication, ...]:
 
 
 def problems(cases: Iterable[Case], sight: NamespaceSight) -> dict[str, Problem]:
-    """Return, by pool, what keeps it from being made or from being ready."""
+    """Return, by the placement's name, what keeps a model from being served as it is wanted."""
+    cases = tuple(cases)
     there = {pool.live.name: pool for pool in sight.pools}
+    pools = {name: _problem(name, there.get(name), sight) for name in {c.pool for c in cases}}
     found = {}
-    for name in {case.pool for case in cases}:
-        problem = _problem(name, there.get(name), sight)
+    for case in cases:
+        problem = _refused_job(case, sight) or pools[case.pool]
+        if problem is None and case.waits_to_move:
+            problem = _waits_to_move(case)
         if problem is not None:
-            found[name] = problem
+            found[case.placement.metadata.name] = problem
     return found
+
+
+def _refused_job(case: Case, sight: NamespaceSight) -> Problem | None:
+    """Return what is said against the Job that is to fetch the model's weights."""
+    return sight.refused.get(case.fetch.job) if case.fetch.create is not None else None
 
 
 def _problem(name: str, pool: PoolSight | None, sight: NamespaceSight) -> Problem | None:
@@ -156,8 +165,9 @@ def _problem(name: str, pool: PoolSight | None, sight: NamespaceSight) -> Proble
         )
     if sight.missing_api is not None:
         return Problem(reason=Reason.API_MISSING, message=sight.missing_api)
-    if name in sight.refused:
-        return sight.refused[name]
+    for refused in (SHARED, name):
+        if refused in sight.refused:
+            return sight.refused[refused]
     if pool is not None and pool.unpulled is not None and not pool.live.deleting:
         return Problem(
             reason=Reason.IMAGE_PULL_FAILED,
@@ -173,7 +183,7 @@ def _problem(name: str, pool: PoolSight | None, sight: NamespaceSight) -> Proble
     return None
 
 
-def waits_to_move(case: Case) -> Problem:
+def _waits_to_move(case: Case) -> Problem:
     """Return what a model says that goes on in a pool with an outdated template."""
     return Problem(
         reason=Reason.UPGRADE_WAITING,

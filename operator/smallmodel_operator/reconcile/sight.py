@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from smallmodel_operator.api.modelplacement import ModelPlacement, PlacedProbe, Problem
 from smallmodel_operator.plan.pools.values import LivePool, Manifest
 from smallmodel_operator.status.serve import ServedApplication
+
+SHARED: Final = ""
+"""Stands for what a namespace has once, whatever its pools, where an object has no name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ class NamespaceSight:
     needed_jobs: frozenset[str] = frozenset()
     """Fetch Jobs of what the cards of models are still to be made of."""
     refused: Mapping[str, Problem] = field(default_factory=dict)
-    """What the API server said against a pool at the last try, by the pool's name."""
+    """What was said at the last try against a pool or a fetch Job, by its name, or `SHARED`."""
     missing_api: str | None = None
     """What is to be done about KubeRay, where it is missing or too old."""
     ending: bool = False

@@ -1,4 +1,4 @@
-"""The hub's id is made once."""
+"""The hub's id and the key of its pools' tokens are made once."""
 
 import asyncio
 import base64
@@ -8,9 +8,10 @@ import pytest
 from builders.fake_kube_api import FakeKubeApi, missing, refuse
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.identity import HubIdUnreadable, hub_id
+from smallmodel_operator.clusters.identity import IdentityUnreadable, hub_id, token_key
 
 PATH = "/api/v1/namespaces/smallmodel-system/secrets/smallmodel-hub"
+TOKENS = "/api/v1/namespaces/smallmodel-system/secrets/smallmodel-pool-tokens"
 
 
 async def test_the_first_start_makes_an_id(api: Api, kube: FakeKubeApi) -> None:
@@ -62,7 +63,7 @@ async def test_a_secret_without_a_usable_id_is_refused(
 ) -> None:
     data = None if BAD[case] is None else {"hubID": BAD[case]}
     kube.put(PATH, {"metadata": {"name": "smallmodel-hub"}, "data": data})
-    with pytest.raises(HubIdUnreadable, match="restore it from the backup"):
+    with pytest.raises(IdentityUnreadable, match="restore it from the backup"):
         await hub_id(api, "smallmodel-system")
     assert kube.methods == {"GET": 1}
 
@@ -71,3 +72,25 @@ async def test_a_secret_that_vanishes_meanwhile_is_an_error(api: Api, kube: Fake
     kube.replies = [None, refuse(409, "AlreadyExists")]
     with pytest.raises(errors.ApiError):
         await hub_id(api, "smallmodel-system")
+
+
+async def test_the_key_of_tokens_is_made_once_and_is_long(api: Api, kube: FakeKubeApi) -> None:
+    made = await token_key(api, "smallmodel-system")
+
+    assert await token_key(api, "smallmodel-system") == made
+    assert await token_key(api, "another") != made
+    assert len(made) == 64
+    assert kube.objects[TOKENS]["immutable"] is True
+    labels = kube.objects[TOKENS]["metadata"]["labels"]
+    assert labels == {"app.kubernetes.io/managed-by": "smallmodel-operator"}
+
+
+@pytest.mark.parametrize("text", [b"", b"short", b"a" * 31, b"with a space" * 4])
+async def test_a_secret_without_a_usable_key_is_refused(
+    api: Api, kube: FakeKubeApi, text: bytes
+) -> None:
+    data = {"key": base64.b64encode(text).decode()}
+    kube.put(TOKENS, {"metadata": {"name": "smallmodel-pool-tokens"}, "data": data})
+
+    with pytest.raises(IdentityUnreadable, match="restore it from the backup"):
+        await token_key(api, "smallmodel-system")

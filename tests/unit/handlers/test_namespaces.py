@@ -1,145 +1,24 @@
 """The serve loop against a fake API server: gathers once, decides, writes once."""
 
 import json
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from builders.fake_kube_api import FakeKubeApi, refuse
+from builders.fake_kube_api import FakeKubeApi
 from builders.fake_namespace import START, good_answer
 from builders.fake_ray_dashboard import fake_ray_dashboard
 from builders.plan_values import model_args
-from builders.pool_values import NAMESPACE, placement_of, pool_settings
+from builders.pool_values import NAMESPACE
 from builders.serve_answers import application
+from builders.serve_loop import FakeCluster, forbid, kinds
 from smallmodel_operator.api.fetch import FetchDone
-from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus
-from smallmodel_operator.api.names import FINALIZER, LABEL_HUB
+from smallmodel_operator.api.names import FINALIZER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
-from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.handlers import dashboards
-from smallmodel_operator.handlers.namespaces import NamespaceLoop, is_ready, problem_of
+from smallmodel_operator.handlers.namespaces import is_ready, problem_of
 from smallmodel_operator.handlers.probes import Probes
-from smallmodel_operator.handlers.stores import Stores
-from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.plan.pools.values import Manifest, PoolError
-
-SETTINGS = pool_settings()
-PLACEMENTS = "/apis/smallmodel.dev/v1alpha1/namespaces/slm-cluster-local/modelplacements/"
-PLURALS = {
-    "rayservices": "see_pool",
-    "jobs": "see_job",
-    "modelplacements": "see_placement",
-    "pods": "see_pod",
-}
-
-
-class FakeCluster:
-    """The API server's objects, told to the stores as a watch would."""
-
-    def __init__(self, api: Api, kube: FakeKubeApi) -> None:
-        self.kube = kube
-        self.stores = Stores(hub_id=SETTINGS.hub_id)
-        self.missing: str | None = None
-        self.loop = NamespaceLoop(
-            api=api,
-            stores=self.stores,
-            settings=SETTINGS,
-            cluster="local",
-            now=lambda: START,
-            missing_api=lambda: self.missing,
-            wake=lambda _: None,
-        )
-
-    def place(self, name: str = "chat", **metadata: Any) -> str:
-        values = {"generation": 1, "labels": {LABEL_HUB: SETTINGS.hub_id}, "uid": f"uid-{name}"}
-        made = placement_of(name, metadata=values | {"finalizers": [FINALIZER]} | metadata)
-        path = f"{PLACEMENTS}{made.metadata.name}"
-        manifest = placement_manifest(made)
-        manifest["metadata"] |= {"generation": 1, **_deleted(metadata)}
-        before = self.kube.objects.get(path, {})
-        self.kube.put(path, manifest | {key: before[key] for key in ("status",) if key in before})
-        return path
-
-    async def work(self) -> float | None:
-        self.watch()
-        return await self.loop.work(NAMESPACE)
-
-    def watch(self) -> None:
-        for plural, see in PLURALS.items():
-            there = [o for path, o in self.kube.objects.items() if f"/{plural}/" in path]
-            known = getattr(self.stores, plural.replace("rayservices", "pools"), {})
-            if plural != "modelplacements":
-                known.clear()
-            for manifest in there:
-                getattr(self.stores, see)(manifest, gone=False)
-        if not any("/modelplacements/" in path for path in self.kube.objects):
-            self.stores.placements.clear()
-
-    def pool(self) -> Manifest:
-        (found,) = [o for path, o in self.kube.objects.items() if "/rayservices/" in path]
-        return found
-
-    def status(self, name: str = "chat") -> ModelPlacementStatus:
-        self.watch()
-        found = self.stores.placements[NAMESPACE, name]
-        assert isinstance(found, ModelPlacement)
-        return found.status
-
-    def end_jobs(self) -> None:
-        done = FetchDone(path="/weights/x.gguf", bytes=1, sha256="ab" * 32)
-        for path, job in list(self.kube.objects.items()):
-            if "/jobs/" not in path:
-                continue
-            ended = {"type": "Complete", "status": "True", "lastTransitionTime": START}
-            job["status"] = {"conditions": [ended]}
-            name = job["metadata"]["name"]
-            said = {"state": {"terminated": {"message": done.model_dump_json()}}}
-            self.kube.put(
-                f"/api/v1/namespaces/{NAMESPACE}/pods/{name}",
-                {
-                    "metadata": {
-                        "name": name,
-                        "namespace": NAMESPACE,
-                        "labels": {"batch.kubernetes.io/job-name": name},
-                    },
-                    "status": {"phase": "Succeeded", "containerStatuses": [said]},
-                },
-            )
-
-    def start_pool(self, head: str | None = None) -> None:
-        active = {"rayClusterStatus": {"head": {"podIP": head}}} if head else None
-        ready = {"type": "Ready", "status": "True"}
-        self.pool()["status"] = {"conditions": [ready], "activeServiceStatus": active}
-
-    def models(self) -> set[str]:
-        config = json.loads(self.pool()["spec"]["serveConfigV2"])
-        return {each["name"] for each in config["applications"]} - {"_index"}
-
-
-def _deleted(metadata: dict[str, Any]) -> dict[str, Any]:
-    stamp = metadata.get("deletion_timestamp")
-    return {"deletionTimestamp": stamp} if stamp else {}
-
-
-@pytest.fixture
-async def cluster(api: Api, kube: FakeKubeApi) -> AsyncIterator[FakeCluster]:
-    fake = FakeCluster(api, kube)
-    yield fake
-    await fake.loop.close()
-
-
-def kinds(kube: FakeKubeApi) -> set[str]:
-    return {path.split("/")[-2] for path in kube.objects}
-
-
-def forbid(plural: str, method: str = "PATCH") -> Any:
-    def reply(request: Any) -> Any:
-        wrong = request.method == method and f"/{plural}" in request.path
-        return refuse(403, "Forbidden", "exceeded quota: pools")(request) if wrong else None
-
-    return reply
 
 
 async def test_a_model_gets_its_pool_its_fetch_and_its_claim(
@@ -214,47 +93,6 @@ async def test_what_serve_says_comes_with_the_pools_own_token(
         assert ray.asked == 1
 
 
-async def test_what_the_api_server_refuses_becomes_the_models_problem_until_it_is_accepted(
-    cluster: FakeCluster, kube: FakeKubeApi
-) -> None:
-    cluster.place()
-    kube.replies = [forbid("rayservices")] * 40
-
-    with pytest.raises(errors.ApiError):
-        await cluster.work()
-    with pytest.raises(errors.ApiError):
-        await cluster.work()
-    problem = cluster.status().problem
-    assert problem is not None
-    assert problem.reason is Reason.REFUSED
-    assert "exceeded quota" in problem.message
-
-    kube.replies.clear()
-    await cluster.work()
-    await cluster.work()
-    problem = cluster.status().problem
-    assert problem is not None
-    assert problem.reason is Reason.POOL_STARTING
-
-
-async def test_an_api_server_that_is_busy_is_no_models_problem(
-    cluster: FakeCluster, kube: FakeKubeApi
-) -> None:
-    cluster.place()
-
-    def busy(request: Any) -> Any:
-        wrong = request.method == "PATCH" and "/rayservices" in request.path
-        return refuse(409, "Conflict")(request) if wrong else None
-
-    kube.replies = [busy] * 40
-    for _ in range(2):
-        with pytest.raises(errors.ApiError):
-            await cluster.work()
-    problem = cluster.status().problem
-    assert problem is not None
-    assert problem.reason is Reason.POOL_STARTING
-
-
 async def test_the_last_model_takes_everything_with_it(
     cluster: FakeCluster, kube: FakeKubeApi
 ) -> None:
@@ -309,19 +147,6 @@ async def test_a_status_is_not_written_over_one_that_was_not_seen(
         await cluster.loop.work(NAMESPACE)
 
     assert "status" not in kube.objects[path]
-
-
-async def test_a_pool_that_is_refused_holds_no_model_that_leaves(
-    cluster: FakeCluster, kube: FakeKubeApi
-) -> None:
-    cluster.place("chat")
-    path = cluster.place("embed", deletion_timestamp=START)
-    kube.replies = [forbid("rayservices")] * 40
-
-    with pytest.raises(errors.ApiError):
-        await cluster.work()
-
-    assert not kube.objects[path]["metadata"].get("finalizers")
 
 
 async def test_a_stripped_pool_is_one_pools_business(

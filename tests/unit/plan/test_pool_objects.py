@@ -1,4 +1,5 @@
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from smallmodel_operator.plan.pools.objects import (
     build_claim,
     build_namespace_objects,
     build_pool_objects,
+    pool_token,
     token_secret,
 )
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
@@ -91,6 +93,20 @@ def test_the_token_lies_where_kuberay_looks_for_it() -> None:
 
     assert secret["metadata"]["name"] == auth["secretName"]
     assert base64.b64decode(secret["data"]["auth_token"]) == b"s3cret"
+
+
+def test_a_pools_token_is_its_own_and_the_same_each_time() -> None:
+    token = pool_token("a key", "team", "cpu-4gi-1")
+
+    assert token == pool_token("a key", "team", "cpu-4gi-1")
+    others = [("another", "team", "cpu-4gi-1"), ("a key", "x", "cpu-4gi-1"), ("a key", "team", "x")]
+    assert len({token, *(pool_token(*one) for one in others)}) == 4
+    assert re.fullmatch(r"[\w-]{43}", token), "256 bits, and what a header takes"
+
+
+def test_without_a_key_there_is_no_token() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        pool_token("", "team", "cpu-4gi-1")
 
 
 def test_a_namespace_gets_a_claim_and_a_fence_around_its_fetches() -> None:

@@ -8,6 +8,7 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Isolation
 from smallmodel_operator.plan.pools.names import pool_name
 from smallmodel_operator.reconcile.orders import Doomed
+from smallmodel_operator.reconcile.sight import SHARED
 
 FIRST_NAME = pool_name(key_of(), 1, pool_settings())
 SECOND_NAME = pool_name(key_of(), 2, pool_settings())
@@ -304,6 +305,32 @@ def test_what_the_api_server_says_against_a_pool_is_its_models_problem() -> None
     fake.work()
 
     assert fake.placements["chat"].status.problem == said
+
+
+def test_what_is_said_against_a_fetch_is_the_problem_of_its_model_alone_until_it_is_fetched() -> (
+    None
+):
+    fake = served_by("chat").place("more")
+    (job,) = (each["metadata"]["name"] for each in fake.decide().jobs)
+    said = Problem(reason=Reason.NAME_CONFLICT, message="it is theirs")
+    fake.sight["refused"] = {job: said}
+
+    fake.work()
+    assert fake.placements["more"].status.problem == said
+    assert fake.placements["chat"].status.problem is None
+
+    fake.settle()
+    assert fake.placements["more"].status.problem is None, "a Job of the name is there now"
+
+
+def test_what_is_said_against_what_all_pools_share_is_everybodys_problem() -> None:
+    fake = served_by("chat").place("more")
+    said = Problem(reason=Reason.NAME_CONFLICT, message="the claim is theirs")
+    fake.sight["refused"] = {SHARED: said}
+
+    fake.work()
+
+    assert {p.status.problem for p in fake.placements.values()} == {said}
 
 
 def test_a_worker_class_of_which_no_pod_can_be_made_is_one_models_problem() -> None:

@@ -1,6 +1,8 @@
 """Everything of a pool beside its RayService: its fence, its token, and the namespace's weights."""
 
 import base64
+import hashlib
+import hmac
 from typing import Final
 
 from smallmodel_operator.api.names import LABEL_POOL
@@ -59,6 +61,26 @@ def build_claim(namespace: str, settings: PoolSettings) -> Manifest:
     }
 
 
+def pool_token(key: str, namespace: str, pool: str) -> str:
+    """Return the token of a pool's dashboard, the same one each time.
+
+    Ray's pods read it as they start. With another one in a Secret that was made anew, a running
+    pool would let neither the operator look nor new workers join.
+
+    Args:
+        key: This installation's secret, from which all tokens are made.
+        namespace: The pool's.
+        pool: Its name.
+
+    Raises:
+        ValueError: There is no key, so anybody could make the token.
+    """
+    if not key:
+        raise ValueError("tokens of pools are made from a key of the installation; it is empty")
+    digest = hmac.new(key.encode(), f"{namespace}/{pool}".encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
 def token_secret(pool: ClusterPool, settings: PoolSettings, token: str) -> Manifest:
     """Return the Secret that opens the pool's dashboard: whoever has it runs code in the pool."""
     return {
@@ -70,6 +92,8 @@ def token_secret(pool: ClusterPool, settings: PoolSettings, token: str) -> Manif
             "labels": owned_labels(settings) | {LABEL_POOL: pool.name},
         },
         "type": "Opaque",
+        # An edit would reach none of the pods that run.
+        "immutable": True,
         "data": {TOKEN_KEY: base64.b64encode(token.encode()).decode()},
     }
 
