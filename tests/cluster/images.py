@@ -54,6 +54,19 @@ def import_archive(node: NodeFiles, archive: Path, ctr: Path) -> None:
     Raises:
         ClusterProblem: containerd does not take them.
     """
+    _images(node, ctr, "import", str(archive), within=600)
+
+
+def tag_image(node: NodeFiles, name: str, other: str, ctr: Path) -> None:
+    """Give an image of a node another name as well.
+
+    Raises:
+        ClusterProblem: containerd does not have it.
+    """
+    _images(node, ctr, "tag", "--force", name, other, within=60)
+
+
+def _images(node: NodeFiles, ctr: Path, *words: str, within: float) -> None:
     # ctr takes an absolute socket path only.
-    run(ctr, "--address", node.containerd, "--namespace", "k8s.io", "images", "import", archive,
-        within=600)  # fmt: skip
+    run(ctr, "--address", node.containerd, "--namespace", "k8s.io", "images", *words,
+        within=within)  # fmt: skip

