@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -89,18 +89,34 @@ async def end(process: asyncio.subprocess.Process) -> None:
             left.kill()
 
 
-async def until(condition: Callable[[], bool], what: str, within: float) -> None:
-    """Wait until a condition holds.
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]],
+    what: str,
+    within: float,
+    every: float = _POLL_SECONDS,
+) -> None:
+    """Wait until a condition holds, which is asked again and again.
+
+    Args:
+        condition: May be asynchronous.
+        what: Ends the sentence "not within 60 s: …".
+        within: Seconds.
+        every: Seconds between two questions, more where one costs something.
 
     Raises:
         TimeoutError: It did not hold in time.
     """
     try:
         async with asyncio.timeout(within):
-            while not condition():
-                await asyncio.sleep(_POLL_SECONDS)
+            while not await _holds(condition):
+                await asyncio.sleep(every)
     except TimeoutError as error:
         raise TimeoutError(f"not within {within:g} s: {what}") from error
+
+
+async def _holds(condition: Callable[[], bool | Awaitable[bool]]) -> bool:
+    held = condition()
+    return held if isinstance(held, bool) else await held
 
 
 def family(pid: int) -> list[psutil.Process]:

@@ -115,23 +115,13 @@ class SlmRun:
     async def engine_url(self) -> str:
         """Return the base URL of the very engine that serves the model, past everything else.
 
-        It listens on a port of loopback that only its own process knows, so each one is asked.
-
         Raises:
-            RuntimeError: None of the replica's ports is llama.cpp's.
+            RuntimeError: There is no replica, or none of its ports is llama.cpp's.
         """
         report = self.engine()
         if report is None:
             raise RuntimeError(f"{NAME} has no replica")
-        ports = [
-            connection.laddr.port
-            for connection in psutil.Process(report.pid).net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN
-        ]
-        for port in ports:
-            if await asyncio.to_thread(_is_llama, port):
-                return f"http://127.0.0.1:{port}/v1"
-        raise RuntimeError(f"none of the replica's ports {ports} is llama.cpp's")
+        return await engine_url(report.pid)
 
     def processes(self) -> list[psutil.Process]:
         """Return every process of the run, the command itself first."""
@@ -180,6 +170,28 @@ async def slm_up(bench: Bench, name: str, **spec: Any) -> AsyncIterator[SlmRun]:
         finally:
             run.close()
             drained.cancel()
+
+
+async def engine_url(pid: int) -> str:
+    """Return the base URL of the engine in a replica's process.
+
+    It listens on a port of loopback that only its own process knows, so each one is asked.
+
+    Args:
+        pid: Of the replica, whose network must be that of this process.
+
+    Raises:
+        RuntimeError: None of the replica's ports is llama.cpp's.
+    """
+    ports = [
+        connection.laddr.port
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    for port in ports:
+        if await asyncio.to_thread(_is_llama, port):
+            return f"http://127.0.0.1:{port}/v1"
+    raise RuntimeError(f"none of the replica's ports {ports} is llama.cpp's")
 
 
 def write_manifest(path: Path, name: str, **spec: Any) -> None:

