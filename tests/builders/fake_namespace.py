@@ -13,7 +13,7 @@ from smallmodel_operator.api.fetch import FetchDone, FetchEvent
 from smallmodel_operator.api.modelplacement import ModelPlacement, PlacedProbe
 from smallmodel_operator.api.names import FINALIZER, INDEX_APPLICATION
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.serving import ModelArgs
+from smallmodel_operator.api.serving import EngineReport, ModelArgs
 from smallmodel_operator.api.smallmodel import Performance
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
 from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
@@ -27,7 +27,7 @@ from smallmodel_operator.reconcile.sight import (
     PoolSight,
     UnpulledImage,
 )
-from smallmodel_operator.status.serve import ServedApplication, served_application
+from smallmodel_operator.status.serve import ServedApplication, served_application, with_engines
 
 START = "2026-11-24T12:00:00Z"
 HEAD = "10.0.0.1"
@@ -63,6 +63,8 @@ class FakeNamespace:
     """Models whose weights are gone, until they are asked once."""
     missing: set[str] = field(default_factory=set)
     """Images that no node can pull."""
+    engines: dict[str, EngineReport] = field(default_factory=dict)
+    """What `_index` says of engines, by the model's name."""
     writes: int = 0
     sight: dict[str, Any] = field(default_factory=dict)
     """What a test says is different in what is seen."""
@@ -186,7 +188,7 @@ class FakeNamespace:
 
     def _served(self, service: Manifest) -> dict[str, ServedApplication]:
         applications = json.loads(service["spec"]["serveConfigV2"])["applications"]
-        return {
+        served = {
             each["name"]: application(
                 each["name"],
                 args=ModelArgs.model_validate(each["args"]),
@@ -195,6 +197,7 @@ class FakeNamespace:
             for each in applications
             if each["name"] != INDEX_APPLICATION
         }
+        return with_engines(served, self.engines)
 
     def _answer(self, order: ProbeOrder) -> PlacedProbe:
         if order.model in self.without_weights:

@@ -1,4 +1,4 @@
-"""A fake of Ray's dashboard over HTTP, with the one path that the operator reads."""
+"""A fake of a pool's head over HTTP: the paths of its dashboard and of `_index` that are read."""
 
 import json
 from collections.abc import AsyncIterator
@@ -30,6 +30,8 @@ class FakeRayDashboard:
     content: str = field(default_factory=lambda: json.dumps({"applications": RUNNING}))
     reply: Reply | None = None
     asked: int = 0
+    engines: Reply = lambda _request: web.Response(status=404)
+    """What `_index` says of engines; an image of before that was told says 404."""
 
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; a test may put its own in this place."""
@@ -37,6 +39,8 @@ class FakeRayDashboard:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        if request.path == "/-index/engines":
+            return self.engines(request) or web.Response(status=500)
         self.asked += 1
         given = self.reply(request) if self.reply else None
         if given is not None:

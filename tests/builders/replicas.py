@@ -11,7 +11,7 @@ import aiohttp
 import uvicorn
 
 from smallmodel_operator.api.modelcard import Task
-from smallmodel_operator.api.serving import LlamaCppArgs, ModelArgs, ModelTuning
+from smallmodel_operator.api.serving import EngineReport, LlamaCppArgs, ModelArgs, ModelTuning
 from smallmodel_serving.runtime.engine import Engine
 from smallmodel_serving.runtime.holding import ModelApplication
 from smallmodel_serving.runtime.ledger import NoLedger
@@ -57,10 +57,11 @@ def model_application(
     memory: Memory | None = None,
     instruments: Instruments | None = None,
     clock: Callable[[], float] | None = None,
+    publish: Callable[[EngineReport], None] | None = None,
 ) -> tuple[ModelApplication, Lifecycle]:
     relay = Relay()
     measures = instruments or NoInstruments()
-    telemetry = Telemetry(instruments=measures, relay=relay)
+    telemetry = Telemetry(instruments=measures, relay=relay, publish=publish)
     lifecycle = Lifecycle(
         args=args,
         tuning=tuning or model_tuning(),
@@ -93,8 +94,11 @@ async def running_replica(
     *,
     tuning: ModelTuning | None = None,
     memory: Memory | None = None,
+    publish: Callable[[EngineReport], None] | None = None,
 ) -> AsyncIterator[RunningReplica]:
-    application, lifecycle = model_application(args, new_engine, tuning=tuning, memory=memory)
+    application, lifecycle = model_application(
+        args, new_engine, tuning=tuning, memory=memory, publish=publish
+    )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(

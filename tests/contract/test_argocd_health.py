@@ -18,10 +18,11 @@ from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.fetch import FetchProgress
 from smallmodel_operator.api.names import API_VERSION
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.api.smallmodel import SmallModelStatus
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Unplaced
-from smallmodel_operator.status.observation import Deployment, EngineState, Observation, Probe
+from smallmodel_operator.status.observation import Deployment, Observation, Probe
 from smallmodel_operator.status.summarise import summarise
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""An idle model gives its replica back, and the next request brings it back."""
+"""An idle model gives its memory back, then its replica, and the next request wakes it."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,9 @@ from support.port_forward import port_forward
 
 pytestmark = pytest.mark.e2e
 
-QUICK = {"idleTimeout": "3s", "parkAfter": "6s"}
+# The operator looks every ten seconds: it must not miss the sleep in between.
+QUICK = {"idleTimeout": "3s", "parkAfter": "25s"}
+SLOW = {"idleTimeout": "2m", "parkAfter": "5m", "maxReplicas": 2}
 WAKE_SECONDS = 60.0
 
 
@@ -33,6 +35,12 @@ def parked(team: Team) -> Team:
     return team
 
 
+def test_it_sleeps_and_stays_ready(team: Team) -> None:
+    team.wait_condition("chat", "Ready", "True", reason="Asleep", within=60)
+
+    assert team.model("chat")["status"]["replicas"] == 1
+
+
 def test_it_parks_and_stays_ready(parked: Team) -> None:
     model = parked.model("chat")
 
@@ -41,7 +49,7 @@ def test_it_parks_and_stays_ready(parked: Team) -> None:
 
 
 def test_an_edit_of_its_bounds_wakes_nothing(parked: Team) -> None:
-    parked.apply_model("chat", model=MODEL, scaling=QUICK | {"maxReplicas": 2})
+    parked.apply_model("chat", model=MODEL, scaling=SLOW)
     generation = parked.model("chat")["metadata"]["generation"]
     config = '"max_replicas":2'
     wait_until(

@@ -10,7 +10,7 @@ from smallmodel_operator.api.fetch import FetchDone, FetchEvent
 from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.names import API_VERSION
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.serving import CONTRACT, ModelArgs, ModelTuning
+from smallmodel_operator.api.serving import CONTRACT, EngineState, ModelArgs, ModelTuning
 from smallmodel_operator.api.smallmodel import (
     Accelerator,
     Engine,
@@ -130,6 +130,12 @@ class PlacedDeployment(ApiModel):
     """Replicas that run."""
     message: Annotated[str, Field(max_length=1024)] = ""
     """Serve's own words, cleaned and shortened."""
+    engine: EngineState | None = None
+    """What the engine of the busiest replica does; unset: none runs, or it is not known."""
+    engine_reason: Reason | None = None
+    """Why the engine failed, in one word."""
+    engine_message: Annotated[str, Field(max_length=1024)] = ""
+    """Why the engine failed."""
 
 
 class PlacedProbe(ApiModel):
@@ -212,6 +218,8 @@ class ModelPlacementStatus(ApiModel):
     """Ray Serve's view of the application."""
     probe: PlacedProbe | None = None
     """The last one, of whichever serving hash."""
+    verified_hash: str | None = None
+    """The serving hash that answered last: it works, and is never put into quarantine."""
     quarantine: Quarantine | None = None
     """Set while the revision is out of its pool's config."""
 

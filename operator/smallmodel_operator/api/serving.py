@@ -4,6 +4,7 @@ The one leaf that the serving image shares with the operator. `plan` renders the
 Serve config, and `smallmodel_serving.runtime` parses them; a contract test does both.
 """
 
+from enum import StrEnum
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -36,6 +37,18 @@ MODEL_DEPLOYMENT: Final = "Model"
 
 INDEX_DEPLOYMENT: Final = "Index"
 """The deployment of the `_index` application."""
+
+ENGINES_PATH: Final = "/engines"
+"""Below the route of `_index`: what the engines of the pool do, as `EngineReports`."""
+
+
+class EngineState(StrEnum):
+    """What the engine of a running replica does."""
+
+    LOADING = "Loading"
+    AWAKE = "Awake"
+    ASLEEP = "Asleep"
+    FAILED = "Failed"
 
 
 class LlamaCppArgs(ApiModel):
@@ -107,7 +120,8 @@ class IndexConfig(ApiModel):
 class EngineReport(ApiModel):
     """What one replica says of its engine, written at each change of state and at no other time.
 
-    A file and not a request, because a request would count as use and wake a parked model.
+    It is left where others find it, in the node's folder and in the pool's store, because a request
+    to the replica would count as use and wake a parked model.
     """
 
     model: str
@@ -119,3 +133,9 @@ class EngineReport(ApiModel):
     load_seconds: float = 0.0
     """Of the last load."""
     threads: int | None = None
+
+
+class EngineReports(ApiModel):
+    """What the engines of one pool say: a report of each replica that lives."""
+
+    engines: tuple[EngineReport, ...] = ()

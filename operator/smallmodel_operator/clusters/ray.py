@@ -1,16 +1,24 @@
-"""Ray's dashboard of a pool: what Serve says of its applications."""
+"""A pool's head: what Serve says of its applications, and `_index` of their engines."""
 
+import logging
 from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
 
+from smallmodel_operator.api.names import INDEX_APPLICATION
+from smallmodel_operator.api.serving import ENGINES_PATH
 from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock
+from smallmodel_operator.plan.serve import INDEX_ROUTE
 from smallmodel_operator.status.serve import (
     ServeAnswerUnreadable,
     ServedApplication,
     read_applications,
+    read_engines,
+    with_engines,
 )
+
+_LOG: Final = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 2.0
 TOTAL_SECONDS: Final = 5.0
@@ -45,12 +53,14 @@ class RayDashboard:
         *,
         address: str,
         port: int,
+        serve_port: int,
         token: str,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._session = session
         host = f"[{address}]" if ":" in address else address
         self._root = f"http://{host}:{port}"
+        self._engines = f"http://{host}:{serve_port}{INDEX_ROUTE}{ENGINES_PATH}"
         self._place = (address, port, token)
         self._clock = clock
         self._failures = 0
@@ -58,7 +68,7 @@ class RayDashboard:
         self._last = ""
 
     async def observe(self) -> dict[str, ServedApplication]:
-        """Return what Serve says of every application, by its name.
+        """Return what Serve says of every application, by its name, and what its engine does.
 
         Raises:
             DashboardUnreachable: There was no such answer, now or a moment ago.
@@ -73,11 +83,31 @@ class RayDashboard:
             self._note(str(error))
             raise
         self._failures = 0
-        return applications
+        return await self._with_engines(applications)
 
     def is_at(self, address: str, port: int, token: str) -> bool:
         """Tell whether this is the dashboard at an address, opened by a token."""
         return self._place == (address, port, token)
+
+    async def _with_engines(
+        self, applications: dict[str, ServedApplication]
+    ) -> dict[str, ServedApplication]:
+        """Add what the engines do; an image of before that was told leaves it unknown."""
+        running = any(
+            one.replicas for one in applications.values() if one.name != INDEX_APPLICATION
+        )
+        if not running:
+            return applications
+        try:
+            async with self._session.get(self._engines) as response:
+                content = await _read(response)
+            if response.status != 200 or content is None:
+                _LOG.debug("%s answered %d", self._engines, response.status)
+                return applications
+            return with_engines(applications, read_engines(content))
+        except (TimeoutError, aiohttp.ClientError, OSError, ServeAnswerUnreadable) as error:
+            _LOG.debug("%s: %s", self._engines, error)
+            return applications
 
     def _note(self, message: str) -> None:
         self._last = message
@@ -149,19 +179,27 @@ class RayDashboards:
         """Close the connections."""
         await self._session.close()
 
-    def of(self, pool: tuple[str, str], *, address: str, port: int, token: str) -> RayDashboard:
+    def of(
+        self, pool: tuple[str, str], *, address: str, port: int, serve_port: int, token: str
+    ) -> RayDashboard:
         """Return the dashboard of a pool; one at another address begins without failures.
 
         Args:
             pool: Namespace and name.
             address: An IP address.
             port: The dashboard's port.
+            serve_port: That of the pool's applications.
             token: The value of the pool's token Secret.
         """
         known = self._pools.get(pool)
         if known is None or not known.is_at(address, port, token):
             known = RayDashboard(
-                self._session, address=address, port=port, token=token, clock=self._clock
+                self._session,
+                address=address,
+                port=port,
+                serve_port=serve_port,
+                token=token,
+                clock=self._clock,
             )
             self._pools[pool] = known
         return known

@@ -13,7 +13,7 @@ from smallmodel_operator.clusters.ray import (
 )
 from smallmodel_operator.handlers.stores import ObjectKey
 from smallmodel_operator.handlers.writer import Writer
-from smallmodel_operator.plan.pools.values import DASHBOARD_PORT
+from smallmodel_operator.plan.pools.values import DASHBOARD_PORT, SERVE_PORT
 from smallmodel_operator.status.serve import ServedApplication
 
 _LOG: Final = logging.getLogger(__name__)
@@ -36,7 +36,9 @@ class Dashboards:
             token = await self._token(key)
             if token is None:
                 return None
-            dashboard = self._dashboards.of(key, address=head, port=DASHBOARD_PORT, token=token)
+            dashboard = self._dashboards.of(
+                key, address=head, port=DASHBOARD_PORT, serve_port=SERVE_PORT, token=token
+            )
             return await dashboard.observe()
         except DashboardUnauthorized:
             # The Secret may have been made anew since it was read.

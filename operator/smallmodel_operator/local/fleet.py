@@ -18,6 +18,7 @@ from smallmodel_operator.api.base import seconds
 from smallmodel_operator.api.fetch import FetchDone, FetchFailed
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.api.smallmodel import SmallModel, Source
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.catalog.options import ResolveError
@@ -36,7 +37,7 @@ from smallmodel_operator.plan.diff import diff
 from smallmodel_operator.plan.gateway.values import GatewayModel, gateway_models
 from smallmodel_operator.plan.pool import PlannedModel, Pool
 from smallmodel_operator.probe import Answer
-from smallmodel_operator.status.observation import Deployment, EngineState, Probe
+from smallmodel_operator.status.observation import Deployment, Probe
 
 _LOG: Final = logging.getLogger(__name__)
 

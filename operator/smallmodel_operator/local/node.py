@@ -1,7 +1,6 @@
 """The node's folder, in which replicas share the machine's memory and report their engines."""
 
 from pathlib import Path
-from typing import Final
 
 import psutil
 from pydantic import ValidationError
@@ -12,8 +11,7 @@ from smallmodel_operator.api.serving import (
     NODE_MEMORY_VARIABLE,
     EngineReport,
 )
-
-_BUSIEST_FIRST: Final = ("Awake", "Loading", "Asleep", "Failed")
+from smallmodel_operator.status.serve import busiest
 
 
 def node_environment(folder: Path, memory_bytes: int) -> dict[str, str]:
@@ -23,19 +21,10 @@ def node_environment(folder: Path, memory_bytes: int) -> dict[str, str]:
 
 def observe_engines(folder: Path) -> dict[str, EngineReport]:
     """Return the report of each model's busiest living replica, by model name."""
-    reports: dict[str, EngineReport] = {}
-    for file in sorted(folder.glob(f"*{ENGINE_REPORT_SUFFIX}")):
-        report = _read(file)
-        if report is None or not psutil.pid_exists(report.pid):
-            continue
-        other = reports.get(report.model)
-        if other is None or _rank(report) < _rank(other):
-            reports[report.model] = report
-    return reports
-
-
-def _rank(report: EngineReport) -> int:
-    return _BUSIEST_FIRST.index(report.state)
+    reports = (_read(file) for file in sorted(folder.glob(f"*{ENGINE_REPORT_SUFFIX}")))
+    return busiest(
+        report for report in reports if report is not None and psutil.pid_exists(report.pid)
+    )
 
 
 def _read(file: Path) -> EngineReport | None:

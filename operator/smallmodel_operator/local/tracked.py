@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.fetch import FetchEvent, FetchProgress
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.options import ResolvedModel, ResolveError
 from smallmodel_operator.local.events import ModelEvent
@@ -15,7 +16,6 @@ from smallmodel_operator.plan.gateway.values import Unavailable
 from smallmodel_operator.plan.pool import PlannedModel
 from smallmodel_operator.status.observation import (
     Deployment,
-    EngineState,
     Observation,
     Probe,
 )

@@ -98,9 +98,17 @@ def hash_in(args: ModelArgs, template_hash: str) -> str:
 
 
 def is_verified(status: ModelPlacementStatus, wanted: str | None) -> bool:
-    """Return whether that serving hash answered before."""
+    """Return whether that serving hash answered, and nothing was learned against it since."""
     probe = status.probe
     return probe is not None and probe.passed and probe.serving_hash == wanted
+
+
+def once_verified(status: ModelPlacementStatus, wanted: str | None) -> bool:
+    """Return whether that serving hash answered before, whatever came after.
+
+    Another revision may have been asked since, or its weights may have been lost.
+    """
+    return wanted is not None and (status.verified_hash == wanted or is_verified(status, wanted))
 
 
 def is_quarantined(status: ModelPlacementStatus, wanted: str | None, now: str) -> bool:

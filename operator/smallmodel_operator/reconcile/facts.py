@@ -13,6 +13,7 @@ from smallmodel_operator.api.modelplacement import (
     Quarantine,
 )
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.plan.timeouts import CLUSTER_DRAIN
 from smallmodel_operator.reconcile.case import (
     BROKEN,
@@ -21,6 +22,7 @@ from smallmodel_operator.reconcile.case import (
     hash_in,
     is_quarantined,
     is_verified,
+    once_verified,
 )
 from smallmodel_operator.reconcile.clock import after, seconds_between
 from smallmodel_operator.reconcile.orders import ProbeOrder
@@ -77,10 +79,14 @@ def learn(
         "probe": fresh or before.probe,
         "quarantine": quarantine,
     }
-    verified = is_verified(before, wanted) or (fresh is not None and fresh.passed)
+    answered = fresh is not None and fresh.passed
+    verified = is_verified(before, wanted) or answered
+    if verified:
+        learned["verified_hash"] = wanted
     learned |= _in_its_place(case, there, pools, now, verified=verified)
-    if _lost_its_weights(before, quarantine):
-        # They are fetched again. The request that said so speaks of what was there before.
+    if _lost_its_weights(case, there, fresh, quarantine):
+        # They are fetched again. The request that said so speaks of what was there before, and what
+        # answered has to answer once more.
         learned |= {"fetch": None, "fetch_job": None, "probe": None}
     known = before.model_copy(update=learned)
     if quarantine is not None and is_quarantined(known, wanted, now):
@@ -131,7 +137,28 @@ def _read(
         failed=served.failed,
         replicas=served.replicas,
         message=served.message,
+        **_engine(served, before if goes_on else None),
     )
+
+
+def _engine(served: ServedApplication, before: PlacedDeployment | None) -> dict[str, Any]:
+    """Return what is known of the engine; what was known where nobody says."""
+    told = served.engine
+    if served.replicas == 0:
+        return {}
+    if told is not None:
+        return {
+            "engine": EngineState(told.state),
+            "engine_reason": told.reason,
+            "engine_message": told.message[:1024],
+        }
+    if before is None or before.replicas == 0:
+        return {}
+    return {
+        "engine": before.engine,
+        "engine_reason": before.engine_reason,
+        "engine_message": before.engine_message,
+    }
 
 
 def _quarantine(
@@ -150,7 +177,7 @@ def _quarantine(
         held = None
     if held is not None and now < held.until:
         return held
-    if is_verified(before, wanted) or (fresh is not None and fresh.passed):
+    if once_verified(before, wanted) or (fresh is not None and fresh.passed):
         return None
     failure = _failure(there, fresh, wanted, held)
     if failure is None:
@@ -183,13 +210,35 @@ def _failure(
     return None
 
 
-def _lost_its_weights(before: ModelPlacementStatus, quarantine: Quarantine | None) -> bool:
+def _lost_its_weights(
+    case: Case,
+    there: PlacedDeployment | None,
+    fresh: PlacedProbe | None,
+    quarantine: Quarantine | None,
+) -> bool:
     """Return whether this pass learned that the fetched weights are gone."""
-    return (
-        quarantine is not None
-        and quarantine != before.quarantine
-        and quarantine.reason is Reason.WEIGHTS_MISSING
-    )
+    before, wanted = case.status, case.wanted_hash
+    if wanted is None:
+        return False
+    if not once_verified(before, wanted):
+        return (
+            quarantine is not None
+            and quarantine != before.quarantine
+            and quarantine.reason is Reason.WEIGHTS_MISSING
+        )
+    if fresh is not None and fresh.reason is Reason.WEIGHTS_MISSING:
+        return True
+    # Said once: until it answers again, engine and Serve go on to speak of what was lost.
+    return _misses_weights(there, wanted) and not _misses_weights(before.deployment, wanted)
+
+
+def _misses_weights(there: PlacedDeployment | None, wanted: str) -> bool:
+    """Return whether what runs, or was to run, says that its weights are not there."""
+    if there is None or there.serving_hash != wanted:
+        return False
+    if there.engine is EngineState.FAILED:
+        return there.engine_reason is Reason.WEIGHTS_MISSING
+    return there.failed and Reason.WEIGHTS_MISSING in there.message
 
 
 def _in_its_place(

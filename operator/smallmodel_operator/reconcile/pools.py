@@ -10,7 +10,7 @@ from smallmodel_operator.plan.pool import PlannedModel
 from smallmodel_operator.plan.pools.live import pool_key
 from smallmodel_operator.plan.pools.rayservice import applications_in
 from smallmodel_operator.plan.pools.values import ClusterPool, KeptApplication, PoolKey
-from smallmodel_operator.reconcile.case import Case, Stuck, is_quarantined, is_verified
+from smallmodel_operator.reconcile.case import Case, Stuck, is_quarantined, once_verified
 from smallmodel_operator.reconcile.images import pull_failure
 from smallmodel_operator.reconcile.sight import SHARED, NamespaceSight, PoolSight
 
@@ -127,7 +127,7 @@ def _model(case: Case, status: ModelPlacementStatus, now: str) -> PlannedModel |
     """Return the model as its pool is to have it, or None where the pool is not to have it."""
     if case.planned is None or is_quarantined(status, case.wanted_hash, now):
         return None
-    return replace(case.planned, verified=is_verified(status, case.wanted_hash))
+    return replace(case.planned, verified=once_verified(status, case.wanted_hash))
 
 
 def _kept(there: PoolSight, names: set[str]) -> tuple[KeptApplication, ...]:

@@ -1,23 +1,14 @@
 """What was seen of one model, by whoever looked: the input of every condition."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from smallmodel_operator.api.fetch import FetchEvent
 from smallmodel_operator.api.modelplacement import Problem, Quarantine
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.api.smallmodel import Copy, Engine, Performance
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Placement, Unplaced
-
-
-class EngineState(StrEnum):
-    """What the engine of a running replica does."""
-
-    LOADING = "Loading"
-    AWAKE = "Awake"
-    ASLEEP = "Asleep"
-    FAILED = "Failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +63,8 @@ class Observation:
     deployment: Deployment | None = None
     engine: EngineState | None = None
     """Of the busiest replica; None: no replica, or not seen."""
+    engine_reason: Reason | None = None
+    """Why it failed, in one word."""
     engine_message: str = ""
     """Why it failed."""
     probe: Probe | None = None

@@ -8,6 +8,7 @@ from smallmodel_operator.api.fetch import FetchEvent
 from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.modelplacement import (
     ModelPlacement,
+    ModelPlacementStatus,
     PlacedDeployment,
     PlacedProbe,
 )
@@ -84,9 +85,13 @@ def observation_of(
         fetch=fetch,
         # No serving hash: what the spec asks for has none.
         deployment=seen.deployment,
+        engine=seen.engine,
+        engine_reason=seen.engine_reason,
+        engine_message=seen.engine_message,
         probe=seen.probe,
         copies=seen.copies,
         looked_after=True,
+        answered_before=seen.answered_before,
     )
 
 
@@ -99,6 +104,9 @@ def _observed(placement: ModelPlacement, *, generation: int, url: str) -> Observ
         fetch=status.fetch,
         serving_hash=status.serving_hash,
         deployment=_deployment(status.deployment),
+        engine=status.deployment.engine if status.deployment else None,
+        engine_reason=status.deployment.engine_reason if status.deployment else None,
+        engine_message=status.deployment.engine_message if status.deployment else "",
         probe=_probe(status.probe),
         problem=status.problem,
         quarantine=status.quarantine,
@@ -106,7 +114,14 @@ def _observed(placement: ModelPlacement, *, generation: int, url: str) -> Observ
         copies=(_copy(placement),),
         behind=0 < status.observed_generation != placement.metadata.generation,
         looked_after=True,
+        answered_before=_answered_before(status),
     )
+
+
+def _answered_before(status: ModelPlacementStatus) -> bool:
+    """Return whether what is deployed is what answered last, whatever was asked since."""
+    seen = status.deployment
+    return seen is not None and seen.serving_hash == status.verified_hash
 
 
 def _copy(placement: ModelPlacement) -> Copy:

@@ -4,13 +4,13 @@ KubeRay's own status has no number of replicas, and calls an application healthy
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from smallmodel_operator.api.serving import ModelArgs
+from smallmodel_operator.api.serving import EngineReport, EngineReports, ModelArgs
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 _TRACE_START: Final = re.compile(
@@ -25,12 +25,13 @@ _MESSAGE_MAX: Final = 600
 
 _HEALTHY: Final = "RUNNING"
 _FAILED: Final = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
+_BUSIEST_FIRST: Final = ("Awake", "Loading", "Asleep", "Failed")
 _REPLICA_RUNS: Final = frozenset({"RUNNING", "PENDING_MIGRATION"})
 """The second goes on until another took its place, when its node is drained."""
 
 
 class ServeAnswerUnreadable(Exception):
-    """What answered for Ray's dashboard did not send the form that Ray Serve promises."""
+    """What answered for Ray's dashboard or for `_index` did not send the form that it promises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,8 @@ class ServedApplication:
     """Cleaned and shortened."""
     args: ModelArgs | None = None
     """What it was given last; unset where Serve did not say, and for `_index`."""
+    engine: EngineReport | None = None
+    """Of the busiest replica; unset where none runs, or where `_index` did not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,38 @@ def read_applications(answer: str | bytes) -> tuple[ServedApplication, ...]:
             f"{first['msg']}"
         ) from error
     return tuple(_read(name, seen) for name, seen in sorted(instance.applications.items()))
+
+
+def read_engines(answer: str | bytes) -> dict[str, EngineReport]:
+    """Return what `_index` says of the busiest engine of each model, by the model's name.
+
+    Raises:
+        ServeAnswerUnreadable: The answer is no JSON, or has another form.
+    """
+    try:
+        reports = EngineReports.model_validate_json(answer)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ServeAnswerUnreadable(
+            f"`_index` answered something else than what its engines do: {first['msg']}"
+        ) from error
+    return busiest(reports.engines)
+
+
+def busiest(reports: Iterable[EngineReport]) -> dict[str, EngineReport]:
+    """Return the report of each model's busiest replica, by the model's name."""
+    ranked = sorted(reports, key=lambda report: _BUSIEST_FIRST.index(report.state), reverse=True)
+    return {report.model: report for report in ranked}
+
+
+def with_engines(
+    applications: Mapping[str, ServedApplication], engines: Mapping[str, EngineReport]
+) -> dict[str, ServedApplication]:
+    """Return the applications with what their engines do; one without a replica has none."""
+    return {
+        name: replace(seen, engine=engines.get(name) if seen.replicas else None)
+        for name, seen in applications.items()
+    }
 
 
 def _read(name: str, seen: _Application) -> ServedApplication:

@@ -51,6 +51,6 @@ def state(status: SmallModelStatus) -> State:
         return State.FAILED
     if reason is Reason.FETCHING:
         return State.FETCHING
-    if is_true(status, ConditionType.DEPLOYED):
+    if is_true(status, ConditionType.DEPLOYED) and not is_true(status, ConditionType.VERIFIED):
         return State.VERIFYING
     return State.STARTING if is_true(status, ConditionType.PLACED) else State.PENDING

@@ -10,9 +10,10 @@ from smallmodel_operator.api.fetch import FetchFailed, FetchProgress, FetchWaiti
 from smallmodel_operator.api.meta import ConditionStatus
 from smallmodel_operator.api.modelplacement import Quarantine
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Placement, Unplaced
-from smallmodel_operator.status.observation import Deployment, EngineState, Observation, Pinned
+from smallmodel_operator.status.observation import Deployment, Observation, Pinned
 
 _TRANSIENT: Final = frozenset({Reason.SOURCE_UNREACHABLE, Reason.DISK_FULL, Reason.ENGINE_DIED})
 """Reasons that time alone can mend, so the model is not stalled."""
@@ -174,7 +175,9 @@ def available(seen: Observation) -> Verdict:
     if deployment.failed:
         return _deploy_failed(seen, deployment)
     if seen.engine is EngineState.FAILED:
-        return Verdict("False", Reason.LOAD_FAILED, seen.engine_message)
+        # What once loaded is loaded anew by the next request.
+        reason = seen.engine_reason or Reason.LOAD_FAILED
+        return Verdict("False", reason, seen.engine_message, waits=seen.looked_after)
     if deployment.replicas == 0:
         return Verdict("True", Reason.PARKED, "No replica; the next request starts one")
     if seen.engine is EngineState.ASLEEP:

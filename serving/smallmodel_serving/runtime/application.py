@@ -19,6 +19,7 @@ from smallmodel_operator.api.serving import (
 from smallmodel_serving.runtime.asgi import Application
 from smallmodel_serving.runtime.cgroup import memory_limit
 from smallmodel_serving.runtime.engine import Engine
+from smallmodel_serving.runtime.engines import publish
 from smallmodel_serving.runtime.holding import ModelApplication
 from smallmodel_serving.runtime.ledger import NodeLedger, NoLedger
 from smallmodel_serving.runtime.lifecycle import Lifecycle, Memory
@@ -54,6 +55,7 @@ class Model:
             instruments=instruments,
             relay=relay,
             report=ReportFile(folder, self._args.name) if folder else None,
+            publish=publish,
         )
         self._lifecycle = Lifecycle(
             args=self._args,

@@ -10,8 +10,14 @@ from typing import Any
 from ray import serve
 
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.serving import INDEX_DEPLOYMENT, IndexConfig
-from smallmodel_serving.runtime import parked
+from smallmodel_operator.api.serving import (
+    ENGINES_PATH,
+    INDEX_DEPLOYMENT,
+    EngineReport,
+    EngineReports,
+    IndexConfig,
+)
+from smallmodel_serving.runtime import engines, parked
 from smallmodel_serving.runtime.asgi import (
     Application,
     Receive,
@@ -24,12 +30,22 @@ from smallmodel_serving.runtime.asgi import (
 
 
 class IndexApplication:
-    """Answers `/healthz` and `/v1/models`."""
+    """Answers `/healthz`, `/engines` and `/v1/models`."""
 
-    def __init__(self, beside: Callable[[], Awaitable[None]]) -> None:
-        """Make it; `beside` runs from the application's start to its end."""
+    def __init__(
+        self,
+        beside: Callable[[], Awaitable[None]],
+        engines: Callable[[], tuple[EngineReport, ...]],
+    ) -> None:
+        """Make it.
+
+        Args:
+            beside: Runs from the application's start to its end.
+            engines: Tells what the engines of the pool do; blocks, so it runs in a thread.
+        """
         self.config = IndexConfig()
         self._beside = beside
+        self._engines = engines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; also answers to the application's start and end."""
@@ -46,6 +62,9 @@ class IndexApplication:
     async def _answer(self, path: str, send: Send) -> None:
         if path == "/healthz":
             await send_json(send, {"status": "ok", "models": len(self.config.models)})
+        elif path == ENGINES_PATH:
+            found = EngineReports(engines=await asyncio.to_thread(self._engines))
+            await send_json(send, found.model_dump(mode="json", by_alias=True))
         elif path == "/v1/models":
             models = [
                 {"id": model.name, "object": "model", "created": 0, "owned_by": "smallmodel"}
@@ -64,7 +83,7 @@ class Index:
     """The one replica of the `_index` application."""
 
     def __init__(self) -> None:
-        self._application = IndexApplication(self._keep_gauge)
+        self._application = IndexApplication(self._keep_gauge, engines.published)
 
     async def _keep_gauge(self) -> None:
         def names() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import aiohttp
@@ -22,10 +23,27 @@ class Telemetry:
     """The observer of one engine's life."""
 
     def __init__(
-        self, *, instruments: Instruments, relay: Relay, report: ReportFile | None = None
+        self,
+        *,
+        instruments: Instruments,
+        relay: Relay,
+        report: ReportFile | None = None,
+        publish: Callable[[EngineReport], None] | None = None,
     ) -> None:
+        """Make it.
+
+        Args:
+            instruments: Take the numbers.
+            relay: Asks the engine.
+            report: The report in the node's folder.
+            publish: Leaves the report where the whole pool finds it; blocks, so it runs in a
+                thread, and is called again after a while when it fails.
+        """
         self._instruments = instruments
         self._report = report
+        self._publish = publish
+        self._latest: EngineReport | None = None
+        self._news = asyncio.Event()
         self._relay = relay
         self._seen = (0.0, 0.0)
         self._last_text = b""
@@ -36,10 +54,12 @@ class Telemetry:
         return self._last_text
 
     def changed(self, report: EngineReport) -> None:
-        """Show at once what the engine does, to Prometheus and in the node's folder."""
+        """Show at once what the engine does: to Prometheus, in the node's folder, to the pool."""
         self._instruments.level(waiting=0, running=0, awake=report.state == "Awake")
         if self._report is not None:
             self._report.write(report)
+        self._latest = report
+        self._news.set()
 
     async def loaded(self, address: str, seconds: float) -> None:
         """Take the counters as they are: an engine that woke up kept them, a new one did not."""
@@ -74,7 +94,25 @@ class Telemetry:
             self._report.remove()
 
     async def watch(self, lifecycle: Lifecycle) -> None:
-        """Read every few seconds while the engine is awake and in use; ends by cancellation."""
+        """Read counters and publish reports; ends by cancellation."""
+        await asyncio.gather(self._read_while_used(lifecycle), self._publish_changes())
+
+    async def _publish_changes(self) -> None:
+        while self._publish is not None:
+            await self._news.wait()
+            self._news.clear()
+            if (report := self._latest) is None:
+                continue
+            try:
+                await asyncio.to_thread(self._publish, report)
+            except Exception as error:
+                # The head may be restarting; serving does not depend on who knows of it.
+                _log.warning("the engine's state could not be published: %s", error)
+                await asyncio.sleep(_PERIOD_SECONDS)
+                self._news.set()
+
+    async def _read_while_used(self, lifecycle: Lifecycle) -> None:
+        """Read every few seconds while the engine is awake and in use."""
         served = -1
         while True:
             self._instruments.level(

@@ -1,5 +1,6 @@
 """What a pool's dashboard says, and how a silent one is spared."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,7 +9,8 @@ from aiohttp import web
 
 from builders.fake_clock import FakeClock
 from builders.fake_kube_api import Reply, hang_up, stay_silent
-from builders.fake_ray_dashboard import FakeRayDashboard, fake_ray_dashboard
+from builders.fake_ray_dashboard import RUNNING, FakeRayDashboard, fake_ray_dashboard
+from smallmodel_operator.api.serving import EngineReport, EngineReports
 from smallmodel_operator.clusters.ray import (
     DashboardUnauthorized,
     DashboardUnreachable,
@@ -38,6 +40,7 @@ async def dashboards(clock: FakeClock) -> AsyncIterator[RayDashboards]:
 
 def at(dashboards: RayDashboards, fake: FakeRayDashboard, **changed: Any) -> RayDashboard:
     place: dict[str, Any] = {"address": fake.address, "port": fake.port, "token": fake.token}
+    place["serve_port"] = fake.port
     return dashboards.of(POOL, **(place | changed))
 
 
@@ -48,6 +51,44 @@ async def test_all_applications_come_in_one_answer(
     assert list(seen) == ["tiny"]
     assert (seen["tiny"].healthy, seen["tiny"].replicas) == (True, 1)
     assert ray.asked == 1
+
+
+ASLEEP = EngineReport(model="tiny", pid=7, state="Asleep")
+
+
+async def test_the_engines_of_what_runs_are_asked_for(
+    dashboards: RayDashboards, ray: FakeRayDashboard
+) -> None:
+    reports = EngineReports(engines=(ASLEEP,)).model_dump_json()
+    ray.engines = answering(200, reports)
+    assert (await at(dashboards, ray).observe())["tiny"].engine == ASLEEP
+
+
+@pytest.mark.parametrize("case", ["old image", "broken", "hangs up", "too long"])
+async def test_engines_that_nobody_speaks_of_are_unknown_and_nothing_else(
+    case: str, dashboards: RayDashboards, ray: FakeRayDashboard
+) -> None:
+    replies = {
+        "old image": answering(404, "not served here"),
+        "broken": answering(200, "<html>"),
+        "hangs up": hang_up,
+        "too long": too_long,
+    }
+    ray.engines = replies[case]
+    seen = await at(dashboards, ray).observe()
+    assert (seen["tiny"].replicas, seen["tiny"].engine) == (1, None)
+
+
+async def test_a_pool_where_nothing_runs_is_not_asked_for_engines(
+    dashboards: RayDashboards, ray: FakeRayDashboard
+) -> None:
+    def asked(_request: web.Request) -> web.Response:
+        raise AssertionError("nothing runs")
+
+    ray.engines = asked
+    idle = {"deployments": {"Model": {"status": "HEALTHY", "replicas": []}}}
+    ray.content = json.dumps({"applications": {"tiny": RUNNING["tiny"] | idle}})
+    assert (await at(dashboards, ray).observe())["tiny"].replicas == 0
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -174,4 +215,4 @@ async def test_a_pool_that_is_gone_is_forgotten(
 
 async def test_an_address_of_version_six_is_understood(dashboards: RayDashboards) -> None:
     with pytest.raises(DashboardUnreachable, match=r"\[::1\]:1 cannot be reached"):
-        await dashboards.of(POOL, address="::1", port=1, token="t").observe()
+        await dashboards.of(POOL, address="::1", port=1, serve_port=2, token="t").observe()

@@ -12,41 +12,12 @@ from builders.fake_namespace import (
     refusal,
     served_by,
 )
-from builders.plan_values import model_args
 from builders.pool_values import pool_settings
-from smallmodel_operator.api.modelplacement import ModelPlacementStatus, PinnedWeights, Quarantine
+from builders.verification import OTHER_ARGS, edited, held, status, until_quarantined
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.serving import LlamaCppArgs, ModelTuning
+from smallmodel_operator.api.serving import ModelTuning
 from smallmodel_operator.api.smallmodel import Scaling
 from smallmodel_operator.reconcile.clock import after, seconds_between
-
-OTHER_ARGS = {"engine": LlamaCppArgs(context_length=4096, slots=4)}
-
-
-def status(fake: FakeNamespace, name: str = "chat") -> ModelPlacementStatus:
-    return fake.placements[name].status
-
-
-def held(fake: FakeNamespace, name: str = "chat") -> Quarantine:
-    found = status(fake, name).quarantine
-    assert found is not None
-    return found
-
-
-def until_quarantined(fake: FakeNamespace, name: str = "chat") -> Quarantine:
-    before = status(fake, name).quarantine
-    for _ in range(12):
-        fake.work()
-        if status(fake, name).quarantine not in (None, before):
-            return held(fake, name)
-        fake.world()
-        fake.pass_time(1)
-    raise AssertionError(f"{name} never was in quarantine: {status(fake, name)}")
-
-
-def edited(fake: FakeNamespace, name: str = "chat") -> None:
-    """A change of what is served."""
-    fake.place(name, args=model_args(name, weights="", **OTHER_ARGS))
 
 
 def initial_replicas(fake: FakeNamespace, name: str = "chat") -> int | None:
@@ -328,54 +299,22 @@ def test_one_broken_model_keeps_no_other_from_being_verified() -> None:
     assert fake.models_of(fake.pool) == {"c", "d"}
 
 
-# Weights
+def test_what_worked_before_another_revision_failed_is_never_in_quarantine() -> None:
+    fake = served_by("chat")
+    worked = status(fake).serving_hash
+    edited(fake)
+    fake.unloadable.add("chat")
+    until_quarantined(fake)
+    fake.place("chat")
+    fake.undeployable.add("chat")
+    fake.settle(passes=6)
 
-
-def test_weights_that_vanished_are_fetched_again_before_the_next_try() -> None:
-    fake = FakeNamespace().place("chat")
-    fake.settle(passes=2)
-    wanted = fake.decide().probes[0].serving_hash
-    fake.answers["chat"] = refusal(wanted, Reason.WEIGHTS_MISSING, fake.now)
-
-    fake.work()
-    assert fake.models_of(fake.pool) == set()
-    assert (status(fake).fetch, status(fake).probe) == (None, None)
-    orders = fake.work()
-    assert len(orders.jobs) == 1
-    assert held(fake).attempts == 1
-
-    fake.world()
-    fake.now = held(fake).until
-    fake.settle()
-    assert is_verified(fake, "chat")
+    assert status(fake).serving_hash == status(fake).verified_hash == worked
     assert status(fake).quarantine is None
+    assert fake.models_of(fake.pool) == {"chat"}
+    assert initial_replicas(fake) is None, "Ray decides on the replicas of what once worked"
 
-
-def test_serves_words_of_missing_weights_are_heard() -> None:
-    fake = FakeNamespace(undeployable={"chat"}).place("chat")
-    fake.settle(passes=2)
-    seen = fake.serve[fake.pool]["chat"]
-    fake.serve[fake.pool]["chat"] = replace(seen, message="WeightsMissing: /weights/x is gone")
-
-    fake.work()
-
-    assert held(fake).reason is Reason.WEIGHTS_MISSING
-    assert status(fake).fetch is None
-
-
-def test_a_model_whose_new_weights_are_fetched_goes_on_as_it_runs() -> None:
-    fake = served_by("chat", "embed")
-    before = fake.config(fake.pool)
-    fake.place("chat", weights=_others())
-
-    orders = fake.work()
-
-    assert fake.config(fake.pool) == before
-    assert len(orders.jobs) == 1
-    assert status(fake).deployment is not None
-    assert status(fake).serving_hash is None
-    assert orders.again == 10.0
-
-
-def _others() -> PinnedWeights:
-    return PinnedWeights(uri="hf://example/tiny/q8_0.gguf")
+    fake.undeployable.clear()
+    fake.unloadable.clear()
+    fake.settle(passes=20)
+    assert is_verified(fake, "chat"), "and it is asked again, since another one was asked meanwhile"

@@ -13,7 +13,8 @@ from builders.fake_engine import FakeEngine, FakeUpstream, fake_upstream
 from builders.replicas import RunningReplica, model_args, model_tuning, running_replica, wait_until
 from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.serving import PROBE_HEADER
+from smallmodel_operator.api.serving import PROBE_HEADER, EngineReport
+from smallmodel_serving.runtime import telemetry
 from smallmodel_serving.runtime.engine import EngineError
 from smallmodel_serving.runtime.lifecycle import State
 
@@ -328,3 +329,28 @@ async def test_the_engines_administration_is_not_reachable(upstream: Upstream) -
         async with replica.http.delete("/v1/stream?conv_id=1") as response:
             assert response.status == 405
     assert {path for path, _, _ in server.seen} <= {"/metrics"}
+
+
+async def test_each_change_of_the_engine_is_told_to_the_pool(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "_PERIOD_SECONDS", 0.01)
+    _, engine = upstream
+    told: list[EngineReport] = []
+    refusals = [ConnectionError("the head restarts")] * 3
+
+    def publish(report: EngineReport) -> None:
+        if refusals:
+            raise refusals.pop()
+        told.append(report)
+
+    tuning = model_tuning(idle_timeout=0.2)
+    async with running_replica(
+        model_args(), lambda: engine, tuning=tuning, publish=publish
+    ) as replica:
+        await wait_until(lambda: replica.lifecycle.state is State.ASLEEP)
+        await wait_until(lambda: bool(told) and told[-1].state == "Asleep")
+        assert not refusals
+        assert told[-1].model == "chat"
+        await post(replica)
+        await wait_until(lambda: "Awake" in [report.state for report in told])

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from builders.replicas import wait_until
+from smallmodel_operator.api.serving import EngineReport
+from smallmodel_operator.status.serve import read_engines
 from smallmodel_serving.runtime.asgi import Message, Receive, Scope, Send
 from smallmodel_serving.runtime.guard import Guard, Starting
 from smallmodel_serving.runtime.index import IndexApplication
@@ -133,7 +135,10 @@ async def test_a_controller_that_does_not_answer_ends_no_request() -> None:
     assert (await held)[0]["status"] == 200
 
 
-async def test_the_index_says_what_is_below_it() -> None:
+ASLEEP: Final = EngineReport(model="chat", pid=7, state="Asleep")
+
+
+async def ask_index(path: str) -> tuple[int, bytes]:
     sent: list[Message] = []
 
     async def receive() -> Any:
@@ -145,7 +150,19 @@ async def test_the_index_says_what_is_below_it() -> None:
     async def nothing() -> None:
         raise AssertionError("one request starts nothing beside it")
 
-    scope = {"type": "http", "path": "/-index/nope", "root_path": "/-index"}
-    await IndexApplication(nothing)(scope, receive, send)
-    assert sent[0]["status"] == 404
-    assert b"UnknownModel" in sent[1]["body"]
+    scope = {"type": "http", "path": f"/-index{path}", "root_path": "/-index"}
+    await IndexApplication(nothing, lambda: (ASLEEP,))(scope, receive, send)
+    return sent[0]["status"], sent[1]["body"]
+
+
+async def test_the_index_says_what_is_below_it() -> None:
+    status, body = await ask_index("/nope")
+    assert status == 404
+    assert b"UnknownModel" in body
+
+
+async def test_the_index_says_what_the_engines_of_the_pool_do() -> None:
+    """As the operator reads it."""
+    status, body = await ask_index("/engines")
+    assert status == 200
+    assert read_engines(body) == {"chat": ASLEEP}

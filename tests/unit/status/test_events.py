@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.placements import answer, deployment, no_answer, placed_status, quarantine
+from builders.placements import HASH, answer, deployment, no_answer, placed_status, quarantine
 from builders.statuses import status_of
 from smallmodel_operator.api.fetch import FetchProgress
 from smallmodel_operator.api.modelplacement import ModelPlacementStatus, Problem
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.api.smallmodel import SmallModelStatus
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Unplaced
@@ -29,6 +30,13 @@ PARKED = status_of(placed_status(deployment=deployment(replicas=0), probe=answer
 BROKEN = status_of(placed_status(probe=no_answer(Reason.LOAD_FAILED, "bad magic")))
 HELD = status_of(placed_status(deployment=None, quarantine=quarantine()))
 DIED = status_of(placed_status(deployment=deployment(failed=True, message="died"), probe=answer()))
+LOST = status_of(
+    placed_status(
+        fetch=FetchProgress(done_bytes=0, total_bytes=9),
+        deployment=deployment(engine=EngineState.FAILED, engine_reason=Reason.WEIGHTS_MISSING),
+        verified_hash=HASH,
+    )
+)
 NO_KUBERAY = status_of(
     ModelPlacementStatus(problem=Problem(reason=Reason.API_MISSING, message="helm install"))
 )
@@ -47,6 +55,11 @@ CHANGES: dict[str, tuple[SmallModelStatus, SmallModelStatus, Told]] = {
     "it is put away": (BROKEN, HELD, [("Warning", "Quarantined")]),
     "it dies": (READY, DIED, [("Warning", "DeployFailed")]),
     "it comes back": (DIED, READY, [("Normal", "Deployed")]),
+    "its weights are lost, and fetched again": (
+        READY,
+        LOST,
+        [("Normal", "Fetching"), ("Warning", "WeightsMissing")],
+    ),
     "KubeRay is missing": (
         NOTHING,
         NO_KUBERAY,

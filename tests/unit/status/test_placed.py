@@ -1,11 +1,12 @@
 """A ModelPlacement's facts become its conditions, and its SmallModel's whole status."""
 
+from typing import Any
+
 import pytest
 
 from builders.placements import (
     HASH,
     LATER_POOL,
-    NOW,
     OLD_HASH,
     POOL,
     answer,
@@ -18,26 +19,37 @@ from builders.placements import (
 from builders.statuses import URL, message, model, said, status_of
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.fetch import FetchFailed, FetchProgress
-from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.modelplacement import ModelPlacementStatus, Problem
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.api.smallmodel import Copy, Engine, SmallModelStatus
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Unplaced
-from smallmodel_operator.status.placed import observation_of, summarise_placement
+from smallmodel_operator.status.placed import observation_of
 from smallmodel_operator.status.state import State, state
 from smallmodel_operator.status.summarise import summarise
-
-LATER = "2026-11-24T12:05:00Z"
 
 
 def problem(reason: Reason, words: str = "do this") -> Problem:
     return Problem(reason=reason, message=words)
 
 
+def engine_does(engine: EngineState, **changes: Any) -> ModelPlacementStatus:
+    """Verified, one replica, and its engine in that state."""
+    seen = deployment(engine=engine, engine_message="no room", **changes)
+    return placed_status(deployment=seen, probe=answer())
+
+
+LOST = placed_status(
+    fetch=FetchProgress(done_bytes=0, total_bytes=None),
+    deployment=deployment(
+        engine=EngineState.FAILED, engine_reason=Reason.WEIGHTS_MISSING, engine_message="gone"
+    ),
+    verified_hash=HASH,
+)
 PARKED = placed_status(deployment=deployment(replicas=0), probe=answer())
 UP = placed_status(probe=answer())
-DIED = placed_status(deployment=deployment(failed=True, message="died"), probe=answer())
+LATER = "2026-11-24T12:05:00Z"
 NO_SUCH_CARD = ResolveError(reason=Reason.UNKNOWN_MODEL, message="no such card")
 FULL = Unplaced(reason=Reason.MEMORY_FIT, message="no room now", waits=True)
 TOO_LARGE = Unplaced(reason=Reason.MEMORY_FIT, message="too large")
@@ -207,6 +219,48 @@ CASES: dict[str, Case] = {
         "Verified",
     ),
     "it answers": (status_of(UP), State.READY, Reason.AWAKE, False, ""),
+    "its weights were lost, and are fetched again": (
+        status_of(LOST),
+        State.FETCHING,
+        Reason.FETCHING,
+        False,
+        "so far",
+    ),
+    "it sleeps": (
+        status_of(engine_does(EngineState.ASLEEP)),
+        State.ASLEEP,
+        Reason.ASLEEP,
+        False,
+        "wakes it",
+    ),
+    "it wakes": (
+        status_of(engine_does(EngineState.LOADING)),
+        State.READY,
+        Reason.AWAKE,
+        False,
+        "",
+    ),
+    "it did not wake, and the next request tries again": (
+        status_of(engine_does(EngineState.FAILED, engine_reason=Reason.MEMORY_FIT)),
+        State.STARTING,
+        Reason.MEMORY_FIT,
+        False,
+        "no room",
+    ),
+    "its engine failed without a word": (
+        status_of(engine_does(EngineState.FAILED)),
+        State.STARTING,
+        Reason.LOAD_FAILED,
+        False,
+        "no room",
+    ),
+    "it sleeps, and the new spec is refused": (
+        status_of(engine_does(EngineState.ASLEEP), NO_SUCH_CARD),
+        State.FAILED,
+        Reason.UNKNOWN_MODEL,
+        True,
+        "no such card",
+    ),
     "it is parked": (status_of(PARKED), State.PARKED, Reason.PARKED, False, "next request"),
     "it answers, and its pool's upgrade waits": (
         status_of(placed_status(probe=answer(), problem=problem(Reason.UPGRADE_WAITING))),
@@ -321,6 +375,14 @@ def test_a_move_leaves_the_model_available_though_the_new_pool_has_not_answered(
     assert again == status
 
 
+def test_what_answered_once_says_why_it_does_not_now_though_it_is_asked_anew() -> None:
+    assert said(status_of(LOST), ConditionType.AVAILABLE) == ("False", Reason.WEIGHTS_MISSING)
+    awake = LOST.model_copy(update={"deployment": deployment(engine=EngineState.AWAKE)})
+    assert said(status_of(awake), ConditionType.AVAILABLE) == ("True", Reason.AWAKE)
+    replaced = awake.model_copy(update={"verified_hash": OLD_HASH})
+    assert said(status_of(replaced), ConditionType.AVAILABLE) == ("False", Reason.WAITING)
+
+
 def test_nothing_is_called_available_that_was_never_verified() -> None:
     status = status_of(MOVING)
     assert said(status, ConditionType.AVAILABLE) == ("False", Reason.WAITING)
@@ -361,60 +423,3 @@ def test_until_the_serving_side_took_a_decision_the_status_speaks_of_the_one_bef
 def test_a_first_decision_is_judged_though_nobody_looked_yet() -> None:
     status = status_of(ModelPlacementStatus(), generation=1)
     assert status.observed_generation == 3
-
-
-def conditions_of(
-    status: ModelPlacementStatus, previous: tuple[Condition, ...] = (), now: str = NOW
-) -> tuple[Condition, ...]:
-    return summarise_placement(model_placement(status), previous, now)
-
-
-def short(conditions: tuple[Condition, ...]) -> list[tuple[str, str, str]]:
-    return [(each.type, each.status, each.reason) for each in conditions]
-
-
-OWN: dict[str, tuple[ModelPlacementStatus, list[tuple[str, str, str]]]] = {
-    "it answers": (
-        UP,
-        [
-            ("Deployed", "True", "Deployed"),
-            ("Verified", "True", "Verified"),
-            ("Ready", "True", "Awake"),
-        ],
-    ),
-    "it is being fetched": (
-        placed_status(fetch=None, deployment=None),
-        [
-            ("Deployed", "False", "Fetching"),
-            ("Verified", "Unknown", "Waiting"),
-            ("Ready", "False", "Fetching"),
-        ],
-    ),
-    "it worked once": (
-        DIED,
-        [
-            ("Deployed", "False", "DeployFailed"),
-            ("Verified", "True", "Verified"),
-            ("Ready", "False", "DeployFailed"),
-        ],
-    ),
-}
-
-
-@pytest.mark.parametrize(("status", "expected"), OWN.values(), ids=OWN)
-def test_a_placement_has_three_conditions_of_its_own(
-    status: ModelPlacementStatus, expected: list[tuple[str, str, str]]
-) -> None:
-    made = conditions_of(status)
-    assert short(made) == expected
-    assert {each.observed_generation for each in made} == {5}
-
-
-def test_a_placement_that_did_not_change_keeps_its_conditions() -> None:
-    first = conditions_of(UP)
-    assert conditions_of(UP, first, LATER) == first
-
-
-def test_transition_times_of_a_placement_move_with_their_condition_alone() -> None:
-    times = [each.last_transition_time for each in conditions_of(DIED, conditions_of(UP), LATER)]
-    assert times == [LATER, NOW, LATER]

@@ -1,18 +1,23 @@
 """Serve's answer is read, judged, and its messages are cut to the part that a person reads."""
 
 import json
+from typing import Any
 
 import pytest
 
 from builders.plan_values import model_args
 from builders.serve_answers import application, deployment, index, instance, replica, text
+from smallmodel_operator.api.serving import EngineReport, EngineReports
 from smallmodel_operator.status.serve import (
     ServeAnswerUnreadable,
     ServedApplication,
     ServedDeployment,
+    busiest,
     clean,
     read_applications,
+    read_engines,
     served_application,
+    with_engines,
 )
 
 MESSAGES = {
@@ -65,6 +70,38 @@ def test_an_application_without_a_config_has_no_arguments() -> None:
     imperative = application() | {"deployed_app_config": None}
     (read,) = read_applications(text(imperative))
     assert read.args is None
+
+
+def engine(state: Any, model: str = "chat", **changes: Any) -> EngineReport:
+    return EngineReport(**{"model": model, "pid": 1, "state": state} | changes)
+
+
+@pytest.mark.parametrize("states", [("Awake", "Asleep"), ("Failed", "Loading", "Awake")])
+def test_of_a_models_replicas_the_busiest_speaks(states: tuple[str, ...]) -> None:
+    reports = [engine(state) for state in states]
+    for given in (reports, list(reversed(reports))):
+        assert busiest([*given, engine("Failed", "other")]) == {
+            "chat": engine("Awake"),
+            "other": engine("Failed", "other"),
+        }
+
+
+def test_what_the_index_says_is_read_and_given_to_applications_that_have_a_replica() -> None:
+    told = EngineReports(engines=(engine("Asleep"), engine("Awake", "gone")))
+    engines = read_engines(told.model_dump_json())
+    up, parked = only(), only(deployments={"Model": deployment()})
+    assert (up.replicas, parked.replicas) == (1, 0)
+
+    seen = with_engines({"chat": up, "parked": parked}, engines | {"parked": engine("Awake")})
+
+    assert (seen["chat"].engine, seen["parked"].engine) == (engine("Asleep"), None)
+    assert with_engines({"chat": up}, {}) == {"chat": up}
+
+
+@pytest.mark.parametrize("answer", ["", "[]", '{"engines": [{"model": "a"}]}'])
+def test_what_is_no_answer_of_the_index_is_refused(answer: str) -> None:
+    with pytest.raises(ServeAnswerUnreadable, match="what its engines do"):
+        read_engines(answer)
 
 
 def test_only_replicas_that_run_are_counted_and_the_target_is_told() -> None:

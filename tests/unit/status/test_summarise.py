@@ -11,10 +11,11 @@ from builders.observations import observation, placed
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.fetch import FetchFailed, FetchProgress, FetchWaiting
 from smallmodel_operator.api.reasons import EXPLANATIONS, Reason
+from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.api.smallmodel import Performance, SmallModelStatus
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Unplaced
-from smallmodel_operator.status.observation import Deployment, EngineState, Observation, Probe
+from smallmodel_operator.status.observation import Deployment, Observation, Probe
 from smallmodel_operator.status.state import State, find, is_true, state
 from smallmodel_operator.status.summarise import MESSAGE_MAX, fetch_message, summarise
 

@@ -1,0 +1,84 @@
+"""Objects that an API server takes or refuses by their definitions alone, a name for each."""
+
+from builders.placements import model_placement
+from builders.yaml_objects import YamlObject, architecture, model_card, small_model, variant
+from smallmodel_operator.plan.placements import placement_manifest
+
+SCALING_IN_ORDER = {"minReplicas": 1, "maxReplicas": 1, "idleTimeout": "1h", "parkAfter": "60m"}
+
+
+def placement(**spec: object) -> YamlObject:
+    """A ModelPlacement with those fields of its spec in place of the usual ones."""
+    usual = placement_manifest(model_placement())
+    return usual | {"spec": usual["spec"] | spec}
+
+
+def model_cluster(**spec: object) -> YamlObject:
+    """A ModelCluster with those fields."""
+    return {
+        "apiVersion": "smallmodel.dev/v1alpha1",
+        "kind": "ModelCluster",
+        "metadata": {"name": "a"},
+        "spec": spec,
+    }
+
+
+ACCEPTED: dict[str, YamlObject] = {
+    "six lines are enough": small_model(),
+    "weights may be named directly": small_model(source={"uri": "hf://a/b/c.gguf"}),
+    "equal bounds agree": small_model(model="tiny", scaling=SCALING_IN_ORDER),
+    "an empty section takes the defaults": small_model(model="tiny", scaling=None, resources={}),
+    "a whole number is a quantity": small_model(model="tiny", resources={"cpu": 2}),
+    "a text is a quantity": small_model(model="tiny", resources={"memory": "1.5Gi"}),
+    "engine arguments are texts": small_model(model="tiny", engineArgs={"n_batch": "256"}),
+    "a name may have 40 characters": small_model("a" * 40),
+    "a card's name may have dots": small_model(model="qwen2.5-0.5b"),
+    "an open card has a variant": model_card(),
+    "a closed card has none": model_card(
+        variants=[], architecture=None, closed={"reason": "Kept.", "alternatives": ["tiny"]}
+    ),
+    "layers may differ": model_card(architecture=architecture(kvHeads=[1, 2])),
+    "a card may have dots in its name": model_card("qwen2.5-0.5b"),
+    "a placement is as the operator writes it": placement_manifest(model_placement()),
+    "a cluster needs no field": model_cluster(),
+}
+
+REFUSED: dict[str, YamlObject] = {
+    "neither model nor source": small_model(engine="Auto"),
+    "both model and source": small_model(model="tiny", source={"uri": "hf://a/b"}),
+    "a spec is needed": {**small_model(), "spec": None},
+    "minReplicas above maxReplicas": small_model(model="a", scaling={"minReplicas": 4}),
+    "parkAfter before idleTimeout": small_model(model="a", scaling={"parkAfter": "4m59s"}),
+    "idleTimeout after parkAfter's default": small_model(model="a", scaling={"idleTimeout": "2h"}),
+    "a number in quotes": small_model(model="a", scaling={"minReplicas": "1"}),
+    "a truth value as a number": small_model(model="a", scaling={"minReplicas": True}),
+    "a duration without a unit": small_model(model="a", scaling={"idleTimeout": "5"}),
+    "a duration as a number": small_model(model="a", scaling={"idleTimeout": 5}),
+    "a quantity with an unknown unit": small_model(model="a", resources={"memory": "4GB"}),
+    "a quantity as a fraction without quotes": small_model(model="a", resources={"cpu": 0.5}),
+    "an engine in small letters": small_model(model="a", engine="vllm"),
+    "a context of no use": small_model(model="a", contextLength=1),
+    "a name of 41 characters": small_model("a" * 41),
+    "a name with a dot": small_model("chat.small"),
+    "a name with a capital": small_model("Chat"),
+    "an engine argument that is a number": small_model(model="a", engineArgs={"n_batch": 256}),
+    "too many engine arguments": small_model(
+        model="a", engineArgs={f"a{number}": "" for number in range(33)}
+    ),
+    "an open card without variants": model_card(variants=[]),
+    "a closed card with variants": model_card(closed={"reason": "", "alternatives": ["tiny"]}),
+    "a closed card without alternatives": model_card(
+        variants=[], closed={"reason": "Kept.", "alternatives": []}
+    ),
+    "two variants of one name": model_card(variants=[variant(), variant()]),
+    "key-value heads of some layers only": model_card(
+        architecture=architecture(layers=3, kvHeads=[1, 2])
+    ),
+    "a card's name of 64 characters": model_card("a" * 64),
+    "a placement of more kept replicas than allowed": placement(scaling={"minReplicas": 4}),
+    "a placement that parks before it sleeps": placement(scaling={"parkAfter": "4m59s"}),
+    "a placement without its weights": placement(weights=None),
+    "a placement of workers without a name": placement(worker={"cpu": "1", "memory": "1Gi"}),
+    "a cluster that is reached in an unknown way": model_cluster(connection={"mode": "Tin"}),
+    "an address without https": model_card(provenance={"card": "http://example.com"}),
+}
