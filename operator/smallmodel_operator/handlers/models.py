@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.rules import gate_secret
@@ -92,7 +93,7 @@ class ModelLoop:
             # A look at all pools, which a model that has its place does without.
             sight = replace(sight, cluster=self._view())
         orders = decide_model(sight, self._settings, self._now())
-        await self._carry_out(orders, model.metadata, model.status)
+        await self._carry_out(orders, model.metadata, model.status, sight.placement)
         return orders.again
 
     async def _work_unreadable(self, key: ObjectKey, model: Unreadable) -> None:
@@ -104,7 +105,7 @@ class ModelLoop:
             url=self._url(key),
         )
         orders = decide_unreadable(sight, self._now())
-        await self._carry_out(orders, model.metadata, model.status)
+        await self._carry_out(orders, model.metadata, model.status, sight.placement)
 
     def _url(self, key: ObjectKey) -> str:
         return f"{self._base_url}/{key[0]}/v1"
@@ -115,7 +116,11 @@ class ModelLoop:
         return self._stores.job_sight(model.metadata.namespace, name) if name else None
 
     async def _carry_out(
-        self, orders: ModelOrders, metadata: ObjectMeta, before: SmallModelStatus
+        self,
+        orders: ModelOrders,
+        metadata: ObjectMeta,
+        before: SmallModelStatus,
+        placed: ModelPlacement | None,
     ) -> None:
         key = (metadata.namespace, metadata.name)
         if orders.hold:
@@ -127,13 +132,25 @@ class ModelLoop:
         if orders.fetch_again is not None:
             await self._writer.delete_job(metadata.namespace, orders.fetch_again)
         if orders.placement is not None:
-            await self._api.apply(placement_manifest(orders.placement))
+            await self._pin(orders.placement, placed)
         if orders.drop:
             await self._drop(key)
         if orders.release:
             await set_finalizer(self._api, SMALLMODELS, metadata, present=False)
         if orders.status is not None:
             await self._report(metadata, before, orders.status)
+
+    async def _pin(self, placement: ModelPlacement, placed: ModelPlacement | None) -> None:
+        """Write a decision over the one that it was taken from, and know it from now on.
+
+        Of two operators that both believe to lead, the one that has not seen the latest decision
+        takes nothing back.
+        """
+        seen = placed.metadata if placed is not None else ObjectMeta(name=placement.metadata.name)
+        written = await self._api.apply(
+            placement_manifest(placement), resource_version=seen.resource_version, uid=seen.uid
+        )
+        self._stores.see_placement(written, gone=False)
 
     async def _report(
         self, metadata: ObjectMeta, before: SmallModelStatus, status: SmallModelStatus

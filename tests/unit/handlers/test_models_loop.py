@@ -101,6 +101,34 @@ async def test_a_model_is_held_then_placed_then_told(
     assert kube.objects[MODEL]["status"]["url"] == "http://gateway/team/v1"
 
 
+async def test_a_decision_is_not_written_over_one_that_was_not_seen(
+    cluster: FakeCluster, kube: FakeKubeApi
+) -> None:
+    cluster.apply({"model": "little-1b"})
+    await cluster.work()
+    cluster.apply({"model": "little-1b", "scaling": {"maxReplicas": 2}}, generation=2)
+    cluster.stores.see_model(kube.objects[MODEL], gone=False)
+    newer = kube.put(PLACEMENT, kube.objects[PLACEMENT])
+
+    with pytest.raises(errors.Conflict):
+        await cluster.loop.work(KEY)
+
+    assert kube.objects[PLACEMENT] == newer
+
+
+async def test_a_pass_before_the_event_knows_what_was_decided(
+    cluster: FakeCluster, kube: FakeKubeApi
+) -> None:
+    cluster.apply({"model": "little-1b"})
+    await cluster.work()
+    kube.seen.clear()
+    cluster.stores.see_model(kube.objects[MODEL], gone=False)
+
+    await cluster.loop.work(KEY)
+
+    assert writes(kube) == []
+
+
 async def test_a_pass_where_nothing_changed_writes_nothing(
     cluster: FakeCluster, kube: FakeKubeApi
 ) -> None:
