@@ -76,7 +76,7 @@ async def test_an_api_server_that_is_silent_is_given_up(tmp_path: Path) -> None:
             begun = time.monotonic()
             with pytest.raises(errors.Unreachable, match=r"did not answer within 0\.2 s") as caught:
                 await api.apply(config_map())
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 10
     assert isinstance(caught.value.__cause__, TimeoutError)
 
 

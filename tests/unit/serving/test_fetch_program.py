@@ -229,8 +229,8 @@ def test_it_is_not_silent_while_the_source_is(hub: FakeHub, tmp_path: Path) -> N
             assert isinstance(running.next_event(), FetchProgress)
         took = time.monotonic() - started
 
-    # At most 5 in a second, and never 2 seconds without one.
-    assert 0.4 <= took <= 6
+    # At most 5 in a second, and one every 2 seconds, given a processor.
+    assert 0.4 <= took <= 15
 
 
 def test_two_at_once_download_once(hub: FakeHub, tmp_path: Path) -> None:
