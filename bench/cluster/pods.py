@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +32,8 @@ _GATEWAY: Final = "smallmodel-gateway"
 _PROMPT: Final = "Say hello."
 _ASK_PAUSE: Final = 0.05
 _LOOK_SECONDS: Final = 0.2
+_TITLE: Final = "ray::ServeReplica:"
+"""What Ray calls the process of a replica; the model's name follows."""
 _USER: Final = 1000
 """Whom the pods run as."""
 
@@ -121,32 +122,31 @@ class Space:
         found = await self.pods.kube.get(f"{path}%3D{kind}")
         return list(found["items"])
 
-    async def engines(self) -> dict[str, EngineReport]:
-        """Return what each living replica says of its engine, by model."""
-        return {
-            report.model: report
-            for pod in await self.pods_of("worker")
-            for report in self.pods.reports(pod["metadata"]["uid"])
-            if replica_pid(pod["metadata"]["uid"], report.model) is not None
-        }
-
     async def until_asleep(self, *models: str, within: float = 120.0) -> None:
         """Wait until the engines of models sleep, and their replicas are there."""
 
         async def asleep() -> bool:
-            engines = await self.engines()
-            return all(name in engines and engines[name].state == "Asleep" for name in models)
+            found = await self._replicas()
+            reports = [each for pod in found for each in self.pods.reports(pod)]
+            there = {name for running in found.values() for name in running}
+            awake = {report.model for report in reports if report.state != "Asleep"}
+            return set(models) <= there - awake
 
         await until(asleep, f"{', '.join(models)} are asleep", within, _LOOK_SECONDS)
 
     async def until_parked(self, *models: str, within: float = 180.0) -> None:
-        """Wait until models have no replica."""
+        """Wait until models have no replica, those that finish what they have included."""
 
         async def parked() -> bool:
-            workers = [pod["metadata"]["uid"] for pod in await self.pods_of("worker")]
-            return not any(replica_pid(uid, name) for uid in workers for name in models)
+            found = await self._replicas()
+            return not any(name in running for running in found.values() for name in models)
 
         await until(parked, f"{', '.join(models)} are parked", within, _LOOK_SECONDS)
+
+    async def _replicas(self) -> dict[str, dict[str, int]]:
+        """Return the processes of replicas by pod and model."""
+        uids = [pod["metadata"]["uid"] for pod in await self.pods_of("worker")]
+        return {uid: replicas(uid) for uid in uids}
 
     async def until_no_worker(self, within: float = 240.0) -> None:
         """Wait until the pool has no worker pod any more."""
@@ -256,19 +256,14 @@ def is_ready(model: dict[str, Any]) -> bool:
     )
 
 
-def replica_pid(pod: str, model: str) -> int | None:
-    """Return this machine's number of the process that is a model's replica in a pod."""
-    title = f"ray::ServeReplica:{model}:"
+def replicas(pod: str) -> dict[str, int]:
+    """Return this machine's numbers of the processes in a pod that are replicas, by model."""
+    found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             words = process.cmdline()
-            if not words or not words[0].startswith(title):
+            if not words or not words[0].startswith(_TITLE):
                 continue
             if f"pod{pod}" in Path(f"/proc/{process.pid}/cgroup").read_text(encoding="utf-8"):
-                return process.pid
-    return None
-
-
-def since(began: float) -> float:
-    """Return the seconds since a moment of `time.perf_counter`."""
-    return time.perf_counter() - began
+                found[words[0].removeprefix(_TITLE).partition(":")[0]] = process.pid
+    return found

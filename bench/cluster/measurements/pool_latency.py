@@ -6,7 +6,7 @@ from typing import Final
 
 from bench.children import ChildError, child, tail
 from bench.cluster.pairs import PairSettings, PairTimes
-from bench.cluster.pods import PodCluster, Space, pod_cluster, replica_pid
+from bench.cluster.pods import PodCluster, Space, pod_cluster, replicas
 from bench.measurements.latency import PAIRS, latency_figures
 from bench.plan import Bench, Measurement
 from bench.slm_up import NAME
@@ -56,11 +56,8 @@ MEASUREMENT: Final = Measurement(name="pool latency", about=_ABOUT, measure=meas
 
 async def _pairs(bench: Bench, space: Space) -> PairTimes:
     """Run the client in the network of the worker pod that has the model."""
-    replica = next(
-        pid
-        for pod in await space.pods_of("worker")
-        if (pid := replica_pid(pod["metadata"]["uid"], NAME)) is not None
-    )
+    found = [replicas(pod["metadata"]["uid"]) for pod in await space.pods_of("worker")]
+    replica = next(running[NAME] for running in found if NAME in running)
     settings = PairSettings(gateway=space.url, replica=replica, pairs=bench.amount(PAIRS))
     words = ("nsenter", f"--target={replica}", "--net", "--", sys.executable)
     log = bench.new_folder("pairs") / "stderr.log"

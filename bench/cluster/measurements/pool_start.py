@@ -73,6 +73,7 @@ async def measure_on(bench: Bench, pods: PodCluster) -> Report:
         space = pods.new_space(weights_of=fetched)
         runs.append(await _one(space))
         await asyncio.to_thread(space.remove)
+    await asyncio.to_thread(fetched.remove)
     asked = sum(run.asked for run in runs)
     return Report(
         name="pool start",
