@@ -29,6 +29,7 @@ from smallmodel_operator.plan.pools.values import (
     FaultTolerance,
     PoolSettings,
     Toleration,
+    VolumeKind,
     WeightsVolume,
 )
 
@@ -62,22 +63,34 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class WeightsSettings(ApiModel):
-    """The volume of each namespace in which fetched weights lie."""
+    """The volume in which fetched weights lie."""
 
+    kind: VolumeKind = VolumeKind.CLAIM
+    """Claim: one for each namespace. Pool: none, and each worker fetches what it serves."""
     storage_class_name: str | None = None
     """Unset: the cluster's default."""
     size: Quantity = "50Gi"
-    """Of the claim that is made."""
+    """Of the claim that is made, or the most that a pool's volume holds."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
     """ReadWriteMany where the workers of one namespace run on several nodes."""
     existing_claim: str | None = None
     """A claim that is there in each namespace with models; unset: the operator makes one."""
 
+    @model_validator(mode="after")
+    def _a_pool_has_no_claim(self) -> Self:
+        if self.kind is VolumeKind.POOL and self.existing_claim is not None:
+            raise ValueError(
+                f"kind is Pool, which uses no claim, and existingClaim is {self.existing_claim!r}; "
+                "leave one of them out"
+            )
+        return self
+
     def volume(self) -> WeightsVolume:
         """Return it as the plan takes it."""
         return WeightsVolume(
+            kind=self.kind,
             claim=self.existing_claim or WEIGHTS_CLAIM,
-            create=self.existing_claim is None,
+            create=self.kind is VolumeKind.CLAIM and self.existing_claim is None,
             size=self.size,
             storage_class=self.storage_class_name,
             access_mode=self.access_mode,
@@ -137,7 +150,7 @@ class Settings(ApiModel):
     fetch_env: Json[dict[str, str]] = Field(default_factory=dict)
     """A JSON object: further variables of fetch Jobs, for example `PIP_INDEX_URL`."""
     weights_volume: Json[WeightsSettings] = WeightsSettings()
-    """A JSON object: storageClassName, size, accessMode, existingClaim."""
+    """A JSON object: kind, storageClassName, size, accessMode, existingClaim."""
     workers_max: Annotated[int, Field(ge=1, le=1000)] = 10
     """The most worker pods of one pool."""
     pool_models_max: Annotated[int, Field(ge=1, le=100)] = MODELS_PER_POOL

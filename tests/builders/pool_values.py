@@ -26,6 +26,8 @@ from smallmodel_operator.plan.pools.values import (
     Manifest,
     PoolKey,
     PoolSettings,
+    VolumeKind,
+    WeightsVolume,
 )
 
 NAMESPACE = "team-a"
@@ -33,6 +35,8 @@ TOKEN_KEY = "k" * 64
 """What tokens of pools are made from."""
 OUTDATED = "00000000"
 """A template's hash that is never today's."""
+WITHOUT_CLAIMS = WeightsVolume(kind=VolumeKind.POOL, create=False)
+"""Replicas fetch for themselves."""
 REDIS = FaultTolerance(redis_address="redis:6379", redis_secret="redis-password")
 
 

@@ -56,6 +56,7 @@ def model_application(
     tuning: ModelTuning | None = None,
     memory: Memory | None = None,
     instruments: Instruments | None = None,
+    obtain: Callable[[], None] = lambda: None,
     clock: Callable[[], float] | None = None,
     publish: Callable[[EngineReport], None] | None = None,
 ) -> tuple[ModelApplication, Lifecycle]:
@@ -68,6 +69,7 @@ def model_application(
         new_engine=new_engine,
         memory=memory or NoLedger(),
         observer=telemetry,
+        obtain=obtain,
         clock=clock or asyncio.get_running_loop().time,
     )
     application = ModelApplication(
@@ -94,10 +96,18 @@ async def running_replica(
     *,
     tuning: ModelTuning | None = None,
     memory: Memory | None = None,
+    obtain: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] | None = None,
     publish: Callable[[EngineReport], None] | None = None,
 ) -> AsyncIterator[RunningReplica]:
     application, lifecycle = model_application(
-        args, new_engine, tuning=tuning, memory=memory, publish=publish
+        args,
+        new_engine,
+        tuning=tuning,
+        memory=memory,
+        obtain=obtain,
+        clock=clock,
+        publish=publish,
     )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

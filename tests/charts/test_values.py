@@ -39,6 +39,7 @@ REFUSED: Final = {
 NOT_TOGETHER: Final = {
     "faultTolerance.mode=Redis": "set faultTolerance.redis.install=true, or faultTolerance.address",
     "faultTolerance.redis.install=true": "set faultTolerance.mode=Redis",
+    "weights.volume.kind=Pool,weights.volume.existingClaim=mine": "leave one of them out",
     "gateway.service.type=LoadBalancer": 'Set gateway.allowFrom to ["*"]',
     "gateway.service.type=NodePort": 'Set gateway.allowFrom to ["*"]',
 }
@@ -66,6 +67,7 @@ def test_values_that_do_not_go_together_are_refused_with_the_next_step(
         "gateway.url=https://chat.example.com/",
         "weights.volume.storageClassName=",
         "weights.volume.existingClaim=models,weights.volume.accessMode=ReadWriteMany",
+        "weights.volume.kind=Pool",
         "gateway.enabled=false",
         "catalogue.enabled=false,admissionPolicy.enabled=false,rbac.aggregate=false",
     ],

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from builders.plan_values import planned_model
+from builders.plan_values import model_args, planned_model
 from builders.pool_values import (
     NAMESPACE,
     REDIS,
+    WITHOUT_CLAIMS,
     cluster_pool,
     fetch_job_of,
     gpu_class,
@@ -28,6 +29,7 @@ from smallmodel_operator.plan.pools.objects import (
 )
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
 from smallmodel_operator.plan.pools.values import Manifest, PoolKey, Toleration
+from smallmodel_operator.plan.pools.weights import weights_source
 from support.golden import check_golden
 
 SETTINGS = pool_settings()
@@ -39,7 +41,15 @@ EVERYTHING_SET = replace(
     metrics_namespaces=("monitoring",),
     fetch_environment=(("PIP_INDEX_URL", "https://mirror.example/simple"),),
 )
+FETCHING = replace(
+    SETTINGS,
+    weights=WITHOUT_CLAIMS,
+    fetch_environment=(("PIP_INDEX_URL", "https://mirror.example/simple"),),
+)
 GPU = key_of(worker=gpu_class(), dedicated_to="big", claim="my-models")
+FETCHED_BY_ITSELF = model_args("chat").model_copy(
+    update={"source": weights_source(weights(bytes=90_000_000))}
+)
 L4 = Accelerator.model_validate({"class": "NVIDIA-L4"})
 
 
@@ -63,6 +73,11 @@ OBJECTS = {
         token_secret(cluster_pool("chat"), SETTINGS, "not-a-real-token"),
     ],
     "once-in-a-namespace": list(build_namespace_objects(NAMESPACE, SETTINGS)),
+    "without-a-claim": [
+        ray_service(key_of(), FETCHING, planned_model("chat", args=FETCHED_BY_ITSELF)),
+        fetch_job_of(placement_of(), FETCHING),
+        *build_namespace_objects(NAMESPACE, FETCHING),
+    ],
     "fetch-jobs": [
         fetch_job_of(placement_of(), SETTINGS),
         fetch_job_of(

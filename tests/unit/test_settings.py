@@ -6,7 +6,12 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
-from smallmodel_operator.plan.pools.values import FaultTolerance, PoolSettings, Toleration
+from smallmodel_operator.plan.pools.values import (
+    FaultTolerance,
+    PoolSettings,
+    Toleration,
+    VolumeKind,
+)
 from smallmodel_operator.settings import Settings, SettingsError
 
 REQUIRED: Final = {
@@ -109,6 +114,11 @@ def test_a_claim_that_exists_is_not_made() -> None:
     assert (volume.claim, volume.create) == ("models", False)
 
 
+def test_a_pools_own_volume_needs_no_claim() -> None:
+    volume = read(WEIGHTS_VOLUME='{"kind": "Pool", "size": "9Gi"}').pools("hub").weights
+    assert (volume.kind, volume.create, volume.size) == (VolumeKind.POOL, False, "9Gi")
+
+
 def test_what_is_told_about_the_gateway_reaches_the_plan() -> None:
     gateway = read(
         GATEWAY_BODY_LIMIT="1Mi", GATEWAY_ADMIT_LOOPBACK="false", GATEWAY_IPV6="true"
@@ -131,6 +141,10 @@ WRONG: Final = {
     "JSON of another shape": ({"FETCH_ENV": "[]"}, "should be a valid dictionary"),
     "an unknown key in JSON": ({"WEIGHTS_VOLUME": '{"sise": "1Gi"}'}, "at sise: Extra inputs"),
     "a size that is none": ({"WEIGHTS_VOLUME": '{"size": "1 GB"}'}, "at size: write a quantity"),
+    "a claim that nobody would use": (
+        {"WEIGHTS_VOLUME": '{"kind": "Pool", "existingClaim": "mine"}'},
+        "existingClaim is 'mine'; leave one of them out",
+    ),
     "a toleration without a key": ({"POOL_TOLERATIONS": "[{}]"}, "at 0.key: Field required"),
     "a duration without a unit": ({"REQUEST_TIMEOUT": "600"}, "write a duration"),
     "a number that is too small": ({"POOL_MODELS_MAX": "0"}, "greater than or equal to 1"),

@@ -143,6 +143,8 @@ class PlacedProbe(ApiModel):
 
     serving_hash: str
     """Of what was deployed when the request was sent."""
+    pool: str | None = None
+    """The RayService that was asked."""
     passed: bool
     """The answer had the form that its endpoint promises."""
     reason: Reason

@@ -29,6 +29,10 @@ NODE_FOLDER_VARIABLE: Final = "SMALLMODEL_NODE_DIR"
 NODE_MEMORY_VARIABLE: Final = "SMALLMODEL_NODE_MEMORY"
 """Environment variable: bytes that the engines of the node may use together."""
 
+FETCH_ENVIRONMENT_VARIABLE: Final = "SMALLMODEL_FETCH_ENV"
+"""Environment variable: a JSON object of further variables for a replica's own fetch, and nothing
+else."""
+
 ENGINE_REPORT_SUFFIX: Final = ".engine.json"
 """Ending of the file in the node's folder that each replica keeps an `EngineReport` in."""
 
@@ -75,6 +79,17 @@ class VllmArgs(ApiModel):
     """Variables that vLLM reads at start."""
 
 
+class WeightsSource(ApiModel):
+    """Where a replica fetches its weights from, on a worker that has no fetched ones yet."""
+
+    uri: str
+    revision: str | None = None
+    sha256: Sha256 | None = None
+    bytes: int | None = None
+    cache: str
+    """The folder that they are fetched below, which every replica of the worker may write."""
+
+
 class ModelArgs(ApiModel):
     """Arguments of one model's Serve application."""
 
@@ -85,6 +100,8 @@ class ModelArgs(ApiModel):
     weights: str
     """Absolute path of the verified file or folder."""
     sha256: Sha256 | None = None
+    source: WeightsSource | None = None
+    """Set where the replica fetches the weights itself; unset: they are there."""
     engine: Annotated[LlamaCppArgs | VllmArgs, Field(discriminator="kind")]
     memory_bytes: int
     """Memory of one replica while awake, its process included."""

@@ -52,7 +52,7 @@ def serving_hash(planned: PlannedModel) -> str:
     """Return the name of what is served: a change of it has to be verified again.
 
     Covers the option, the digest and the arguments. Bounds and timeouts are no part of it, and
-    neither is the weights' path where a digest says what lies there.
+    neither are the weights' path and source where a digest says what lies there.
     """
     return arguments_hash(planned.args)
 
@@ -62,6 +62,7 @@ def arguments_hash(args: ModelArgs) -> str:
     values = args.model_dump(mode="json", exclude_none=True)
     if args.sha256:
         del values["weights"]
+        values.pop("source", None)
     return short_hash(json.dumps(values, sort_keys=True), _HASH_DIGITS)
 
 

@@ -1,6 +1,6 @@
 """One placement in a pass: what it asks for, where it is, and whether it may be served."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus, Problem
@@ -10,6 +10,7 @@ from smallmodel_operator.api.serving import ModelArgs
 from smallmodel_operator.plan.build import arguments_hash
 from smallmodel_operator.plan.placements import planned_model
 from smallmodel_operator.plan.pool import PlannedModel
+from smallmodel_operator.plan.pools.weights import weights_source
 from smallmodel_operator.reconcile.weights import FetchStep
 
 QUARANTINE_SECONDS: Final = (60.0, 300.0, 1800.0)
@@ -49,6 +50,11 @@ class Case:
         return self.placement.status
 
     @property
+    def moves_to(self) -> str | None:
+        """The pool that it has to answer in before it is served from there."""
+        return self.pool if self.moves_from else None
+
+    @property
     def moves_from(self) -> str | None:
         """The pool that answers until the assigned one is verified."""
         return self.status.pool if self.status.pool not in (None, self.pool) else None
@@ -68,6 +74,7 @@ def case_of(
     *,
     pool: str,
     template_hash: str,
+    fetches: bool,
     waits_to_move: bool,
 ) -> Case:
     """Return the case of a placement.
@@ -77,10 +84,15 @@ def case_of(
         fetch: How far its weights are.
         pool: The RayService that it is assigned to.
         template_hash: Of that pool.
+        fetches: Whether the pool's replicas fetch for themselves.
         waits_to_move: Whether another model moves to a pool of today's template first.
     """
     weights = fetch.weights
     planned = planned_model(placement.spec, weights, verified=False) if weights else None
+    if planned is not None and fetches:
+        source = weights_source(placement.spec.weights)
+        args = planned.args.model_copy(update={"source": source})
+        planned = replace(planned, args=args)
     return Case(
         placement=placement,
         fetch=fetch,
@@ -97,10 +109,15 @@ def hash_in(args: ModelArgs, template_hash: str) -> str:
     return short_hash(f"{arguments_hash(args)} {template_hash}", _HASH_DIGITS)
 
 
-def is_verified(status: ModelPlacementStatus, wanted: str | None) -> bool:
-    """Return whether that serving hash answered, and nothing was learned against it since."""
+def is_verified(status: ModelPlacementStatus, wanted: str | None, pool: str | None = None) -> bool:
+    """Return whether that serving hash answered, and nothing was learned against it since.
+
+    In that pool, where one is given.
+    """
     probe = status.probe
-    return probe is not None and probe.passed and probe.serving_hash == wanted
+    if probe is None or not probe.passed or probe.serving_hash != wanted:
+        return False
+    return pool in (None, probe.pool)
 
 
 def once_verified(status: ModelPlacementStatus, wanted: str | None) -> bool:

@@ -13,7 +13,13 @@ from smallmodel_operator.plan.pools.fetchjob import job_name
 from smallmodel_operator.plan.pools.live import pool_key
 from smallmodel_operator.plan.pools.moves import moves
 from smallmodel_operator.plan.pools.names import template_hash
-from smallmodel_operator.plan.pools.values import LivePool, PoolError, PoolKey, PoolSettings
+from smallmodel_operator.plan.pools.values import (
+    LivePool,
+    PoolError,
+    PoolKey,
+    PoolSettings,
+    VolumeKind,
+)
 from smallmodel_operator.reconcile.case import Case, Stuck, case_of
 from smallmodel_operator.reconcile.facts import Facts, learn
 from smallmodel_operator.reconcile.leaving import doomed, released
@@ -112,6 +118,7 @@ def _cases(
                 placement_fetch(placement, job, settings, now),
                 pool=pools[model],
                 template_hash=_template_hash(live.get(pools[model]), placement, settings),
+                fetches=_fetches(live.get(pools[model]), settings),
                 waits_to_move=model in waiting,
             )
         )
@@ -129,6 +136,10 @@ def _seated(placement: ModelPlacement, pool: str) -> ModelPlacement:
 
 def _template_hash(pool: LivePool | None, placement: ModelPlacement, settings: PoolSettings) -> str:
     return pool.template_hash if pool else template_hash(pool_key(placement), settings)
+
+
+def _fetches(pool: LivePool | None, settings: PoolSettings) -> bool:
+    return pool.fetches if pool else settings.weights.kind is VolumeKind.POOL
 
 
 def _facts(cases: tuple[Case, ...], sight: NamespaceSight, now: str) -> dict[str, Facts]:

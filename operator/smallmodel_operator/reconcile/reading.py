@@ -9,6 +9,7 @@ from smallmodel_operator.plan.pools.live import pool_key, read_pool
 from smallmodel_operator.plan.pools.names import template_of
 from smallmodel_operator.plan.pools.rayservice import models_in
 from smallmodel_operator.plan.pools.values import LivePool, Manifest, PoolError
+from smallmodel_operator.plan.pools.weights import fetches_itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ def _by_placements(manifest: Manifest, speaking: list[ModelPlacement]) -> ReadPo
             template_hash=template_of(metadata["name"]),
             models=models or frozenset(),
             contract=CONTRACT,
+            fetches=fetches_itself(manifest),
             deleting=bool(metadata.get("deletionTimestamp")),
         ),
         foreign_config=models is None,

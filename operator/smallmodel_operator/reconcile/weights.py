@@ -18,6 +18,7 @@ from smallmodel_operator.plan.pools.fetchjob import (
     read_fetch,
 )
 from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
+from smallmodel_operator.plan.pools.weights import refused_secret
 from smallmodel_operator.reconcile.clock import seconds_between
 from smallmodel_operator.reconcile.images import pull_failure
 from smallmodel_operator.reconcile.sight import JobSight, UnpulledImage
@@ -76,6 +77,9 @@ def fetch_step(
         now: RFC 3339 time.
     """
     job = job_name(model, weights)
+    secret = refused_secret(weights, settings)
+    if secret is not None:
+        return FetchStep(job=job, event=_without_a_claim(weights.uri, secret))
     if isinstance(known, FetchDone):
         return FetchStep(job=job, event=known, delete=seen is not None)
     if seen is None:
@@ -124,6 +128,15 @@ def placement_fetch(
 def _unpulled(job: str, unpulled: UnpulledImage) -> FetchFailed:
     message = pull_failure(unpulled, f"the fetch Job {job}")
     return FetchFailed(reason=Reason.IMAGE_PULL_FAILED, message=message)
+
+
+def _without_a_claim(uri: str, secret: str) -> FetchFailed:
+    return FetchFailed(
+        reason=Reason.SOURCE_NOT_SUPPORTED,
+        message=f"{uri} needs the Secret {secret}, which only a fetch Job may see, and here "
+        "replicas fetch for themselves: the chart's weights.volume.kind is Pool. Set it to Claim, "
+        "or use weights that need no Secret.",
+    )
 
 
 def _ended_at(job: Manifest) -> str:

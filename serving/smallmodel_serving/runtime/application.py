@@ -28,6 +28,7 @@ from smallmodel_serving.runtime.relay import Relay
 from smallmodel_serving.runtime.report import ReportFile
 from smallmodel_serving.runtime.telemetry import Telemetry
 from smallmodel_serving.runtime.threads import SPIN_VARIABLE, SPINS
+from smallmodel_serving.runtime.weights.obtain import obtain
 
 RAY_OWN_BYTES: Final = round(0.6 * 2**30)
 """What Ray's own processes take of a worker pod's memory (measured: 0.5 to 0.6 GiB)."""
@@ -63,6 +64,7 @@ class Model:
             new_engine=partial(self._engine_of, self._args),
             memory=node_memory(self._args, os.environ),
             observer=telemetry,
+            obtain=partial(obtain, self._args),
         )
         return ModelApplication(
             args=self._args,

@@ -23,6 +23,9 @@ from smallmodel_serving.runtime.idle import seconds_until_sleep
 
 _log: Final = logging.getLogger(__name__)
 
+_MENDED_ELSEWHERE: Final = frozenset({Reason.SOURCE_UNREACHABLE, Reason.DISK_FULL})
+"""Why weights cannot be fetched now: not at once, but it passes without a change here."""
+
 # Below this the idle loop would spin; sleeping this much later than configured harms nobody.
 _IDLE_TICK_SECONDS: Final = 0.2
 
@@ -107,6 +110,7 @@ class Lifecycle:
         new_engine: Callable[[], Engine],
         memory: Memory,
         observer: Observer,
+        obtain: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make it; needs a running event loop.
@@ -117,6 +121,7 @@ class Lifecycle:
             new_engine: Called once, in a thread: an engine's imports are slow, and may fail.
             memory: The node's memory.
             observer: Told of every change.
+            obtain: Has the weights there before each load, in a thread; holds no memory meanwhile.
             clock: Seconds, never going back, the same for all processes of the node.
         """
         self._args = args
@@ -126,6 +131,7 @@ class Lifecycle:
         self._observer = observer
         self._clock = clock
         self._new_engine = new_engine
+        self._obtain = obtain
         self._engine: Engine | None = None
         self._state = State.LOADING
         self._failure: Failure | None = None
@@ -297,7 +303,8 @@ class Lifecycle:
         """
         if failure.reason in (Reason.MEMORY_FIT, Reason.WEIGHTS_MISSING):
             return True
-        return self._loads > 0 and self._clock() - failure.at >= RETRY_AFTER_SECONDS
+        outside = self._loads > 0 or failure.reason in _MENDED_ELSEWHERE
+        return outside and self._clock() - failure.at >= RETRY_AFTER_SECONDS
 
     def _wake(self) -> asyncio.Task[None]:
         if self._wake_task is None or self._wake_task.done():
@@ -313,6 +320,7 @@ class Lifecycle:
                 if self._engine is None:
                     self._engine = await asyncio.to_thread(self._new_engine)
                 engine = self._engine
+                await asyncio.to_thread(self._obtain)
                 others = await self._memory.acquire()
                 began = self._clock()
                 await asyncio.to_thread(engine.start, others)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from builders.pool_values import (
     OUTDATED,
+    WITHOUT_CLAIMS,
     dedicated_placement,
     gpu_class,
     live_pool,
@@ -14,9 +15,11 @@ from builders.pool_values import (
     placement_of,
     pool_settings,
     quarantine,
+    weights,
     worker_class,
 )
 from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.smallmodel import SecretRef
 from smallmodel_operator.plan.pools.live import pool_key
 from smallmodel_operator.plan.pools.moves import Move, Moves, moves
 from smallmodel_operator.plan.pools.values import LivePool
@@ -64,6 +67,17 @@ def test_a_model_that_does_not_work_in_its_new_pool_keeps_no_other_one_waiting()
     pools = (outdated_pool(1, "a", "b"), live_pool(1))
 
     assert found(broken, old("b"), pools=pools).now == (move("a"), move("b"))
+
+
+def test_a_model_whose_weights_no_replica_may_fetch_stays_and_keeps_no_other_one() -> None:
+    gated = old("a", weights=weights(secret_ref=SecretRef(name="hub")))
+    pools = (outdated_pool(1, "a", "b"),)
+
+    moving = moves((gated, old("b")), pools, pool_settings(weights=WITHOUT_CLAIMS))
+
+    assert [each.model for each in moving.now] == [("team-a", "b")]
+    assert moving.waiting == ()
+    assert [each.model for each in found(gated, pools=pools).now] == [("team-a", "a")]
 
 
 def test_a_model_in_quarantine_moves_last() -> None:

@@ -6,10 +6,17 @@ import pytest
 
 from builders.fake_namespace import START, FakeNamespace, fetched_job, served_by
 from builders.plan_values import SHA256, fetched
-from builders.pool_values import fetch_job_of, placement_of, pool_settings, weights
+from builders.pool_values import (
+    WITHOUT_CLAIMS,
+    fetch_job_of,
+    placement_of,
+    pool_settings,
+    weights,
+)
 from smallmodel_operator.api.fetch import FetchDone, FetchEvent, FetchFailed, FetchProgress
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import SecretRef
 from smallmodel_operator.reconcile.clock import after, seconds_between
 from smallmodel_operator.reconcile.sight import JobSight
 from smallmodel_operator.reconcile.weights import FetchStep, placement_fetch
@@ -86,6 +93,23 @@ def test_a_failed_fetch_is_tried_again_after_a_pause(reason: Reason, pause: int)
     assert (late.event, late.delete) == (failed(reason), True)
     anew = step(None, placement=remembering(failed(reason)))
     assert (anew.event, anew.create) == (failed(reason), JOB)
+
+
+def test_weights_behind_a_secret_are_refused_where_replicas_fetch() -> None:
+    gated = weights(secret_ref=SecretRef(name="hub"))
+    placement = placement_of(weights=gated)
+    job = fetch_job_of(placement, SETTINGS)["metadata"]["name"]
+    known = remembering(fetched(), job=job, weights=gated)
+
+    for each in (placement, known):
+        found = placement_fetch(each, None, pool_settings(weights=WITHOUT_CLAIMS), START)
+
+        assert found.create is None
+        assert isinstance(found.event, FetchFailed)
+        assert found.event.reason is Reason.SOURCE_NOT_SUPPORTED
+        assert "the Secret hub" in found.event.message
+        assert "weights.volume.kind" in found.event.message
+    assert placement_fetch(known, None, SETTINGS, START).weights == fetched()
 
 
 def test_a_job_whose_result_was_lost_is_tried_again_in_a_minute() -> None:

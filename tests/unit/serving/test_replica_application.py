@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from builders.fake_clock import FakeClock
 from builders.fake_engine import FakeEngine, FakeUpstream, fake_upstream
 from builders.replicas import RunningReplica, model_args, model_tuning, running_replica, wait_until
 from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.serving import PROBE_HEADER, EngineReport
+from smallmodel_operator.api.serving import PROBE_HEADER, RETRY_AFTER_SECONDS, EngineReport
 from smallmodel_serving.runtime import telemetry
 from smallmodel_serving.runtime.engine import EngineError
+from smallmodel_serving.runtime.ledger import NoLedger
 from smallmodel_serving.runtime.lifecycle import State
 
 CHAT = "/v1/chat/completions"
@@ -102,6 +104,46 @@ async def test_a_failure_that_may_pass_is_tried_again_by_the_next_request(
         assert (status, answer["error"]["code"]) == (503, reason.value)
         engine.error = None
         assert (await post(replica))[0] == 200
+
+
+async def test_weights_are_obtained_before_memory_is_asked_for(upstream: Upstream) -> None:
+    _, engine = upstream
+    order: list[str] = []
+
+    class Watched(NoLedger):
+        async def acquire(self) -> int:
+            order.append("memory")
+            return await super().acquire()
+
+    async with running_replica(
+        model_args(), lambda: engine, memory=Watched(), obtain=lambda: order.append("weights")
+    ) as replica:
+        assert (await post(replica))[0] == 200
+    assert order == ["weights", "memory"]
+
+
+async def test_a_source_that_did_not_answer_is_asked_again_only_after_a_pause(
+    upstream: Upstream,
+) -> None:
+    _, engine = upstream
+    clock = FakeClock()
+    asked: list[float] = []
+
+    def obtain() -> None:
+        asked.append(clock.monotonic())
+        if len(asked) == 1:
+            raise EngineError(Reason.SOURCE_UNREACHABLE, "The hub does not answer.")
+
+    async with running_replica(
+        model_args(), lambda: engine, obtain=obtain, clock=clock.monotonic
+    ) as replica:
+        for _ in range(2):
+            status, answer = await post(replica)
+            assert (status, answer["error"]["code"]) == (503, "SourceUnreachable")
+        assert len(asked) == 1
+        clock.turn(RETRY_AFTER_SECONDS)
+        assert (await post(replica))[0] == 200
+    assert len(asked) == 2
 
 
 async def test_an_engine_that_cannot_be_imported_says_so() -> None:

@@ -20,6 +20,7 @@ from smallmodel_operator.cli.cluster.observed import (
 )
 from smallmodel_operator.cli.cluster.session import CHART, Session
 from smallmodel_operator.cli.findings import Finding, Level
+from smallmodel_operator.plan.pools.values import VolumeKind
 
 if TYPE_CHECKING:
     from smallmodel_operator.clusters.errors import ApiError
@@ -318,6 +319,14 @@ async def check_weights(examined: Examined) -> AsyncIterator[Finding]:
     session, observed = examined.session, examined.observed
     settings = observed.settings if isinstance(observed, Observed) else default_settings()
     volume = settings.weights_volume.volume()
+    if volume.kind is VolumeKind.POOL:
+        yield Finding(
+            Level.OK,
+            "weights",
+            f"each worker of a pool fetches what it serves, at most {volume.size}; no claim is "
+            "needed",
+        )
+        return
     try:
         claim = await session.api.get(CLAIMS.ref(volume.claim, session.namespace))
     except errors.Forbidden as error:
@@ -331,8 +340,8 @@ async def check_weights(examined: Examined) -> AsyncIterator[Finding]:
         yield Finding(
             Level.FAIL,
             "weights",
-            f"{name} is not there, and the chart's weights.existingClaim says that it is yours to "
-            "make; make it",
+            f"{name} is not there, and the chart's weights.volume.existingClaim says that it is "
+            "yours to make; make it",
         )
         return
     try:
@@ -375,7 +384,7 @@ def _storage(name: str, wanted: str | None, classes: list[dict[str, Any]]) -> Fi
         "weights",
         f"{missing} (there are: {listed}), so {name} is never bound unless a PersistentVolume is "
         "there for it; set weights.volume.storageClassName or weights.volume.existingClaim of the "
-        "chart",
+        "chart, or weights.volume.kind=Pool, which needs no claim",
     )
 
 

@@ -29,6 +29,7 @@ from smallmodel_operator.plan.pools.values import (
     Manifest,
     PoolSettings,
 )
+from smallmodel_operator.plan.pools.weights import weights_volume
 
 PROGRAM: Final = "smallmodel_serving.runtime.fetch"
 TERMINATION_LOG: Final = "/dev/termination-log"
@@ -129,7 +130,7 @@ def _pod(weights: PinnedWeights, settings: PoolSettings) -> Manifest:
     ]
     volumes: list[Manifest] = [
         {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_SIZE}},
-        {"name": "weights", "persistentVolumeClaim": {"claimName": settings.weights.claim}},
+        weights_volume(settings.weights),
         *claim_volumes(claim),
     ]
     if weights.secret_ref:

@@ -17,6 +17,7 @@ from smallmodel_operator.plan.pools.values import (
     PoolError,
     PoolKey,
 )
+from smallmodel_operator.plan.pools.weights import fetches_itself
 
 
 def pool_key(placement: ModelPlacement) -> PoolKey:
@@ -59,5 +60,6 @@ def read_pool(manifest: Manifest) -> LivePool:
         template_hash=template_of(metadata["name"]),
         models=models_in(manifest),
         contract=contract,
+        fetches=fetches_itself(manifest),
         deleting=bool(metadata.get("deletionTimestamp")),
     )

@@ -20,6 +20,7 @@ from smallmodel_operator.plan.pools.assign import (
 from smallmodel_operator.plan.pools.live import pool_key
 from smallmodel_operator.plan.pools.names import same_key
 from smallmodel_operator.plan.pools.values import LivePool, PoolKey, PoolSettings
+from smallmodel_operator.plan.pools.weights import refused_secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,8 @@ def _outdated(
         if (
             pool is not None
             and placement.metadata.deletion_timestamp is None
+            # In its new pool nobody could fetch its weights: it goes on where it is.
+            and refused_secret(placement.spec.weights, settings) is None
             and not is_current(pool, settings)
         ):
             found.append(_Outdated(placement, pool))

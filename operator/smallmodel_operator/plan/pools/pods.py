@@ -18,13 +18,13 @@ from smallmodel_operator.plan.pools.values import (
     LABEL_COMPONENT,
     METRICS_PORT,
     SERVE_PORT,
-    WEIGHTS_FOLDER,
     Manifest,
     PoolError,
     PoolKey,
     PoolSettings,
     Toleration,
 )
+from smallmodel_operator.plan.pools.weights import fetch_variables, weights_volume, worker_mount
 from smallmodel_operator.plan.timeouts import (
     POD_PORTS,
     StackPaths,
@@ -123,14 +123,14 @@ def _worker_spec(key: PoolKey, settings: PoolSettings, engines: int) -> Manifest
         "name": "ray-worker",
         "image": image,
         "imagePullPolicy": settings.image_pull_policy,
-        "env": _variables(_environment(settings) | node | drain),
+        "env": _variables(_environment(settings) | node | drain | fetch_variables(settings)),
         "ports": [_port("metrics", METRICS_PORT), _port("serve", SERVE_PORT)],
         "resources": _worker_resources(key, settings),
         "securityContext": container_security(),
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir
             {"name": "node", "mountPath": _NODE_FOLDER},
-            {"name": "weights", "mountPath": WEIGHTS_FOLDER, "readOnly": True},
+            worker_mount(settings.weights),
             *claim_mounts(key.claim),
         ],
     }
@@ -150,10 +150,7 @@ def _worker_spec(key: PoolKey, settings: PoolSettings, engines: int) -> Manifest
         "volumes": [
             _scratch("tmp"),
             {"name": "node", "emptyDir": {}},
-            {
-                "name": "weights",
-                "persistentVolumeClaim": {"claimName": settings.weights.claim},
-            },
+            weights_volume(settings.weights),
             *claim_volumes(key.claim),
         ],
     }

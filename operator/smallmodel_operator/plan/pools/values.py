@@ -1,6 +1,7 @@
 """What pools are built from, and what building them returns."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from smallmodel_operator.api.modelplacement import WorkerClass
@@ -36,14 +37,25 @@ ANNOTATION_WORKER: Final = "smallmodel.dev/worker"
 """On a pool: its WorkerClass as JSON, so that the pool's key can be read back."""
 
 
+class VolumeKind(StrEnum):
+    """What fetched weights lie in."""
+
+    CLAIM = "Claim"
+    """A claim of the namespace, which fetch Jobs fill once for all of its pools."""
+    POOL = "Pool"
+    """A volume of each worker of a pool, which is gone with it and filled by its replicas."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsVolume:
-    """The claim of each namespace in which fetched weights lie."""
+    """Where the fetched weights of each namespace lie."""
 
+    kind: VolumeKind = VolumeKind.CLAIM
     claim: str = WEIGHTS_CLAIM
     create: bool = True
-    """False: the claim is there already, and is never written to."""
+    """False: the claim is there already and is never written to, or there is to be none."""
     size: str = "50Gi"
+    """Of the claim, or the most that a pool's volume holds."""
     storage_class: str | None = None
     """Unset: the cluster's default."""
     access_mode: str = "ReadWriteOnce"
@@ -171,6 +183,8 @@ class LivePool:
     models: frozenset[str]
     """Names of the applications in its config, `_index` aside."""
     contract: int = CONTRACT
+    fetches: bool = False
+    """Its workers have volumes of their own, which their replicas fill."""
     deleting: bool = False
     """Nothing is added to it any more."""
 

@@ -208,6 +208,7 @@ def test_without_a_claim_the_default_storage_class_makes_it(slm: Slm, cluster: F
     [
         ({"storageClassName": "fast"}, "warn", "there is no StorageClass 'fast'"),
         ({"existingClaim": "mine"}, "FAIL", "the claim team/mine is not there"),
+        ({"kind": "Pool", "size": "9Gi"}, "ok", "each worker of a pool fetches what it serves"),
     ],
 )
 def test_the_volume_is_the_one_that_the_chart_was_told(
