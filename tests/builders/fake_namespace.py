@@ -5,13 +5,14 @@ to what the decisions can see of it.
 """
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from builders.pool_values import NAMESPACE, placement_of, pool_settings
 from smallmodel_operator.api.fetch import FetchDone, FetchEvent
 from smallmodel_operator.api.modelplacement import ModelPlacement, PlacedProbe
-from smallmodel_operator.api.names import FINALIZER, INDEX_APPLICATION
+from smallmodel_operator.api.names import ANNOTATION_COMPACT, FINALIZER, INDEX_APPLICATION
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import EngineReport, ModelArgs
 from smallmodel_operator.api.smallmodel import Performance
@@ -59,6 +60,8 @@ class FakeNamespace:
     """Models that do not load."""
     undeployable: set[str] = field(default_factory=set)
     """Models whose application Serve cannot start."""
+    absent: set[tuple[str, str]] = field(default_factory=set)
+    """Pools and models that do not answer there."""
     without_weights: set[str] = field(default_factory=set)
     """Models whose weights are gone, until they are asked once."""
     missing: set[str] = field(default_factory=set)
@@ -164,6 +167,19 @@ class FakeNamespace:
         service = self.services[pool]
         self.services[pool] = service | {"spec": service["spec"] | {"serveConfigV2": BROKEN}}
 
+    def wish(self, *pools: str, at: str | None = None) -> None:
+        """Ask for pools to be emptied, as `slm pool compact` does."""
+        for name in pools:
+            made = deepcopy(self.services[name])
+            made["metadata"]["annotations"][ANNOTATION_COMPACT] = at or self.now
+            self.services[name] = made
+
+    def wish_of(self, service: Manifest | None) -> str | None:
+        """When somebody asked for a pool to be emptied."""
+        annotations = service["metadata"]["annotations"] if service else {}
+        wish: str | None = annotations.get(ANNOTATION_COMPACT)
+        return wish
+
     def is_broken(self, pool: str) -> bool:
         """Whether the pool's config is what somebody else wrote."""
         return bool(self.services[pool]["spec"]["serveConfigV2"] == BROKEN)
@@ -200,6 +216,11 @@ class FakeNamespace:
         return with_engines(served, self.engines)
 
     def _answer(self, order: ProbeOrder) -> PlacedProbe:
+        return self._outcome(order).model_copy(update={"pool": order.pool})
+
+    def _outcome(self, order: ProbeOrder) -> PlacedProbe:
+        if (order.pool, order.model) in self.absent:
+            return refusal(order.serving_hash, Reason.LOAD_FAILED, self.now)
         if order.model in self.without_weights:
             self.without_weights.discard(order.model)
             return refusal(order.serving_hash, Reason.WEIGHTS_MISSING, self.now)
@@ -212,6 +233,8 @@ class FakeNamespace:
         for pool in orders.pools:
             live = self.services.get(pool.name)
             made = build_ray_service(pool, self.settings, live)
+            if (wish := self.wish_of(live)) is not None and not pool.declined:
+                made["metadata"]["annotations"][ANNOTATION_COMPACT] = wish
             if made != live:
                 self.services[pool.name] = made
                 self.writes += 1

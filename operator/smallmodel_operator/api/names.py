@@ -32,6 +32,9 @@ ANNOTATION_RE_RESOLVE: Final = "smallmodel.dev/re-resolve"
 """On a SmallModel: a new value has it resolved again from today's cards."""
 ANNOTATION_CONTRACT: Final = "smallmodel.dev/contract"
 """On a pool: the contract in which its models' arguments are rendered."""
+ANNOTATION_COMPACT: Final = "smallmodel.dev/compact"
+"""On a pool: when somebody asked, as RFC 3339, for its models to move into fuller pools. The
+operator removes it where that cannot be done."""
 
 FINALIZER: Final = "smallmodel.dev/placement"
 

@@ -75,6 +75,7 @@ class Probes:
         answer = await self._ask(order)
         self._answers[namespace, order.model] = PlacedProbe(
             serving_hash=order.serving_hash,
+            pool=order.pool,
             passed=answer.passed,
             reason=answer.reason,
             message=answer.message[:1024],

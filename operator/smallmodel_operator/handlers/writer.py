@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from smallmodel_operator.api.meta import ObjectMeta
-from smallmodel_operator.api.names import FINALIZER, short_hash
+from smallmodel_operator.api.names import ANNOTATION_COMPACT, FINALIZER, short_hash
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import is_applied, stamp
@@ -100,6 +100,8 @@ class Writer:
         """
         if live is not None and self._is_written(pool, live):
             return None
+        if live is not None and pool.declined:
+            return await self._decline(live)
         await self._token(pool)
         for manifest in build_pool_objects(pool, self._settings):
             await self._ensure(manifest)
@@ -131,6 +133,14 @@ class Writer:
             version == live["metadata"]["resourceVersion"]
             and time.monotonic() - at < _CHECK_SECONDS
             and planned == pool
+        )
+
+    async def _decline(self, live: Manifest) -> Manifest:
+        """Take back the wish to empty a pool; what else differs is written once it is gone."""
+        version = live["metadata"]["resourceVersion"]
+        return await self._api.merge_patch(
+            ref_of(live),
+            {"metadata": {"resourceVersion": version, "annotations": {ANNOTATION_COMPACT: None}}},
         )
 
     async def _make(self, wanted: Manifest) -> Manifest:

@@ -68,7 +68,7 @@ def learn(
     before, wanted = case.status, case.wanted_hash
     target = pools.get(case.pool)
     there = _deployment(case, target)
-    fresh = _fresh(before, answer, wanted)
+    fresh = _fresh(case, answer)
     quarantine = _quarantine(before, wanted, there, fresh, now)
     learned: dict[str, Any] = {
         "observed_generation": case.placement.metadata.generation,
@@ -80,9 +80,9 @@ def learn(
         "quarantine": quarantine,
     }
     answered = fresh is not None and fresh.passed
-    verified = is_verified(before, wanted) or answered
-    if verified:
+    if answered or is_verified(before, wanted):
         learned["verified_hash"] = wanted
+    verified = answered or is_verified(before, wanted, case.moves_to)
     learned |= _in_its_place(case, there, pools, now, verified=verified)
     if _lost_its_weights(case, there, fresh, quarantine):
         # They are fetched again. The request that said so speaks of what was there before, and what
@@ -96,13 +96,12 @@ def learn(
     return Facts(status=known, probe=order, again=min(pauses, default=None))
 
 
-def _fresh(
-    before: ModelPlacementStatus, answer: PlacedProbe | None, wanted: str | None
-) -> PlacedProbe | None:
+def _fresh(case: Case, answer: PlacedProbe | None) -> PlacedProbe | None:
     """Return the answer, where it tells something new of what is to run."""
-    if answer is None or answer.serving_hash != wanted or is_verified(before, wanted):
+    before, wanted = case.status, case.wanted_hash
+    if answer is None or answer.serving_hash != wanted or answer == before.probe:
         return None
-    return None if answer == before.probe else answer
+    return None if is_verified(before, wanted, case.moves_to) else answer
 
 
 def _deployment(case: Case, target: PoolSight | None) -> PlacedDeployment | None:
@@ -112,12 +111,13 @@ def _deployment(case: Case, target: PoolSight | None) -> PlacedDeployment | None
         return None
     if target.applications is None:
         return before.deployment if before.pool == case.pool else None
+    known = None if case.moves_from else before.deployment
     served = target.applications.get(case.name)
     if served is None:
         return None
     if case.planned is not None and served.args == case.planned.args:
-        return _read(served, case.wanted_hash or "", before.deployment)
-    return _read(served, _served_hash(served, target), before.deployment)
+        return _read(served, case.wanted_hash or "", known)
+    return _read(served, _served_hash(served, target), known)
 
 
 def _served_hash(served: ServedApplication, pool: PoolSight) -> str:
@@ -332,7 +332,7 @@ def _probe_order(
 ) -> tuple[ProbeOrder | None, float | None]:
     """Return the verifying request that is due, or when to look again for it."""
     planned, wanted = case.planned, case.wanted_hash
-    if planned is None or wanted is None or is_verified(known, wanted):
+    if planned is None or wanted is None or is_verified(known, wanted, case.moves_to):
         return None, None
     if target is None or target.head is None or target.applications is None:
         return None, None
@@ -349,7 +349,7 @@ def _probe_order(
         patience=seconds(scaling.start_timeout),
     )
     failed = known.probe
-    if failed is None or failed.serving_hash != wanted:
+    if failed is None or failed.passed or failed.serving_hash != wanted:
         return order, None
     rested = seconds_between(failed.at, now)
     if rested < PROBE_RETRY_SECONDS:

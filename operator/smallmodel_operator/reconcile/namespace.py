@@ -4,6 +4,7 @@ The steps, each a function below: weights, assignment, facts, pools, and what is
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus, Problem
 from smallmodel_operator.api.names import LABEL_HUB
@@ -21,6 +22,7 @@ from smallmodel_operator.plan.pools.values import (
     VolumeKind,
 )
 from smallmodel_operator.reconcile.case import Case, Stuck, case_of
+from smallmodel_operator.reconcile.compaction import with_wishes
 from smallmodel_operator.reconcile.facts import Facts, learn
 from smallmodel_operator.reconcile.leaving import doomed, released
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
@@ -46,6 +48,7 @@ def decide_namespace(sight: NamespaceSight, settings: PoolSettings, now: str) ->
         key=lambda placement: placement.metadata.name,
     )
     stuck = tuple(each for p in staying if (each := _stuck(p, sight, settings)) is not None)
+    sight = _with_wishes(sight, staying, settings, now)
     held_up = {each.placement.metadata.name for each in stuck}
     cases = _cases([p for p in staying if p.metadata.name not in held_up], sight, settings, now)
     facts = _facts(cases, sight, now)
@@ -123,6 +126,16 @@ def _cases(
             )
         )
     return tuple(cases)
+
+
+def _with_wishes(
+    sight: NamespaceSight, staying: list[ModelPlacement], settings: PoolSettings, now: str
+) -> NamespaceSight:
+    fit = tuple(pool for pool in sight.pools if _refusal(pool.live.key, settings) is None)
+    wished = with_wishes(fit, staying, sight.answers, settings, now)
+    marked = {pool.live.name: pool for pool in wished}
+    pools = tuple(marked.get(pool.live.name, pool) for pool in sight.pools)
+    return sight if pools == sight.pools else replace(sight, pools=pools)
 
 
 def _seated(placement: ModelPlacement, pool: str) -> ModelPlacement:

@@ -95,7 +95,13 @@ def _pool(
         return None
     key = _key(members, there)
     if not there.established:
-        return ClusterPool(key=key, name=name, models=(), contract=there.live.contract)
+        return ClusterPool(
+            key=key,
+            name=name,
+            models=(),
+            contract=there.live.contract,
+            declined=there.live.wish is not None,
+        )
     fetching = [case for case in members.assigned if case.planned is None]
     as_they_run = {case.name for case in (*members.served, *fetching)} | unread
     if there.foreign_config and as_they_run:
@@ -111,6 +117,7 @@ def _pool(
         ),
         kept=_kept(there, as_they_run),
         contract=there.live.contract,
+        declined=there.live.wish is not None and not there.live.emptying,
     )
 
 

@@ -17,7 +17,12 @@ from builders.pool_values import (
     worker_class,
 )
 from smallmodel_operator.api.meta import ObjectMeta
-from smallmodel_operator.api.names import FINALIZER, LABEL_HUB
+from smallmodel_operator.api.names import (
+    ANNOTATION_COMPACT,
+    ANNOTATION_CONTRACT,
+    FINALIZER,
+    LABEL_HUB,
+)
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import stamp
@@ -66,6 +71,22 @@ async def test_a_pool_is_made_with_its_token_and_its_fence(
     token = await writer.token(NAMESPACE, POOL.name)
     assert token is not None
     assert base64.b64decode(token).decode() == pool_token(TOKEN_KEY, NAMESPACE, POOL.name)
+
+
+async def test_a_wish_that_cannot_be_granted_is_removed_before_anything_else_is_written(
+    writer: Writer, kube: FakeKubeApi
+) -> None:
+    live = await live_pool(writer, kube)
+    live["metadata"]["annotations"][ANNOTATION_COMPACT] = "2026-11-24T12:00:00Z"
+    declined = cluster_pool("chat", "embed", declined=True)
+
+    written = await writer.pool(declined, live)
+
+    assert writes(kube) == [("PATCH", SERVICE)]
+    assert written is not None
+    assert ANNOTATION_COMPACT not in written["metadata"]["annotations"]
+    assert written["spec"] == live["spec"]
+    assert ANNOTATION_CONTRACT in written["metadata"]["annotations"]
 
 
 async def test_a_pool_is_rendered_once_for_one_version_of_its_service(

@@ -208,7 +208,7 @@ def test_a_second_switch_waits_until_the_first_pool_is_left() -> None:
     assert fake.pool not in (old, second)
 
 
-def test_a_model_that_was_verified_elsewhere_moves_only_once_it_runs_in_its_new_pool() -> None:
+def test_a_model_that_was_verified_elsewhere_moves_only_once_it_answered_in_its_new_pool() -> None:
     fake = served_by("chat", "embed")
     old = fake.pool
     before = status(fake, "chat").serving_hash
@@ -219,6 +219,11 @@ def test_a_model_that_was_verified_elsewhere_moves_only_once_it_runs_in_its_new_
     fake.work()
     assert status(fake, "chat").serving_hash == before
     assert is_verified(fake, "chat"), "the template is the same, and so is what is served"
+    assert status(fake, "chat").pool == old
+
+    fake.world()
+    fake.work()
+    assert [(order.model, order.pool != old) for order in fake.asked] == [("chat", True)]
     assert status(fake, "chat").pool == old
 
     fake.world()

@@ -11,6 +11,7 @@ from smallmodel_operator.cli.cluster.commands import (
     get,
     logs,
     plan,
+    pool,
     url,
     validate,
 )
@@ -30,6 +31,7 @@ app.command()(logs.logs)
 app.command()(validate.validate)
 app.command()(plan.plan)
 app.command()(doctor.doctor)
+app.add_typer(pool.app, name="pool")
 
 
 @app.callback(epilog="The commands catalog, crd and version of slm are there, too.")

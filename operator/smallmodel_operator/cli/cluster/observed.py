@@ -84,21 +84,20 @@ async def observe(session: Session) -> Observed:
         CommandError: An object is of another version.
     """
     from smallmodel_operator.clusters.observe import ClusterObserver
-    from smallmodel_operator.clusters.ref import MODELCARDS, MODELPLACEMENTS
+    from smallmodel_operator.clusters.ref import MODELCARDS
 
     operators = await find_operators(session)
     settings = settings_of(operators[0]) if operators else None
     hub = await read_hub(session)
     cards, _ = await session.api.list(MODELCARDS)
-    placed, _ = await session.api.list(MODELPLACEMENTS, placement_namespace(LOCAL_CLUSTER))
     return Observed(
         settings=settings or default_settings(),
         assumed=settings is None,
         hub_id=hub,
         facts=await ClusterObserver(session.api, hub).observe(),
         catalog=read_catalog(cards),
-        placements=_placements(placed),
-        pools=await _pools(session, hub),
+        placements=await read_placements(session),
+        pools=await read_pools(session, hub),
     )
 
 
@@ -146,7 +145,16 @@ def read_catalog(cards: Iterable[object]) -> Catalog:
     return Catalog(cards=tuple(sorted(read, key=lambda card: card.metadata.name)))
 
 
-def _placements(found: Iterable[object]) -> tuple[ModelPlacement, ...]:
+async def read_placements(session: Session) -> tuple[ModelPlacement, ...]:
+    """Return the ModelPlacements of the cluster.
+
+    Raises:
+        ApiError: They could not be read.
+        CommandError: One is of another version.
+    """
+    from smallmodel_operator.clusters.ref import MODELPLACEMENTS
+
+    found, _ = await session.api.list(MODELPLACEMENTS, placement_namespace(LOCAL_CLUSTER))
     try:
         return tuple(ModelPlacement.model_validate(one) for one in found)
     except ValidationError as error:
@@ -157,13 +165,20 @@ def _placements(found: Iterable[object]) -> tuple[ModelPlacement, ...]:
         ) from error
 
 
-async def _pools(session: Session, hub: str) -> tuple[LivePool, ...]:
+async def read_pools(
+    session: Session, hub: str, namespace: str | None = None
+) -> tuple[LivePool, ...]:
+    """Return the installation's pools, of one namespace or of all, by namespace and name.
+
+    Raises:
+        ApiError: They could not be read.
+    """
     from smallmodel_operator.clusters import errors
     from smallmodel_operator.clusters.ref import RAYSERVICES
 
     labels = f"{LABEL_POOL},{LABEL_HUB}={hub}"
     try:
-        found, _ = await session.api.list(RAYSERVICES, labels=labels)
+        found, _ = await session.api.list(RAYSERVICES, namespace, labels=labels)
     except errors.ApiMissing:
         return ()
     pools: list[LivePool] = []

@@ -65,8 +65,13 @@ def model_id(placement: ModelPlacement) -> ModelId:
 
 
 def is_current(pool: LivePool, settings: PoolSettings) -> bool:
-    """Return whether the pool was made from today's template, so that models may be added."""
+    """Return whether the pool was made from today's template."""
     return pool.template_hash == template_hash(pool.key, settings)
+
+
+def is_open(pool: LivePool, settings: PoolSettings) -> bool:
+    """Return whether models may be added to a pool."""
+    return not pool.deleting and not pool.emptying and is_current(pool, settings)
 
 
 def held_by(
@@ -112,7 +117,7 @@ class Seats:
         for pool in pools:
             place = (pool.key.namespace, pool.name)
             seats.models[place] = set(pool.models)
-            if not pool.deleting and is_current(pool, settings):
+            if is_open(pool, settings):
                 seats.open[place] = pool.key
         for placement in placements:
             namespace, name = model_id(placement)

@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 
 from smallmodel_operator.api.modelplacement import ModelPlacement, WorkerClass
-from smallmodel_operator.api.names import ANNOTATION_CONTRACT
+from smallmodel_operator.api.names import ANNOTATION_COMPACT, ANNOTATION_CONTRACT
 from smallmodel_operator.api.smallmodel import Isolation
 from smallmodel_operator.plan.pools.claims import source_claim
 from smallmodel_operator.plan.pools.names import template_of
@@ -62,4 +62,5 @@ def read_pool(manifest: Manifest) -> LivePool:
         contract=contract,
         fetches=fetches_itself(manifest),
         deleting=bool(metadata.get("deletionTimestamp")),
+        wish=annotations.get(ANNOTATION_COMPACT),
     )

@@ -1,7 +1,8 @@
-"""Which models should leave a pool with an outdated template, and for which pool.
+"""Which models should leave a pool, and for which one.
 
-One at a time, so that each is seen to answer in its new pool before the next one starts. A model
-that does not work there stays where it is, and keeps no other one from moving.
+They leave pools with an outdated template, and pools that are to be emptied into fuller ones. One
+at a time, so that each is seen to answer in its new pool before the next one starts. A model that
+does not work there stays where it is, and keeps no other one from moving.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from smallmodel_operator.plan.pools.assign import (
     Seats,
     held_by,
     is_current,
+    is_open,
     model_id,
 )
 from smallmodel_operator.plan.pools.live import pool_key
@@ -33,9 +35,11 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outdated:
+class _Leaving:
     placement: ModelPlacement
     pool: LivePool
+    outdated: bool
+    """Its pool has an outdated template; else the pool is to be emptied."""
 
     @property
     def movable(self) -> bool:
@@ -48,7 +52,7 @@ class Moves:
 
     now: tuple[Move, ...]
     waiting: tuple[ModelId, ...]
-    """In outdated pools, and not on their way: `UpgradeWaiting`."""
+    """In pools with an outdated template, and not on their way: `UpgradeWaiting`."""
 
 
 def moves(
@@ -74,9 +78,9 @@ def moves(
     """
     live = {pool.name: pool for pool in pools}
     now: list[Move] = []
-    resting: list[_Outdated] = []
+    resting: list[_Leaving] = []
     busy = False
-    for each in _outdated(placements, pools, settings):
+    for each in _leaving(placements, pools, settings):
         target = each.placement.status.moving_to
         if target and _is_target(live.get(target), each.placement, settings):
             move = Move(model=model_id(each.placement), source=each.pool.name, target=target)
@@ -88,16 +92,16 @@ def moves(
     if not busy and (move_ := _next(resting, seats, settings)):
         now.append(move_)
     on_their_way = {move.model for move in now}
-    waiting = {model_id(each.placement) for each in resting} - on_their_way
+    waiting = {model_id(each.placement) for each in resting if each.outdated} - on_their_way
     return Moves(
         now=tuple(sorted(now, key=lambda move: move.model)), waiting=tuple(sorted(waiting))
     )
 
 
-def _outdated(
+def _leaving(
     placements: Sequence[ModelPlacement], pools: Sequence[LivePool], settings: PoolSettings
-) -> list[_Outdated]:
-    """Return what sits in outdated pools, from the emptiest pool on, which is empty soonest."""
+) -> list[_Leaving]:
+    """Return what is to leave its pool, from the emptiest pool on, which is empty soonest."""
     found = []
     for placement in sorted(placements, key=model_id):
         pool = held_by(placement, pools, settings)
@@ -106,9 +110,9 @@ def _outdated(
             and placement.metadata.deletion_timestamp is None
             # In its new pool nobody could fetch its weights: it goes on where it is.
             and refused_secret(placement.spec.weights, settings) is None
-            and not is_current(pool, settings)
+            and (pool.emptying or not is_current(pool, settings))
         ):
-            found.append(_Outdated(placement, pool))
+            found.append(_Leaving(placement, pool, outdated=not is_current(pool, settings)))
     crowd = Counter(each.pool.name for each in found if each.movable)
     return sorted(
         found,
@@ -122,27 +126,24 @@ def _outdated(
 
 
 def _is_target(pool: LivePool | None, placement: ModelPlacement, settings: PoolSettings) -> bool:
-    return (
-        pool is not None
-        and not pool.deleting
-        and same_key(pool.key, pool_key(placement))
-        and is_current(pool, settings)
-    )
+    return pool is not None and same_key(pool.key, pool_key(placement)) and is_open(pool, settings)
 
 
-def _next(resting: Sequence[_Outdated], seats: Seats, settings: PoolSettings) -> Move | None:
-    for placement, source in ((each.placement, each.pool) for each in resting):
-        key = pool_key(placement)
-        _, name = model_id(placement)
+def _next(resting: Sequence[_Leaving], seats: Seats, settings: PoolSettings) -> Move | None:
+    outdated = [each for each in resting if each.outdated]
+    for each in resting:
+        key = pool_key(each.placement)
+        _, name = model_id(each.placement)
         target = seats.fullest_open(key, name)
-        if target is None and _surge(key, resting, seats) < settings.max_surge_pools:
+        may_add = each.outdated and _surge(key, outdated, seats) < settings.max_surge_pools
+        if target is None and may_add:
             target = seats.add(key)
         if target is not None:
-            return Move(model=model_id(placement), source=source.name, target=target)
+            return Move(model=model_id(each.placement), source=each.pool.name, target=target)
     return None
 
 
-def _surge(key: PoolKey, resting: Sequence[_Outdated], seats: Seats) -> int:
+def _surge(key: PoolKey, resting: Sequence[_Leaving], seats: Seats) -> int:
     """Return how many other keys have a new pool with room beside old ones.
 
     New pools that are full have emptied as many old ones. So there is one pool too many for each

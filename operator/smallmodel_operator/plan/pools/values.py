@@ -171,6 +171,8 @@ class ClusterPool:
     kept: tuple[KeptApplication, ...] = ()
     """Models that this pool only serves until they moved away: their live applications."""
     contract: int = CONTRACT
+    declined: bool = False
+    """The wish to empty it cannot be granted, and is removed from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +189,10 @@ class LivePool:
     """Its workers have volumes of their own, which their replicas fill."""
     deleting: bool = False
     """Nothing is added to it any more."""
+    wish: str | None = None
+    """When somebody asked for it to be emptied into fuller pools, as RFC 3339."""
+    emptying: bool = False
+    """That wish is being granted: its models move out, and none is added."""
 
 
 class PoolError(ValueError):
