@@ -40,16 +40,23 @@ class ImageRecipe:
     """One image.
 
     Attributes:
-        name: of the image, and of its folder below `images/`.
+        name: of the image, and of its folder.
         sources: the files and folders of the repository that its Dockerfile copies.
+        folders: of the repository, where the image's own folder with its Dockerfile is.
     """
 
     name: str
     sources: tuple[str, ...]
+    folders: str = "images"
 
     @property
     def reference(self) -> str:
         return f"localhost/smallmodel-{self.name}:{TAG}"
+
+    @property
+    def dockerfile(self) -> Path:
+        """Below the repository's root."""
+        return Path(self.folders) / self.name / "Dockerfile"
 
     @property
     def file_name(self) -> str:
@@ -70,6 +77,12 @@ SERVING_CPU: Final = ImageRecipe(
         "serving/smallmodel_serving",
     ),
 )
+TEST_STORE: Final = ImageRecipe(
+    name="test-store",
+    sources=("tests/cluster/dockerfiles/test-store",),
+    folders="tests/cluster/dockerfiles",
+)
+"""A Redis for tests of fault tolerance."""
 IMAGES: Final = (OPERATOR, SERVING_CPU)
 
 
@@ -231,7 +244,7 @@ class _Builder:
                 "build", "--layers", "--pull-never", "--isolation", "chroot",
                 "--build-arg", f"BASE_IMAGE={BASE}",
                 *self._secrets(secrets),
-                "--file", context / "images" / image.name / "Dockerfile",
+                "--file", context / image.dockerfile,
                 "--tag", image.reference, context,
                 within=_BUILD_SECONDS,
             )  # fmt: skip

@@ -7,6 +7,7 @@
 - `control_plane`: the API alone; for tests marked api
 - `node_folder`: a folder that the nodes see at the same path, for volumes
 - `operator_image`, `serving_image`: names of the project's images, which the cluster then has
+- `store_image`: that of a Redis
 
 Each cluster is brought up when the first test wants it, and taken down after the last one.
 """
@@ -111,6 +112,12 @@ def operator_image(cluster: KubeAccess, tmp_path_factory: pytest.TempPathFactory
 def serving_image(cluster: KubeAccess, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image of Ray's pods on CPU nodes, built likewise."""
     return _with_image(cluster, serving_images.SERVING_CPU, tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="session")
+def store_image(cluster: KubeAccess, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image of a Redis, for the state of Ray's heads."""
+    return _with_image(cluster, serving_images.TEST_STORE, tmp_path_factory.mktemp("image"))
 
 
 def _with_image(cluster: KubeAccess, recipe: serving_images.ImageRecipe, folder: Path) -> str:

@@ -157,13 +157,14 @@ class Installed:
             "--wait", "--timeout", "150s",
         )  # fmt: skip
 
-    def new_team(self) -> Team:
-        """Make a namespace of the test's own, with a volume for its weights."""
+    def new_team(self, *, volume: bool = True) -> Team:
+        """Make a namespace of the test's own, with a volume for its weights or without any."""
         name = f"team-{uuid4().hex[:8]}"
         self.cluster.kubectl("create", "namespace", name)
-        make_volume(
-            self.cluster, name, self.volumes / name, "50Gi", claim=(name, "smallmodel-weights")
-        )
+        if volume:
+            make_volume(
+                self.cluster, name, self.volumes / name, "50Gi", claim=(name, "smallmodel-weights")
+            )
         team = Team(cluster=self.cluster, namespace=name)
         self.teams.append(team)
         return team
