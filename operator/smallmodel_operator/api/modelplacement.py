@@ -225,11 +225,6 @@ class ModelPlacementStatus(ApiModel):
     quarantine: Quarantine | None = None
     """Set while the revision is out of its pool's config."""
 
-    @property
-    def weights(self) -> FetchDone | None:
-        """The verified weights, once they are there."""
-        return self.fetch if isinstance(self.fetch, FetchDone) else None
-
 
 class ModelPlacement(ApiModel):
     """One SmallModel on one cluster, fully resolved and pinned: all that serving it needs."""

@@ -155,6 +155,13 @@ CASES: dict[str, Case] = {
         False,
         "do this",
     ),
+    "an upgrade waits, and its application is not there yet": (
+        status_of(placed_status(problem=problem(Reason.UPGRADE_WAITING), deployment=None)),
+        State.STARTING,
+        Reason.PROGRESSING,
+        False,
+        "being submitted",
+    ),
     "the pool's image cannot be pulled": (
         status_of(placed_status(problem=problem(Reason.IMAGE_PULL_FAILED), deployment=None)),
         State.FAILED,
