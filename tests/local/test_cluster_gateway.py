@@ -2,10 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from builders.plan_values import gateway_model, namespace_routes, routed_model
@@ -15,7 +18,7 @@ from smallmodel_operator.plan.gateway.values import Unavailable
 from support.mock_upstream import MockUpstream, plain
 from support.running_cluster_gateway import ClusterGateway, settings_for
 
-pytestmark = pytest.mark.local
+pytestmark = [pytest.mark.local, pytest.mark.asyncio(loop_scope="module")]
 
 FETCHING = Unavailable(reason=Reason.FETCHING, message="42 % of its weights are there")
 
@@ -35,6 +38,10 @@ class Pools:
     async def stop(self) -> None:
         for pool in self.all:
             await pool.stop()
+
+    async def renew(self) -> None:
+        for pool in self.all:
+            await pool.renew()
 
     @property
     def all(self) -> tuple[MockUpstream, ...]:
@@ -57,21 +64,64 @@ class Pools:
         )
 
 
-@pytest.fixture
-async def pools() -> AsyncIterator[Pools]:
-    found = Pools()
-    await found.start()
-    yield found
-    await found.stop()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_pools() -> AsyncIterator[Pools]:
+    started = Pools()
+    await started.start()
+    yield started
+    await started.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pools(running_pools: Pools) -> Pools:
+    """The module's pools, as if they had just been started."""
+    await running_pools.renew()
+    return running_pools
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, namespaces: Sequence[NamespaceRoutes], **changed: Any
+) -> AsyncIterator[ClusterGateway]:
+    """An Envoy with these namespaces and settings."""
+    running = ClusterGateway(folder, settings_for(folder, **changed))
+    try:
+        await running.start(namespaces)
+        yield running
+    finally:
+        await running.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_gateway(
+    tmp_path_factory: pytest.TempPathFactory, running_pools: Pools
+) -> AsyncIterator[ClusterGateway]:
+    folder = tmp_path_factory.mktemp("gateway")
+    namespaces = running_pools.namespaces()
+    async with serving(folder, namespaces, admit_loopback=False, connect_retries=1) as running:
+        yield running
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, pools: Pools) -> AsyncIterator[ClusterGateway]:
-    settings = settings_for(tmp_path, admit_loopback=False, connect_retries=1)
-    running = ClusterGateway(tmp_path, settings)
-    await running.start(pools.namespaces())
-    yield running
-    await running.stop()
+def gateway(running_gateway: ClusterGateway, pools: Pools) -> ClusterGateway:
+    """The module's Envoy: no test changes what it serves."""
+    return running_gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_guarded(
+    tmp_path_factory: pytest.TempPathFactory, running_pools: Pools
+) -> AsyncIterator[ClusterGateway]:
+    folder = tmp_path_factory.mktemp("guarded")
+    namespaces = running_pools.namespaces(admitted=("127.0.0.2", "127.0.9.0/24"))
+    async with serving(folder, namespaces, admit_loopback=False) as running:
+        yield running
+
+
+@pytest.fixture
+def guarded(running_guarded: ClusterGateway, pools: Pools) -> ClusterGateway:
+    """Another that admits two sources to team-a."""
+    return running_guarded
 
 
 class TestRouting:
@@ -132,17 +182,14 @@ class TestRouting:
         assert [pool.seen for pool in pools.all] == [[], [], []]
 
     async def test_a_namespace_and_its_models_may_be_called_like_a_path(
-        self, gateway: ClusterGateway, pools: Pools
+        self, tmp_path: Path, pools: Pools
     ) -> None:
         names = ("v1", "health", "models")
         namespaces = [
             namespace_routes(name, *(routed_model(model, pools.first.port) for model in names))
             for name in names
         ]
-        await gateway.stop()
-        running = ClusterGateway(gateway.folder, gateway.settings)
-        await running.start(namespaces)
-        try:
+        async with serving(tmp_path, namespaces, admit_loopback=False) as running:
             for namespace in names:
                 for model in names:
                     expected = {"path": f"/{model}/v1/completions"}
@@ -150,8 +197,6 @@ class TestRouting:
                     assert (await running.request("POST", path)).json == expected
                     assert (await running.ask(namespace, model)).status == 200
             assert (await running.request("GET", "/health")).json == {"status": "ok"}
-        finally:
-            await running.stop()
 
 
 class TestOwnAnswers:
@@ -207,9 +252,7 @@ class TestOwnAnswers:
     async def test_requests_to_a_pool_that_is_away_wait_until_it_is_back(
         self, tmp_path: Path, pools: Pools
     ) -> None:
-        running = ClusterGateway(tmp_path, settings_for(tmp_path))
-        await running.start(pools.namespaces())
-        try:
+        async with serving(tmp_path, pools.namespaces()) as running:
             await pools.first.stop()
             asked = [asyncio.ensure_future(running.ask("team-a", "chat")) for _ in range(20)]
             tried = f"cluster.127_0_0_1_{pools.first.port}.upstream_cx_connect_fail"
@@ -217,21 +260,15 @@ class TestOwnAnswers:
             assert not any(one.done() for one in asked)
             await pools.first.start()
             statuses = {(await one).status for one in asked}
-        finally:
-            await running.stop()
 
         assert statuses == {200}
 
     async def test_what_reached_a_pool_is_never_sent_again(
         self, tmp_path: Path, pools: Pools
     ) -> None:
-        running = ClusterGateway(tmp_path, settings_for(tmp_path))
-        await running.start(pools.namespaces())
         pools.first.answer = hang_up
-        try:
+        async with serving(tmp_path, pools.namespaces()) as running:
             reply = await running.ask("team-a", "chat")
-        finally:
-            await running.stop()
 
         assert reply.status == 503
         assert len(pools.first.seen) == 1
@@ -255,13 +292,6 @@ class TestOwnAnswers:
 
 
 class TestAdmission:
-    @pytest.fixture
-    async def guarded(self, tmp_path: Path, pools: Pools) -> AsyncIterator[ClusterGateway]:
-        running = ClusterGateway(tmp_path, settings_for(tmp_path, admit_loopback=False))
-        await running.start(pools.namespaces(admitted=("127.0.0.2", "127.0.9.0/24")))
-        yield running
-        await running.stop()
-
     @pytest.mark.parametrize("source", ["127.0.0.2", "127.0.9.77"])
     async def test_an_admitted_address_is_answered(
         self, guarded: ClusterGateway, source: str
@@ -315,12 +345,9 @@ class TestAdmission:
     async def test_loopback_is_admitted_where_the_setting_says_so(
         self, tmp_path: Path, pools: Pools, admitted: bool, status: int
     ) -> None:
-        running = ClusterGateway(tmp_path, settings_for(tmp_path, admit_loopback=admitted))
-        await running.start(pools.namespaces(admitted=()))
-        try:
+        namespaces = pools.namespaces(admitted=())
+        async with serving(tmp_path, namespaces, admit_loopback=admitted) as running:
             reply = await running.ask("team-a", "chat")
-        finally:
-            await running.stop()
 
         assert reply.status == status
 

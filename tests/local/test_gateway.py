@@ -6,23 +6,31 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from builders.plan_values import gateway_model
 from smallmodel_operator.plan.gateway.values import Endpoint
 from support.mock_upstream import MockUpstream, plain
 from support.running_gateway import RunningGateway
 
-pytestmark = pytest.mark.local
+pytestmark = [pytest.mark.local, pytest.mark.asyncio(loop_scope="module")]
 
 MIB = 2**20
 CHAT = {"model": "chat", "messages": []}
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
-    running = await RunningGateway.start(tmp_path)
-    yield running
-    await running.stop()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
+    started = await RunningGateway.start(tmp_path_factory.mktemp("gateway"))
+    yield started
+    await started.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def gateway(running: RunningGateway) -> RunningGateway:
+    """The module's Envoy, as if it had just been started."""
+    await running.renew()
+    return running
 
 
 class TestRouting:

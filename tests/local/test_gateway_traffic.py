@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import aiohttp.web
 import pytest
+import pytest_asyncio
 
 from builders.plan_values import gateway_model
 from smallmodel_operator.api.reasons import Reason
@@ -18,17 +18,24 @@ from support.mock_upstream import Silence, Stream, json_answer, plain
 from support.running_gateway import RunningGateway, with_routes
 from support.waiting import eventually
 
-pytestmark = pytest.mark.local
+pytestmark = [pytest.mark.local, pytest.mark.asyncio(loop_scope="module")]
 
 CHAT = {"model": "chat", "messages": []}
 NO_MEMORY = Unavailable(reason=Reason.MEMORY_FIT, message="it needs 100 % more than there is")
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[RunningGateway]:
-    running = await RunningGateway.start(tmp_path)
-    yield running
-    await running.stop()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningGateway]:
+    started = await RunningGateway.start(tmp_path_factory.mktemp("gateway"))
+    yield started
+    await started.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def gateway(running: RunningGateway) -> RunningGateway:
+    """The module's Envoy, as if it had just been started."""
+    await running.renew()
+    return running
 
 
 class TestErrorsOfOthers:

@@ -52,6 +52,15 @@ class MockUpstream:
         """Stop listening, and end what runs."""
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
+
+    async def renew(self) -> None:
+        """Be as just started: at the same port, with nothing seen."""
+        self.seen.clear()
+        self.abandoned = asyncio.Event()
+        self.answer = _echo
+        if self._runner is None:
+            await self.start()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(

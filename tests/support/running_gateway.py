@@ -89,6 +89,17 @@ class RunningGateway:
             raise
         return cls(settings, gateway, upstream)
 
+    async def renew(self) -> None:
+        """Serve `chat` alone, with a mock and a client that know of nothing before."""
+        await self.client.close()
+        self.client = aiohttp.ClientSession()
+        await self.upstream.renew()
+        config = build_gateway((gateway_model("chat"),), self.settings)
+        if self.gateway.current != config:
+            # By way of no models: a test's own text may have the version of what is wanted now.
+            await self.serve()
+            await self.apply(config)
+
     async def serve(self, *models: GatewayModel) -> None:
         """Serve these models instead, and return when Envoy does."""
         await self.apply(build_gateway(models, self.settings))
