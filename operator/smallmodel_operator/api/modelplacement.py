@@ -6,7 +6,7 @@ from pydantic import Field, WithJsonSchema
 
 from smallmodel_operator.api.base import ApiModel, Quantity
 from smallmodel_operator.api.cel import keyed_by
-from smallmodel_operator.api.fetch import FetchDone, FetchEvent
+from smallmodel_operator.api.fetch import FetchEvent
 from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.names import API_VERSION
 from smallmodel_operator.api.reasons import Reason
