@@ -4,7 +4,9 @@ import datetime
 import json
 import logging
 import sys
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Final, TypeVar
 
 _TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _STANDARD: Final = frozenset(
@@ -12,9 +14,34 @@ _STANDARD: Final = frozenset(
 )
 _QUIET: Final = ("aiohttp.access", "httpx", "httpcore", "kopf.objects")
 
+_WORKED_ON: Final[ContextVar[Mapping[str, str]]] = ContextVar("worked_on")
+
+Key = TypeVar("Key")
+Result = TypeVar("Result")
+
+
+def named(
+    work: Callable[[Key], Awaitable[Result]], fields: Callable[[Key], Mapping[str, str]]
+) -> Callable[[Key], Awaitable[Result]]:
+    """Return the same work, of which every line of the log has the object's name.
+
+    Args:
+        work: Done for a key.
+        fields: Names the object of a key, by the fields that lines get.
+    """
+
+    async def with_name(key: Key) -> Result:
+        token = _WORKED_ON.set(fields(key))
+        try:
+            return await work(key)
+        finally:
+            _WORKED_ON.reset(token)
+
+    return with_name
+
 
 class JsonFormatter(logging.Formatter):
-    """One object a line; what was given as `extra` becomes fields of it."""
+    """One object a line; what was given as `extra` becomes fields of it, and so does its name."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -25,6 +52,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= _WORKED_ON.get({})
         line |= {
             name: value if isinstance(value, int | float | bool) else str(value)
             for name, value in record.__dict__.items()

@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
@@ -24,6 +24,7 @@ from smallmodel_operator.clusters.ref import (
 from smallmodel_operator.handlers.cluster import ClusterLoop
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.gateway import GatewayLoop
+from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
 from smallmodel_operator.handlers.queue import WorkQueue
@@ -103,21 +104,24 @@ class Operator:
             all_pools_read=lambda: self._synced,
         )
         self.model_queue = WorkQueue[ObjectKey](
-            "model", self.models.work, workers=_MODEL_WORKERS, failed=_log_failure("model")
+            "model",
+            named(self.models.work, _model_fields),
+            workers=_MODEL_WORKERS,
+            failed=_log_failure("model", _model_fields),
         )
         self.namespace_queue = WorkQueue[str](
             "namespace",
-            self.namespaces.work,
+            named(self.namespaces.work, _namespace_fields),
             workers=_NAMESPACE_WORKERS,
             rest=_NAMESPACE_REST,
-            failed=_log_failure("namespace"),
+            failed=_log_failure("namespace", _namespace_fields),
         )
         self.gateway_queue = WorkQueue[str](
             "gateway",
             self.gateway.work,
             workers=1,
             rest=_GATEWAY_REST,
-            failed=_log_failure("gateway"),
+            failed=_log_failure("gateway", lambda _: {}),
         )
 
     @property
@@ -283,12 +287,24 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _log_failure(name: str) -> Callable[[Any, Exception], None]:
+def _model_fields(key: ObjectKey) -> Mapping[str, str]:
+    return {"namespace": key[0], "model": key[1]}
+
+
+def _namespace_fields(key: str) -> Mapping[str, str]:
+    return {"namespace": key}
+
+
+def _log_failure(
+    name: str, fields: Callable[[Any], Mapping[str, str]]
+) -> Callable[[Any, Exception], None]:
     def failed(key: Any, error: Exception) -> None:
         text = key if isinstance(key, str) else "/".join(key)
+        extra = fields(key)
         if isinstance(error, errors.ApiError):
-            _LOG.warning("%s %s is tried again: %s", name, text, error)
+            _LOG.warning("%s %s is tried again: %s", name, text, error, extra=extra)
         else:
-            _LOG.error("%s %s failed by a defect of this program", name, text, exc_info=error)
+            message = "%s %s failed by a defect of this program"
+            _LOG.error(message, name, text, exc_info=error, extra=extra)
 
     return failed
