@@ -27,8 +27,8 @@ from smallmodel_operator.status.state import find
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 
 KINDS: Final = {kind.name: kind for kind in crd.KINDS}
-ELSEWHERE: Final = frozenset({"another kind"})
-"""What only `slm up` cannot serve: a ConfigMap is something to an API server."""
+UNSEEN: Final = "a key given twice"
+"""kubectl keeps the second one and says nothing; `slm validate` says where both are."""
 
 TOLD: Final[dict[str, tuple[YamlObject, ConditionType, Reason]]] = {
     "a model that no card has": (
@@ -103,6 +103,14 @@ def rules(node: Any) -> Iterator[str]:
         yield from rules(list(node.values()))
 
 
+def within(namespace: str, given: YamlObject) -> str:
+    """The text of an object, in that namespace where its kind has one."""
+    metadata = given["metadata"]
+    if KINDS[given["kind"]].scope == "Namespaced":
+        metadata = metadata | {"namespace": namespace}
+    return json.dumps(given | {"metadata": metadata})
+
+
 def offered(plane: KubeAccess, namespace: str, text: str) -> tuple[bool, str]:
     """Whether the API server would take a manifest, and what it said."""
     ended = plane.try_kubectl(
@@ -113,8 +121,8 @@ def offered(plane: KubeAccess, namespace: str, text: str) -> tuple[bool, str]:
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_it_is_taken(control_plane: KubeAccess, namespace: str, case: str) -> None:
-    given = {"apiVersion": "smallmodel.dev/v1alpha1", **ACCEPTED[case]}
-    taken, said = offered(control_plane, namespace, json.dumps(given))
+    given = ACCEPTED[case]
+    taken, said = offered(control_plane, namespace, within(namespace, given))
     assert taken, said
     KINDS[given["kind"]].model.model_validate(json.loads(said))
 
@@ -122,7 +130,7 @@ def test_it_is_taken(control_plane: KubeAccess, namespace: str, case: str) -> No
 @pytest.mark.parametrize("case", REFUSED)
 def test_it_is_refused(control_plane: KubeAccess, namespace: str, case: str) -> None:
     given = REFUSED[case]
-    taken, said = offered(control_plane, namespace, json.dumps(given))
+    taken, said = offered(control_plane, namespace, within(namespace, given))
     assert not taken, said
     # A rule of ours is quoted, so that whoever applies it reads what to change.
     schema = crd.structural_schema(KINDS[given["kind"]].model)
@@ -130,12 +138,20 @@ def test_it_is_refused(control_plane: KubeAccess, namespace: str, case: str) -> 
     assert [message for message in broken if message not in said] == []
 
 
-@pytest.mark.parametrize("case", sorted(PROBLEMS.keys() - ELSEWHERE))
+@pytest.mark.parametrize("case", sorted(PROBLEMS.keys() - {UNSEEN}))
 def test_what_slm_refuses_is_refused_here_too(
     control_plane: KubeAccess, namespace: str, case: str
 ) -> None:
     taken, said = offered(control_plane, namespace, PROBLEMS[case][0])
     assert not taken, said
+
+
+def test_one_of_two_equal_keys_is_lost_before_an_api_server_sees_it(
+    control_plane: KubeAccess, namespace: str
+) -> None:
+    taken, said = offered(control_plane, namespace, PROBLEMS[UNSEEN][0])
+    assert taken, said
+    assert json.loads(said)["spec"]["model"] == "b"
 
 
 @pytest.mark.parametrize("case", TOLD)
