@@ -9,14 +9,16 @@ from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.rules import gate_secret
+from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS, SECRETS, SMALLMODELS
 from smallmodel_operator.handlers.events import EventWriter
+from smallmodel_operator.handlers.refused import Refused
 from smallmodel_operator.handlers.stores import ObjectKey, Stores, Unreadable
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.plan.placements import placement_manifest
-from smallmodel_operator.plan.pools.values import PoolSettings
+from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
 from smallmodel_operator.reconcile.model import (
     ModelOrders,
     ModelSight,
@@ -65,6 +67,7 @@ class ModelLoop:
         self._base_url = base_url
         self._now = now
         self._view = view
+        self._refused = Refused()
 
     async def work(self, key: ObjectKey) -> float | None:
         """Do one pass, and return after how many seconds the next one is due.
@@ -74,6 +77,7 @@ class ModelLoop:
         """
         model = self._stores.models.get(key)
         if model is None:
+            self._refused.forget(key)
             await self._drop(key)
             return None
         if isinstance(model, Unreadable):
@@ -88,6 +92,7 @@ class ModelLoop:
             url=self._url(key),
             hub_id=self._stores.hub_id,
             job=self._job(model),
+            refused=self._refused.get(key),
         )
         if not is_pinned(sight):
             # A look at all pools, which a model that has its place does without.
@@ -126,9 +131,7 @@ class ModelLoop:
         if orders.hold:
             # Before anything is made that would be left behind without it.
             await set_finalizer(self._api, SMALLMODELS, metadata, present=True)
-        if orders.fetch is not None:
-            await self._writer.namespace(metadata.namespace)
-            await self._writer.create_job(orders.fetch)
+        refused = await self._fetch(key, orders.fetch) if orders.fetch is not None else None
         if orders.fetch_again is not None:
             await self._writer.delete_job(metadata.namespace, orders.fetch_again)
         if orders.placement is not None:
@@ -139,6 +142,21 @@ class ModelLoop:
             await set_finalizer(self._api, SMALLMODELS, metadata, present=False)
         if orders.status is not None:
             await self._report(metadata, before, orders.status)
+        if refused is not None:
+            raise refused
+
+    async def _fetch(self, key: ObjectKey, job: Manifest) -> errors.ApiError | None:
+        """Have a source fetched, and return what is said against that."""
+
+        async def made() -> None:
+            await self._writer.namespace(key[0])
+            await self._writer.create_job(job)
+
+        try:
+            await self._refused.noted(key, made())
+        except errors.ApiError as error:
+            return error
+        return None
 
     async def _pin(self, placement: ModelPlacement, placed: ModelPlacement | None) -> None:
         """Write a decision over the one that it was taken from, and know it from now on.

@@ -1,20 +1,17 @@
 """The serve loop: one pass over a namespace's placements, pools and fetch Jobs."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeVar
 
 from smallmodel_operator.api.meta import ObjectMeta
-from smallmodel_operator.api.modelplacement import Problem
 from smallmodel_operator.api.names import placement_namespace
-from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS
 from smallmodel_operator.handlers.dashboards import Dashboards
 from smallmodel_operator.handlers.probes import Probes
-from smallmodel_operator.handlers.stores import ObjectKey, Stores, key_of
+from smallmodel_operator.handlers.refused import Refused
+from smallmodel_operator.handlers.stores import Stores, key_of
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolError, PoolSettings
 from smallmodel_operator.reconcile.namespace import decide_namespace
@@ -22,17 +19,6 @@ from smallmodel_operator.reconcile.orders import Doomed, NamespaceOrders
 from smallmodel_operator.reconcile.reading import ReadPool, read_live
 from smallmodel_operator.reconcile.sight import SHARED, NamespaceSight, PoolSight
 from smallmodel_operator.status.serve import ServedApplication
-
-_LOG: Final = logging.getLogger(__name__)
-_Written = TypeVar("_Written")
-
-_PASSES_BY_ITSELF: Final = (
-    errors.Unreachable,
-    errors.Busy,
-    errors.ServerFailed,
-    errors.Conflict,
-    errors.NamespaceMissing,
-)
 
 
 class NamespaceLoop:
@@ -71,7 +57,7 @@ class NamespaceLoop:
         self._writer = Writer(api, settings, token_key)
         self._dashboards = Dashboards(self._writer)
         self._probes = Probes(now, wake)
-        self._refused: dict[ObjectKey, Problem] = {}
+        self._refused = Refused()
 
     async def work(self, namespace: str) -> float | None:
         """Do one pass, and return after how many seconds the next one is due.
@@ -114,11 +100,7 @@ class NamespaceLoop:
                 name for space, name in stores.unread_placements if space == namespace
             ),
             needed_jobs=stores.needed_jobs(namespace),
-            refused={
-                name: problem
-                for (space, name), problem in self._refused.items()
-                if space == namespace
-            },
+            refused=self._refused.within(namespace),
             missing_api=self._missing_api(),
             ending=namespace in stores.ending,
         )
@@ -155,7 +137,7 @@ class NamespaceLoop:
 
         if orders.wants_claim:
             shared = self._writer.namespace(namespace)
-            await attempt(self._noted((namespace, SHARED), shared))
+            await attempt(self._refused.noted((namespace, SHARED), shared))
         # A pod would mount a claim of that name whoever it belongs to.
         held = (namespace, SHARED) in self._refused
         live = {pool.live.name: pool.manifest for pool in sight.pools}
@@ -184,32 +166,20 @@ class NamespaceLoop:
             raise troubles[0]
 
     async def _write_pool(self, pool: ClusterPool, live: Manifest | None) -> None:
-        written = await self._noted((pool.key.namespace, pool.name), self._writer.pool(pool, live))
+        written = await self._refused.noted(
+            (pool.key.namespace, pool.name), self._writer.pool(pool, live)
+        )
         if written is not None:
             self._stores.see_pool(written, gone=False)
 
     async def _create_job(self, job: Manifest) -> None:
-        await self._noted(key_of(job), self._writer.create_job(job))
-
-    async def _noted(self, key: ObjectKey, work: Awaitable[_Written]) -> _Written:
-        """Write an object; what the API server says against it becomes its models' problem."""
-        before = self._refused.pop(key, None)
-        try:
-            written = await work
-        except _PASSES_BY_ITSELF:
-            raise
-        except (errors.ApiError, PoolError) as error:
-            self._refused[key] = problem_of(error)
-            raise
-        if before is not None:
-            _LOG.info("%s/%s is accepted now", *key)
-        return written
+        await self._refused.noted(key_of(job), self._writer.create_job(job))
 
     async def _delete(self, namespace: str, doomed: Doomed) -> None:
         if doomed.kind == "RayService":
             await self._writer.delete_pool(namespace, doomed.name)
             self._dashboards.forget(namespace, doomed.name)
-            self._refused.pop((namespace, doomed.name), None)
+            self._refused.forget((namespace, doomed.name))
         elif doomed.kind == "Job":
             await self._writer.delete_job(namespace, doomed.name)
         else:
@@ -243,14 +213,3 @@ def is_ready(pool: Manifest) -> bool:
     """Return whether KubeRay calls a RayService ready."""
     conditions = (pool.get("status") or {}).get("conditions") or ()
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def problem_of(error: errors.ApiError | PoolError) -> Problem:
-    """Map what is said against a pool to a reason: the one place where this is done."""
-    reasons: tuple[tuple[type[errors.ApiError], Reason], ...] = (
-        (errors.NameConflict, Reason.NAME_CONFLICT),
-        (errors.ApiMissing, Reason.API_MISSING),
-        (errors.NamespaceEnding, Reason.NAMESPACE_ENDING),
-    )
-    reason = next((reason for kind, reason in reasons if isinstance(error, kind)), Reason.REFUSED)
-    return Problem(reason=reason, message=str(error)[:1024])

@@ -5,7 +5,7 @@ from typing import Final
 
 from smallmodel_operator.api.fetch import FetchProgress
 from smallmodel_operator.api.meta import ObjectMeta
-from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementSpec
+from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementSpec, Problem
 from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec, SmallModelStatus
@@ -39,6 +39,8 @@ class ModelSight:
     hub_id: str
     job: JobSight | None = None
     """The Job that fetches the model's source, where there is one."""
+    refused: Problem | None = None
+    """What was said at the last try against that Job, or against what all Jobs need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
     known = _as_applied(made, sight.placement) if made else sight.placement
     refusal = decided if isinstance(decided, ResolveError | Unplaced) else None
     step = decided if isinstance(decided, FetchStep) else None
+    if step is not None and step.create is not None and sight.refused is not None:
+        refusal = ResolveError(reason=sight.refused.reason, message=sight.refused.message)
     fetch = (step.event or _NOTHING_YET) if step else None
     seen = observation_of(sight.model, known, refusal, url=sight.url, fetch=fetch)
     status = summarise(seen, sight.model.status, now)

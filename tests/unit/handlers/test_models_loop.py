@@ -226,6 +226,28 @@ async def test_a_fetch_that_failed_long_ago_is_tried_again(
     assert not [path for path in kube.objects if "/jobs/" in path]
 
 
+async def test_a_claim_of_somebody_else_is_told_and_nothing_is_fetched_into_it(
+    cluster: FakeCluster, kube: FakeKubeApi
+) -> None:
+    path = f"/api/v1/namespaces/{TEAM}/persistentvolumeclaims/smallmodel-weights"
+    theirs = {"name": "smallmodel-weights", "namespace": TEAM}
+    claim = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": theirs}
+    kube.put(path, claim)
+    cluster.apply({"source": {"uri": "https://example.org/x.gguf"}})
+
+    for _ in range(2):
+        with pytest.raises(errors.NameConflict):
+            await cluster.work()
+    assert cluster.condition("Resolved") == ("False", "NameConflict")
+    assert not [one for one in kube.objects if "/jobs/" in one]
+
+    del kube.objects[path]
+    await cluster.work()
+    await cluster.work()
+    assert cluster.condition("Resolved") == ("Unknown", "Fetching")
+    assert cluster.job()
+
+
 async def test_a_secret_that_is_there_opens_a_source(
     cluster: FakeCluster, kube: FakeKubeApi
 ) -> None:

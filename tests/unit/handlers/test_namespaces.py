@@ -16,8 +16,9 @@ from smallmodel_operator.api.names import FINALIZER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.handlers import dashboards
-from smallmodel_operator.handlers.namespaces import is_ready, problem_of
+from smallmodel_operator.handlers.namespaces import is_ready
 from smallmodel_operator.handlers.probes import Probes
+from smallmodel_operator.handlers.refused import problem_of
 from smallmodel_operator.plan.pools.values import Manifest, PoolError
 
 

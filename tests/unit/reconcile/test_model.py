@@ -15,7 +15,7 @@ from builders.pool_values import pool_settings
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.fetch import FetchEvent, FetchFailed, GgufFacts
 from smallmodel_operator.api.meta import ObjectMeta
-from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus
+from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus, Problem
 from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
@@ -301,6 +301,18 @@ def test_a_source_that_cannot_be_had_is_refused_before_a_job_is_made(
     condition = find(orders.status, ConditionType.RESOLVED)
     assert condition is not None
     assert step in condition.message
+
+
+def test_what_is_said_against_a_fetch_is_told_and_tried_again_until_a_job_is_there() -> None:
+    model = small_model(SOURCE)
+    theirs = Problem(reason=Reason.NAME_CONFLICT, message="the claim is theirs")
+
+    orders = decide(model, refused=theirs)
+    assert orders.fetch is not None
+    assert said(orders, ConditionType.RESOLVED) == ("False", Reason.NAME_CONFLICT)
+
+    orders = decide(model, refused=theirs, job=job_of(model, None))
+    assert said(orders, ConditionType.RESOLVED) == ("Unknown", Reason.FETCHING)
 
 
 def test_a_job_is_needed_until_the_placement_has_taken_its_result() -> None:
