@@ -11,8 +11,9 @@ from bench.plan import Bench, Measurement
 from bench.values import Bound, Breakdown, Figure, Judge, Report, Target
 
 MODELS: Final = 20
-SLEEPERS: Final = 8
-"""As many as are asleep at the same time: a worker for a small node has no room for all."""
+AT_ONCE: Final = 5
+"""Models beside the awake one that have a process at the same time: a worker of the smallest class
+has room for no more than seven."""
 
 _GIB: Final = 2**30
 _MIB: Final = 2**20
@@ -28,7 +29,7 @@ _ABOUT: Final = (
     "awake, and has answered. Memory is that of the containers' cgroups: *usage* is all that is "
     "charged to them, *working set* is without the page cache that can go at once, and is what "
     "Kubernetes goes by. It is read four times: with the one model alone; with "
-    f"{SLEEPERS} more that sleep; when these are parked, after their worker let them go; and when "
+    f"{AT_ONCE} more that sleep; when these are parked, after their worker let them go; and when "
     f"all {MODELS} have answered once and {MODELS - 1} are parked. *Per model* is the difference "
     "of the whole pool's working sets divided by the models. Each run has a new pool."
 )
@@ -63,8 +64,8 @@ class _Run:
         """Each state with its name."""
         return (
             ("1 awake", self.alone),
-            (f"1 awake, {SLEEPERS} asleep", self.asleep),
-            (f"1 awake, {SLEEPERS} parked", self.parked),
+            (f"1 awake, {AT_ONCE} asleep", self.asleep),
+            (f"1 awake, {AT_ONCE} parked", self.parked),
             (f"1 awake, {MODELS - 1} parked", self.full),
         )
 
@@ -107,7 +108,7 @@ async def measure_on(bench: Bench, pods: PodCluster) -> Report:
             _figure(
                 "per model asleep",
                 "MiB",
-                ((run.asleep.whole - run.alone.whole) / SLEEPERS for run in runs),
+                ((run.asleep.whole - run.alone.whole) / AT_ONCE for run in runs),
             ),
             _figure(
                 "per model parked",
@@ -126,22 +127,23 @@ MEASUREMENT: Final = Measurement(name="pool memory", about=_ABOUT, measure=measu
 async def _one(bench: Bench, pods: PodCluster) -> _Run:
     space = pods.new_space()
     awake, *idle = (f"chat-{number:02}" for number in range(MODELS))
-    sleepers, others = idle[:SLEEPERS], idle[SLEEPERS:]
+    sleepers, others = idle[:AT_ONCE], idle[AT_ONCE:]
     await space.apply(awake, scaling={"minReplicas": 1, "maxReplicas": 1})
     await space.until_ready(awake)
     await space.ask(awake, _TOKENS)
     alone = await _sample(space)
     await _served(space, sleepers, _SLEEP)
-    bench.say(f"{SLEEPERS} more have answered")
+    bench.say(f"{AT_ONCE} more have answered")
     await space.until_asleep(*sleepers)
     asleep = await _sample(space)
     for name in sleepers:
         await space.change(name, scaling=_PARK)
     await space.until_parked(*sleepers)
     parked = await _sample(space)
-    await _served(space, others, _PARK)
+    for first in range(0, len(others), AT_ONCE):
+        await _served(space, others[first : first + AT_ONCE], _PARK)
+        await space.until_parked(*others[first : first + AT_ONCE])
     bench.say(f"all {MODELS} have answered")
-    await space.until_parked(*others)
     await space.ask(awake, _TOKENS)
     full = await _sample(space)
     await asyncio.to_thread(space.remove)
