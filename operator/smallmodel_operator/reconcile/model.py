@@ -110,7 +110,7 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
         hold=FINALIZER not in metadata.finalizers,
         fetch=step.create if step else None,
         fetch_again=step.job if step and step.delete else None,
-        placement=made,
+        placement=made or _held(sight.placement),
         status=status if status != sight.model.status else None,
         again=step.again if step else None,
     )
@@ -164,6 +164,17 @@ def _as_applied(made: ModelPlacement, before: ModelPlacement | None) -> ModelPla
     generation = before.metadata.generation + 1
     metadata = made.metadata.model_copy(update={"generation": generation})
     return made.model_copy(update={"metadata": metadata, "status": before.status})
+
+
+def _held(placement: ModelPlacement | None) -> ModelPlacement | None:
+    """Return a pinned placement whose finalizer is to be set again; None where it has it.
+
+    The uninstall takes finalizers off, and what is installed again takes over what is there.
+    """
+    if placement is None or FINALIZER in placement.metadata.finalizers:
+        return None
+    metadata = placement.metadata.model_copy(update={"finalizers": (FINALIZER,)})
+    return placement.model_copy(update={"metadata": metadata})
 
 
 def _leave(metadata: ObjectMeta, placement: ModelPlacement | None) -> ModelOrders:

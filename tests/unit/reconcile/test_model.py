@@ -118,6 +118,18 @@ def test_one_that_is_held_already_is_not_held_again() -> None:
     assert not decide().hold
 
 
+def test_a_placement_whose_finalizer_an_uninstall_took_off_is_held_again_as_it_is() -> None:
+    pinned = placed()
+    loose = pinned.model_copy(
+        update={"metadata": pinned.metadata.model_copy(update={"finalizers": ("other",)})}
+    )
+
+    for catalog_now in (catalog(CardBuilder()), Catalog(cards=())):
+        orders = decide(placement=loose, catalog=catalog_now)
+        assert orders.placement is not None
+        assert placement_manifest(orders.placement) == placement_manifest(pinned)
+
+
 def test_a_pinned_choice_stays_whatever_the_cards_say_now() -> None:
     orders = decide(placement=placed(), catalog=Catalog(cards=()))
 
