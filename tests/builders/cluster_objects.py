@@ -5,12 +5,13 @@ from typing import Any
 from builders.cards import CardBuilder
 from builders.fake_cluster import SYSTEM, TEAM, FakeCluster
 from builders.kube_objects import HUB, node, pod
-from builders.placements import POOL, model_placement
+from builders.placements import POOL, model_placement, placed_status
 from builders.pool_values import cluster_pool, key_of, pool_settings
 from builders.small_model_states import STATES
 from smallmodel_operator.api.crd import KINDS, build
 from smallmodel_operator.api.modelplacement import ModelPlacementStatus
-from smallmodel_operator.api.names import LABEL_HUB, LABEL_MODEL, LABEL_POOL
+from smallmodel_operator.api.names import LABEL_HUB, LABEL_JOB, LABEL_POOL
+from smallmodel_operator.plan.pools.fetchjob import job_name
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
 
 Manifest = dict[str, Any]
@@ -68,9 +69,9 @@ def install(fake: FakeCluster) -> None:
     fake.put("/apis/storage.k8s.io/v1/storageclasses/standard", storage)
 
 
-def put_model(fake: FakeCluster, state: str = "ready", name: str = "chat") -> None:
+def put_model(fake: FakeCluster, state: str = "ready", name: str = "chat", **changed: Any) -> None:
     """Have a SmallModel be there, in one of `STATES`."""
-    manifest = STATES[state].manifest
+    manifest = STATES[state].manifest | changed
     manifest["metadata"]["name"] = name
     fake.put(f"/apis/smallmodel.dev/v1alpha1/namespaces/{TEAM}/smallmodels/{name}", manifest)
 
@@ -99,8 +100,9 @@ def put_pool(fake: FakeCluster) -> None:
 
 
 def put_fetch_pod(fake: FakeCluster) -> None:
-    """Have the pod of the model's fetch Job be there."""
-    labels = {LABEL_MODEL: "chat", "app.kubernetes.io/component": "fetch"}
+    """Have the pod of the fetch Job of the model of `put_placement` be there."""
+    job = job_name(model_placement(placed_status()).spec.weights)
+    labels = {LABEL_JOB: job, "app.kubernetes.io/component": "fetch"}
     put_pod(fake, "fetch-chat-0", TEAM, labels=labels, containers=("fetch",))
 
 

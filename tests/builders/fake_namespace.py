@@ -19,6 +19,7 @@ from smallmodel_operator.api.smallmodel import Performance
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
 from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
 from smallmodel_operator.reconcile.clock import after
+from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.namespace import decide_namespace
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
 from smallmodel_operator.reconcile.reading import read_live
@@ -69,6 +70,7 @@ class FakeNamespace:
     engines: dict[str, EngineReport] = field(default_factory=dict)
     """What `_index` says of engines, by the model's name."""
     writes: int = 0
+    memory: Memory = field(default_factory=Memory)
     sight: dict[str, Any] = field(default_factory=dict)
     """What a test says is different in what is seen."""
 
@@ -122,7 +124,10 @@ class FakeNamespace:
 
     def decide(self) -> NamespaceOrders:
         """One pass, of which nothing is carried out."""
-        return decide_namespace(self.see(), self.settings, self.now)
+        sight = self.see()
+        orders = decide_namespace(sight, self.settings, self.now, self.memory)
+        assert orders == decide_namespace(sight, self.settings, self.now), "memory changes nothing"
+        return orders
 
     def work(self) -> NamespaceOrders:
         """One pass, carried out."""

@@ -155,4 +155,4 @@ def quarantine() -> Quarantine:
 
 def fetch_job_of(placement: ModelPlacement, settings: PoolSettings) -> Manifest:
     """The Job that fetches the placement's weights."""
-    return build_fetch_job(placement.spec.model, placement.spec.weights, settings)
+    return build_fetch_job(placement.spec.model.namespace, placement.spec.weights, settings)

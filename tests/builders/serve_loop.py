@@ -33,6 +33,8 @@ class FakeCluster:
         self.kube = kube
         self.stores = Stores(hub_id=SETTINGS.hub_id)
         self.missing: str | None = None
+        self.more = False
+        self.woken: list[str] = []
         self.loop = self._loop()
 
     def _loop(self) -> NamespaceLoop:
@@ -44,7 +46,9 @@ class FakeCluster:
             cluster="local",
             now=lambda: START,
             missing_api=lambda: self.missing,
-            wake=lambda _: None,
+            wake=self.woken.append,
+            told=lambda _: None,
+            more=lambda _: self.more,
         )
 
     async def forget(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from builders.pool_values import placement_of, pool_settings, weights
+from builders.pool_values import NAMESPACE, pool_settings, weights
 from smallmodel_operator.api.fetch import CLAIMS_FOLDER, FetchDone, FetchFailed
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.pools.fetchjob import PROGRAM, build_fetch_job, read_fetch
@@ -17,8 +17,7 @@ FAILED = {"status": {"conditions": [{"type": "Failed", "status": "True"}]}}
 
 
 def pod_of(**changed: Any) -> dict[str, Any]:
-    model = placement_of().spec.model
-    job = build_fetch_job(model, weights(**changed), pool_settings())
+    job = build_fetch_job(NAMESPACE, weights(**changed), pool_settings())
     spec: dict[str, Any] = job["spec"]["template"]["spec"]
     return spec
 

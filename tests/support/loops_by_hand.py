@@ -88,6 +88,8 @@ class LoopsByHand:
             base_url="http://gateway",
             now=lambda: NOW,
             view=view,
+            placed=lambda _: None,
+            told=lambda _: None,
         )
         self._namespaces = NamespaceLoop(
             api=self.api,
@@ -98,6 +100,8 @@ class LoopsByHand:
             now=lambda: NOW,
             missing_api=lambda: None,
             wake=lambda _: None,
+            told=lambda _: None,
+            more=lambda _: False,
         )
 
     async def one_pass(self) -> int:

@@ -25,6 +25,8 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_HUB: Final = "smallmodel.dev/hub"
 """The id of the installation that owns an object: with another value it is never touched."""
 LABEL_MODEL: Final = "smallmodel.dev/model"
+LABEL_JOB: Final = "batch.kubernetes.io/job-name"
+"""Which Kubernetes gives the pods of a Job."""
 LABEL_POOL: Final = "smallmodel.dev/pool"
 LABEL_WORKER_CLASS: Final = "smallmodel.dev/worker-class"
 

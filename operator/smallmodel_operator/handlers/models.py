@@ -45,6 +45,8 @@ class ModelLoop:
         base_url: str,
         now: Callable[[], str],
         view: Callable[[], ClusterView | None],
+        placed: Callable[[ObjectKey], None],
+        told: Callable[[ObjectKey], None],
     ) -> None:
         """Make it.
 
@@ -57,6 +59,9 @@ class ModelLoop:
             base_url: Where `/NAMESPACE/v1` follows.
             now: Tells the time as RFC 3339.
             view: Returns the cluster as it was seen last, None before the first look.
+            placed: Called with a SmallModel's key when its placement was written: it is to be
+                worked on again, since its status is a later pass's.
+            told: Called with the same when its status was written.
         """
         self._api = api
         self._stores = stores
@@ -68,6 +73,8 @@ class ModelLoop:
         self._now = now
         self._view = view
         self._refused = Refused()
+        self._placed = placed
+        self._told = told
 
     async def work(self, key: ObjectKey) -> float | None:
         """Do one pass, and return after how many seconds the next one is due.
@@ -130,16 +137,19 @@ class ModelLoop:
         key = (metadata.namespace, metadata.name)
         if orders.hold:
             # Before anything is made that would be left behind without it.
-            await set_finalizer(self._api, SMALLMODELS, metadata, present=True)
+            await self._set_finalizer(metadata, present=True)
         refused = await self._fetch(key, orders.fetch) if orders.fetch is not None else None
         if orders.fetch_again is not None:
             await self._writer.delete_job(metadata.namespace, orders.fetch_again)
         if orders.placement is not None:
             await self._pin(orders.placement, placed)
+            # Where many are placed, what serves them is not kept waiting by what is said of them.
+            self._placed(key)
+            return
         if orders.drop:
             await self._drop(key)
         if orders.release:
-            await set_finalizer(self._api, SMALLMODELS, metadata, present=False)
+            await self._set_finalizer(metadata, present=False)
         if orders.status is not None:
             await self._report(metadata, before, orders.status)
         if refused is not None:
@@ -150,7 +160,9 @@ class ModelLoop:
 
         async def made() -> None:
             await self._writer.namespace(key[0])
-            await self._writer.create_job(job)
+            live = await self._writer.create_job(job)
+            if live is not None:
+                self._stores.see_job(live, gone=False)
 
         try:
             await self._refused.noted(key, made())
@@ -173,11 +185,18 @@ class ModelLoop:
     async def _report(
         self, metadata: ObjectMeta, before: SmallModelStatus, status: SmallModelStatus
     ) -> None:
-        await self._api.patch_status(
+        written = await self._api.patch_status(
             SMALLMODELS.ref(metadata.name, metadata.namespace),
             status.model_dump(mode="json", exclude_none=True, by_alias=True),
         )
+        self._stores.see_model(written, gone=False)
         self._events.tell(metadata, before, status)
+        self._told((metadata.namespace, metadata.name))
+
+    async def _set_finalizer(self, metadata: ObjectMeta, *, present: bool) -> None:
+        written = await set_finalizer(self._api, SMALLMODELS, metadata, present=present)
+        if written is not None and present:
+            self._stores.see_model(written, gone=False)
 
     async def _drop(self, key: ObjectKey) -> None:
         placement = self._stores.placements.get(key)

@@ -1,7 +1,9 @@
 """The serve loop: one pass over a namespace's placements, pools and fetch Jobs."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.names import placement_namespace
@@ -11,14 +13,19 @@ from smallmodel_operator.clusters.ref import MODELPLACEMENTS
 from smallmodel_operator.handlers.dashboards import Dashboards
 from smallmodel_operator.handlers.probes import Probes
 from smallmodel_operator.handlers.refused import Refused
-from smallmodel_operator.handlers.stores import Stores, key_of
+from smallmodel_operator.handlers.stores import ObjectKey, Stores, key_of
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolError, PoolSettings
+from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.namespace import decide_namespace
 from smallmodel_operator.reconcile.orders import Doomed, NamespaceOrders
 from smallmodel_operator.reconcile.reading import ReadPool, read_live
 from smallmodel_operator.reconcile.sight import SHARED, NamespaceSight, PoolSight
 from smallmodel_operator.status.serve import ServedApplication
+
+_STATUSES_AT_ONCE: Final = 100
+"""In one pass, so that a change does not wait for a thousand of them."""
+_SILENCE_SECONDS: Final = 1.0
 
 
 class NamespaceLoop:
@@ -35,6 +42,8 @@ class NamespaceLoop:
         now: Callable[[], str],
         missing_api: Callable[[], str | None],
         wake: Callable[[str], None],
+        told: Callable[[ObjectKey], None],
+        more: Callable[[str], bool],
     ) -> None:
         """Make it.
 
@@ -47,6 +56,8 @@ class NamespaceLoop:
             now: Tells the time as RFC 3339.
             missing_api: Tells what is to be done about KubeRay where it is missing.
             wake: Has a namespace worked on again.
+            told: Called with a SmallModel's key when the status of its placement was written.
+            more: Tells whether a namespace is to be worked on again anyway.
         """
         self._api = api
         self._stores = stores
@@ -58,6 +69,12 @@ class NamespaceLoop:
         self._dashboards = Dashboards(self._writer)
         self._probes = Probes(now, wake)
         self._refused = Refused()
+        self._wake = wake
+        self._told = told
+        self._more = more
+        self._memories: dict[str, Memory] = {}
+        self._silent_since: dict[str, float] = {}
+        """When the statuses of a namespace began to wait for its changes to end."""
 
     async def work(self, namespace: str) -> float | None:
         """Do one pass, and return after how many seconds the next one is due.
@@ -66,7 +83,11 @@ class NamespaceLoop:
             ApiError: Something could not be written that will be tried again.
         """
         sight = await self._observe(namespace)
-        orders = decide_namespace(sight, self._settings, self._now())
+        if sight.placements:
+            memory = self._memories.setdefault(namespace, Memory())
+        else:
+            memory = self._memories.pop(namespace, Memory())
+        orders = decide_namespace(sight, self._settings, self._now(), memory)
         await self._carry_out(orders, sight)
         return orders.again
 
@@ -140,12 +161,11 @@ class NamespaceLoop:
             await attempt(self._refused.noted((namespace, SHARED), shared))
         # A pod would mount a claim of that name whoever it belongs to.
         held = (namespace, SHARED) in self._refused
+        statuses = self._due(namespace, orders)
         live = {pool.live.name: pool.manifest for pool in sight.pools}
         deleted, told, _ = await asyncio.gather(
             asyncio.gather(*(attempt(self._delete(namespace, each)) for each in orders.delete)),
-            asyncio.gather(
-                *(attempt(self._report(name, orders, sight)) for name in orders.statuses)
-            ),
+            asyncio.gather(*(attempt(self._report(name, orders, sight)) for name in statuses)),
             asyncio.gather(
                 *(
                     attempt(self._write_pool(pool, live.get(pool.name)))
@@ -157,13 +177,30 @@ class NamespaceLoop:
         )
         for probe in orders.probes:
             self._probes.start(namespace, probe)
-        if all(told):
+        if all(told) and len(told) == len(orders.statuses):
             self._probes.taken(namespace, sight.answers)
         if all(deleted):
             # Once a placement is gone, nothing tells any more that something was left of it.
             await asyncio.gather(*(attempt(self._release(name, sight)) for name in orders.release))
         if troubles:
             raise troubles[0]
+        if orders.statuses or orders.jobs:
+            # What was written may be what something else waited for.
+            self._wake(namespace)
+
+    def _due(self, namespace: str, orders: NamespaceOrders) -> list[str]:
+        """Return the placements whose statuses are written in this pass.
+
+        While a namespace keeps changing, what serves its models goes first, and what is said of
+        them waits for the end of it, though not for long. Each pass decides it anew, so nothing
+        is lost.
+        """
+        if self._more(namespace) and orders.statuses:
+            since = self._silent_since.setdefault(namespace, time.monotonic())
+            if time.monotonic() - since < _SILENCE_SECONDS:
+                return []
+        self._silent_since.pop(namespace, None)
+        return list(orders.statuses)[:_STATUSES_AT_ONCE]
 
     async def _write_pool(self, pool: ClusterPool, live: Manifest | None) -> None:
         written = await self._refused.noted(
@@ -171,9 +208,12 @@ class NamespaceLoop:
         )
         if written is not None:
             self._stores.see_pool(written, gone=False)
+            self._wake(pool.key.namespace)
 
     async def _create_job(self, job: Manifest) -> None:
-        await self._refused.noted(key_of(job), self._writer.create_job(job))
+        written = await self._refused.noted(key_of(job), self._writer.create_job(job))
+        if written is not None:
+            self._stores.see_job(written, gone=False)
 
     async def _delete(self, namespace: str, doomed: Doomed) -> None:
         if doomed.kind == "RayService":
@@ -197,7 +237,9 @@ class NamespaceLoop:
             status,
             resource_version=_metadata(name, sight).resource_version,
         )
-        self._stores.see_placement(written, gone=False)
+        key = self._stores.see_placement(written, gone=False)
+        if key is not None:
+            self._told(key)
 
     async def _release(self, name: str, sight: NamespaceSight) -> None:
         metadata = _metadata(name, sight)

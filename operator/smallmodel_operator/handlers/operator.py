@@ -83,6 +83,8 @@ class Operator:
             base_url=settings.gateway_base_url,
             now=now,
             view=self.cluster.view,
+            placed=self._placed,
+            told=lambda _: self.gateway_queue.add(_GATEWAY),
         )
         self.namespaces = NamespaceLoop(
             api=api,
@@ -93,6 +95,8 @@ class Operator:
             now=now,
             missing_api=self.cluster.missing_api,
             wake=self._namespace_again,
+            told=self._told,
+            more=lambda namespace: self.namespace_queue.is_wanted(namespace),
         )
         self.gateway = GatewayLoop(
             api=api,
@@ -162,23 +166,30 @@ class Operator:
         """Fill the stores by lists, and have everything worked on once."""
         for resource in WATCHED:
             try:
-                items = await self._list(resource)
+                items, version = await self._list(resource)
             except errors.ApiMissing:
                 # KubeRay's: models wait for it, and the cluster's status says so.
                 continue
             for item in items:
                 self.see(resource, item, gone=False)
-            if resource in _FORGOTTEN:
-                _forget(self.stores, resource, {key_of(item) for item in items})
+            self.stores.forget_missing(resource, {key_of(item) for item in items}, version)
+        for key in self.stores.models.keys() | self.stores.placements.keys():
+            self.model_queue.add(key, later=True)
+            self.namespace_queue.add(key[0])
+        self.gateway_queue.add(_GATEWAY)
 
-    async def _list(self, resource: Resource) -> list[Manifest]:
-        """Return all objects, or those of the watched namespaces and of the placements'."""
+    async def _list(self, resource: Resource) -> tuple[list[Manifest], str]:
+        """Return all objects, or those of the watched namespaces and of the placements'.
+
+        The version beside them is one that all of them are at least as new as.
+        """
         watched = self._settings.watch_namespaces
         if not watched or not resource.namespaced:
-            return (await self._api.list(resource))[0]
+            return await self._api.list(resource)
         namespaces = (*watched, placement_namespace(LOCAL_CLUSTER))
         pages = await asyncio.gather(*(self._api.list(resource, name) for name in namespaces))
-        return [item for items, _ in pages for item in items]
+        oldest = min((version for _, version in pages), key=int)
+        return [item for items, _ in pages for item in items], oldest
 
     async def _resync(self) -> None:
         while True:
@@ -190,6 +201,8 @@ class Operator:
 
     def _see_model(self, manifest: Manifest, gone: bool) -> None:
         key = self.stores.see_model(manifest, gone=gone)
+        if key is None:
+            return
         if gone or manifest["metadata"].get("deletionTimestamp"):
             self.gateway.note_deleted(key)
             # It may have a fetch Job and no placement yet.
@@ -207,12 +220,14 @@ class Operator:
         key = self.stores.see_placement(manifest, gone=gone)
         if key is None:
             return
-        self.model_queue.add(key)
+        self.model_queue.add(key, later=not gone)
         self.namespace_queue.add(key[0])
         self.gateway_queue.add(_GATEWAY)
 
     def _see_pool(self, manifest: Manifest, gone: bool) -> None:
-        self.namespace_queue.add(self.stores.see_pool(manifest, gone=gone))
+        namespace = self.stores.see_pool(manifest, gone=gone)
+        if namespace is not None:
+            self.namespace_queue.add(namespace)
 
     def _see_job(self, manifest: Manifest, gone: bool) -> None:
         namespace = self.stores.see_job(manifest, gone=gone)
@@ -221,10 +236,8 @@ class Operator:
             self._see_fetch(namespace, manifest["metadata"]["name"])
 
     def _see_fetch(self, namespace: str, job: str) -> None:
-        """Have the model worked on whose card is made of what a Job fetches."""
-        key = self.stores.model_of_job(namespace, job)
-        model = self.stores.models.get(key) if key is not None else None
-        if key is not None and isinstance(model, SmallModel) and model.spec.source is not None:
+        """Have the models worked on whose card is made of what a Job fetches."""
+        for key in self.stores.models_of_job(namespace, job):
             self.model_queue.add(key)
 
     def _see_pod(self, manifest: Manifest, gone: bool) -> None:
@@ -253,6 +266,16 @@ class Operator:
         for namespace in {key[0] for key in self.stores.placements}:
             self.namespace_queue.add(namespace)
 
+    def _placed(self, key: ObjectKey) -> None:
+        """Have served what the decide loop placed, and then said that it is placed."""
+        self.namespace_queue.add(key[0])
+        self.model_queue.add(key, later=True)
+
+    def _told(self, key: ObjectKey) -> None:
+        """Have said of a SmallModel what the serve loop said of its placement."""
+        self.model_queue.add(key, later=True)
+        self.gateway_queue.add(_GATEWAY)
+
     def _namespace_again(self, namespace: str) -> None:
         self.namespace_queue.add(namespace)
 
@@ -266,20 +289,6 @@ _SEEN_BY: Final[dict[Resource, Callable[[Operator, Manifest, bool], None]]] = {
     PODS: Operator._see_pod,
     NAMESPACES: Operator._see_namespace,
 }
-
-_FORGOTTEN: Final = frozenset({SMALLMODELS, RAYSERVICES, JOBS, PODS})
-
-
-def _forget(stores: Stores, resource: Resource, there: set[ObjectKey]) -> None:
-    """Drop what a whole list did not have: its deletion was missed."""
-    known: dict[Resource, dict[ObjectKey, Any]] = {
-        SMALLMODELS: stores.models,
-        RAYSERVICES: stores.pools,
-        JOBS: stores.jobs,
-        PODS: stores.pods,
-    }
-    for key in known[resource].keys() - there:
-        del known[resource][key]
 
 
 def now() -> str:

@@ -17,6 +17,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 60.0
+_GIVES_WAY: Final = 20
+"""How many other keys go before one that was added for later."""
 _JITTER: Final = 0.3
 """Share by which pauses differ, so that keys that failed together do not come back together."""
 
@@ -48,6 +50,11 @@ class WorkQueue(Generic[Key]):
         self._workers = workers
         self._failed = failed
         self._waiting: deque[Key] = deque()
+        self._later: dict[Key, None] = {}
+        """Keys that give way to those in `_waiting`, in their order."""
+        self._low: set[Key] = set()
+        """Wanted keys that give way, also those that are worked on or rest."""
+        self._given_way = 0
         self._dirty: set[Key] = set()
         self._busy: set[Key] = set()
         self._rest = rest
@@ -59,7 +66,7 @@ class WorkQueue(Generic[Key]):
     @property
     def depth(self) -> int:
         """Keys that wait."""
-        return len(self._waiting) + len(self._dirty & self._resting.keys())
+        return len(self._waiting) + len(self._later) + len(self._dirty & self._resting.keys())
 
     @property
     def busy(self) -> int:
@@ -70,14 +77,30 @@ class WorkQueue(Generic[Key]):
         """Return whether nothing waits and nothing is worked on; timers do not count."""
         return not self.depth and not self._busy
 
-    def add(self, key: Key) -> None:
-        """Have the key worked on as soon as a worker is free."""
+    def is_wanted(self, key: Key) -> bool:
+        """Return whether the key waits to be worked on, once more where it is worked on now."""
+        return key in self._dirty
+
+    def add(self, key: Key, *, later: bool = False) -> None:
+        """Have the key worked on as soon as a worker is free.
+
+        Args:
+            key: What is to be worked on.
+            later: It gives way to keys that were added without this, though not for ever.
+        """
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
         if key in self._dirty:
+            if not later and key in self._low:
+                self._low.discard(key)
+                if key in self._later:
+                    del self._later[key]
+                    self._enqueue(key)
             return
         self._dirty.add(key)
+        if later:
+            self._low.add(key)
         if key not in self._busy and key not in self._resting:
             self._enqueue(key)
 
@@ -105,11 +128,12 @@ class WorkQueue(Generic[Key]):
 
     async def _worker(self) -> None:
         while True:
-            while not self._waiting:
+            while not self._waiting and not self._later:
                 self._some.clear()
                 await self._some.wait()
-            key = self._waiting.popleft()
+            key = self._next()
             self._dirty.discard(key)
+            self._low.discard(key)
             self._busy.add(key)
             try:
                 again = await self._work(key)
@@ -123,8 +147,21 @@ class WorkQueue(Generic[Key]):
             if again is not None and key not in self._dirty:
                 self.add_after(key, again)
 
+    def _next(self) -> Key:
+        """Return the key whose turn it is."""
+        if self._waiting and (not self._later or self._given_way < _GIVES_WAY):
+            self._given_way += bool(self._later)
+            return self._waiting.popleft()
+        self._given_way = 0
+        key = next(iter(self._later))
+        del self._later[key]
+        return key
+
     def _enqueue(self, key: Key) -> None:
-        self._waiting.append(key)
+        if key in self._low:
+            self._later[key] = None
+        else:
+            self._waiting.append(key)
         self._some.set()
 
     def _let_rest(self, key: Key) -> None:

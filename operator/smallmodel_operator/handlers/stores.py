@@ -15,9 +15,10 @@ from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import LABEL_HUB, LABEL_MODEL, LABEL_POOL
+from smallmodel_operator.api.names import LABEL_HUB, LABEL_JOB, LABEL_POOL
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
+from smallmodel_operator.clusters.ref import JOBS, PODS, RAYSERVICES, SMALLMODELS, Resource
 from smallmodel_operator.plan.pools.live import read_pool
 from smallmodel_operator.plan.pools.values import LivePool, Manifest, PoolError
 from smallmodel_operator.reconcile.sight import JobSight, UnpulledImage
@@ -29,6 +30,8 @@ ObjectKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
+_MANAGED: Final = "managedFields"
+_BURIED_MAX: Final = 10_000
 
 _UNPULLED: Final = frozenset(
     {
@@ -100,17 +103,28 @@ class Stores:
     """By namespace and name of the Job."""
     _unpulled: set[ObjectKey] = field(default_factory=set)
     """Pods that wait for an image."""
+    _models_of_jobs: dict[ObjectKey, set[ObjectKey]] = field(default_factory=dict)
+    """SmallModels whose card is made of what a Job fetches, by namespace and name of the Job."""
+    _buried: dict[str, None] = field(default_factory=dict)
+    """The identities of objects that were seen to be gone, the oldest first."""
 
-    def see_model(self, manifest: Manifest, *, gone: bool) -> ObjectKey:
-        """Take a SmallModel, and return its key."""
+    def see_model(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
+        """Take a SmallModel, and return its key; None where this was known."""
         key = key_of(manifest)
+        known = self.models.get(key)
+        if not self._is_news(manifest, _version(known.metadata) if known else None, gone=gone):
+            return None
+        self._drop_model(key)
         if gone:
-            self.models.pop(key, None)
             return key
         try:
-            self.models[key] = SmallModel.model_validate(manifest)
+            model = self.models[key] = SmallModel.model_validate(manifest)
         except ValidationError as error:
             self.models[key] = _unreadable(manifest, error)
+            return key
+        job = source_job(model)
+        if job is not None:
+            self._models_of_jobs.setdefault((key[0], job), set()).add(key)
         return key
 
     def see_card(self, manifest: Manifest, *, gone: bool) -> str | None:
@@ -127,18 +141,20 @@ class Stores:
         return name
 
     def see_placement(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
-        """Take a ModelPlacement of ours, and return the key of its SmallModel."""
+        """Take a ModelPlacement of ours, and return the key of its SmallModel.
+
+        None: it is not ours, or this was known.
+        """
         if owner(manifest) != self.hub_id:
             return None
         model = manifest["spec"]["model"]
         key: ObjectKey = (model["namespace"], model["name"])
+        known = self.placements.get(key)
+        if not self._is_news(manifest, _version(known.metadata) if known else None, gone=gone):
+            return None
         self.unread_placements.discard(key)
         if gone:
             self.placements.pop(key, None)
-            return key
-        known = self.placements.get(key)
-        if known is not None and _is_older(manifest, _version(known.metadata)):
-            # An event that was on its way while our own write came back.
             return key
         try:
             self.placements[key] = ModelPlacement.model_validate(manifest)
@@ -151,18 +167,18 @@ class Stores:
             self.unread_placements.add(key)
         return key
 
-    def see_pool(self, manifest: Manifest, *, gone: bool) -> str:
-        """Take a RayService, and return its namespace."""
+    def see_pool(self, manifest: Manifest, *, gone: bool) -> str | None:
+        """Take a RayService, and return its namespace; None where this was known."""
         key = key_of(manifest)
         known = self.pools.get(key)
-        if not gone and known is not None and _is_older(manifest, known["metadata"]):
-            return key[0]
+        if not self._is_news(manifest, known["metadata"] if known else None, gone=gone):
+            return None
         self.pools.pop(key, None)
         self._live.pop(key, None)
         self.foreign_pools.discard(key)
         if not gone:
             if owner(manifest) == self.hub_id:
-                self.pools[key] = manifest
+                self.pools[key] = _without_managed_fields(manifest)
                 # Edited by hand, it may be unreadable; the serve loop says so.
                 with contextlib.suppress(PoolError):
                     self._live[key] = read_pool(manifest)
@@ -171,14 +187,17 @@ class Stores:
         return key[0]
 
     def see_job(self, manifest: Manifest, *, gone: bool) -> str | None:
-        """Take a fetch Job, and return its namespace; None where it is not ours."""
+        """Take a fetch Job, and return its namespace; None: it is not ours, or this was known."""
         if owner(manifest) != self.hub_id:
             return None
         key = key_of(manifest)
+        known = self.jobs.get(key)
+        if not self._is_news(manifest, known["metadata"] if known else None, gone=gone):
+            return None
         if gone:
             self.jobs.pop(key, None)
         else:
-            self.jobs[key] = manifest
+            self.jobs[key] = _without_managed_fields(manifest)
         return key[0]
 
     def see_pod(self, manifest: Manifest, *, gone: bool) -> tuple[PodSight | None, PodSight | None]:
@@ -246,11 +265,9 @@ class Stores:
         waiting = (self.pods.get(key) for key in sorted(self._unpulled) if key[0] == namespace)
         return next((pod.unpulled for pod in waiting if pod and pod.pool == pool), None)
 
-    def model_of_job(self, namespace: str, name: str) -> ObjectKey | None:
-        """Return the SmallModel whose weights a Job fetches."""
-        labels = self.jobs.get((namespace, name), {}).get("metadata", {}).get("labels") or {}
-        model: str | None = labels.get(LABEL_MODEL)
-        return (namespace, model) if model else None
+    def models_of_job(self, namespace: str, name: str) -> tuple[ObjectKey, ...]:
+        """Return the SmallModels whose card is made of what a Job fetches, by name."""
+        return tuple(sorted(self._models_of_jobs.get((namespace, name), ())))
 
     def needed_jobs(self, namespace: str) -> frozenset[str]:
         """Return the Jobs of models whose card is still to be made of what these fetch."""
@@ -266,6 +283,64 @@ class Stores:
         """Return the pods of a Job, by name."""
         keys = sorted(self._pods_of_jobs.get((namespace, job), ()))
         return tuple(self.pods[key] for key in keys if key in self.pods)
+
+    def forget_missing(self, resource: Resource, there: set[ObjectKey], version: str) -> None:
+        """Drop what a whole list did not have: its deletion was missed.
+
+        Args:
+            resource: The kind.
+            there: What the list had.
+            version: That of the list: what is known at a later one was made after it.
+        """
+        known: dict[Resource, dict[ObjectKey, Any]] = {
+            SMALLMODELS: self.models,
+            RAYSERVICES: self.pools,
+            JOBS: self.jobs,
+            PODS: self.pods,
+        }
+        kept = known.get(resource, {})
+        for key in kept.keys() - there:
+            if _is_later(kept[key], version):
+                continue
+            if resource is SMALLMODELS:
+                self._drop_model(key)
+            else:
+                del kept[key]
+
+    def _is_news(self, manifest: Manifest, known: Manifest | None, *, gone: bool) -> bool:
+        """Return whether an object, or that it is gone, is not known yet.
+
+        Events come in their order, but what this program wrote is known before its event, and lists
+        may be older than both.
+        """
+        metadata = manifest["metadata"]
+        uid = metadata.get("uid")
+        another = known is not None and known.get("uid") not in {None, uid}
+        if gone:
+            self._bury(uid)
+            return not another
+        if uid in self._buried:
+            return False
+        if uid is None or known is None or another:
+            return True
+        # https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions: versions
+        # of one object are numbers that grow.
+        return int(metadata["resourceVersion"]) > int(known["resourceVersion"])
+
+    def _bury(self, uid: str | None) -> None:
+        if uid is not None:
+            self._buried[uid] = None
+        while len(self._buried) > _BURIED_MAX:
+            del self._buried[next(iter(self._buried))]
+
+    def _drop_model(self, key: ObjectKey) -> None:
+        known = self.models.pop(key, None)
+        job = source_job(known) if isinstance(known, SmallModel) else None
+        if job is not None:
+            waiting = self._models_of_jobs[key[0], job]
+            waiting.discard(key)
+            if not waiting:
+                del self._models_of_jobs[key[0], job]
 
     def _drop_from_job(self, job: ObjectKey, pod: ObjectKey) -> None:
         pods = self._pods_of_jobs[job]
@@ -299,16 +374,18 @@ def _version(metadata: ObjectMeta) -> Manifest:
     return {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
 
 
-def _is_older(manifest: Manifest, known: Manifest) -> bool:
-    """Return whether an object is an earlier version of what is known.
-
-    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions: versions of one
-    object are numbers that grow.
-    """
-    metadata = manifest["metadata"]
-    if known.get("uid") is None or metadata.get("uid") != known["uid"]:
+def _is_later(known: Any, version: str) -> bool:
+    """Return whether an object is known at a later version than that; of pods, none is known."""
+    if isinstance(known, PodSight):
         return False
-    return int(metadata["resourceVersion"]) < int(known["resourceVersion"])
+    metadata = known["metadata"] if isinstance(known, dict) else _version(known.metadata)
+    return int(metadata.get("resourceVersion") or 0) > int(version or 0)
+
+
+def _without_managed_fields(manifest: Manifest) -> Manifest:
+    """Return the manifest without who wrote which field, which is half of it."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != _MANAGED}
+    return {**manifest, "metadata": metadata}
 
 
 def key_of(manifest: Manifest) -> ObjectKey:
@@ -333,7 +410,7 @@ def read_pod(manifest: Manifest) -> PodSight:
         namespace=namespace,
         name=name,
         address=None if ended else status.get("podIP"),
-        job=labels.get("batch.kubernetes.io/job-name"),
+        job=labels.get(LABEL_JOB),
         last_words=_last_words(status),
         running=status.get("phase") == "Running",
         pool=labels.get(LABEL_POOL),

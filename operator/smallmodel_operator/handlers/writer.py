@@ -193,18 +193,22 @@ class Writer:
         # Last: as long as it is there, somebody looks for what belongs to it.
         await self._delete_all((RAYSERVICES.ref(name, namespace),))
 
-    async def create_job(self, job: Manifest) -> None:
+    async def create_job(self, job: Manifest) -> Manifest | None:
         """Create a fetch Job; one that is there already is left alone.
+
+        Returns:
+            The Job; None where one was there that is gone by now.
 
         Raises:
             ApiError: It could not be done.
         """
         try:
-            await self._api.create(job)
+            return await self._api.create(job)
         except errors.AlreadyExists:
             live = await self._api.get(ref_of(job))
             if live is not None:
                 check_owned(live, self._settings.hub_id)
+            return live
 
     async def delete_job(self, namespace: str, name: str) -> None:
         """Delete a fetch Job and its pods.
@@ -282,8 +286,11 @@ class Writer:
 
 async def set_finalizer(
     api: Api, resource: Resource, metadata: ObjectMeta, *, present: bool
-) -> None:
+) -> Manifest | None:
     """Set or remove our finalizer; the others stay.
+
+    Returns:
+        The object as it is then; None where it is gone, and was to lose the finalizer.
 
     Raises:
         ApiError: It could not be done; `Conflict` where the object changed since it was seen.
@@ -293,7 +300,9 @@ async def set_finalizer(
         finalizers.append(FINALIZER)
     patch = {"finalizers": finalizers or None, "resourceVersion": metadata.resource_version}
     try:
-        await api.merge_patch(resource.ref(metadata.name, metadata.namespace), {"metadata": patch})
+        ref = resource.ref(metadata.name, metadata.namespace)
+        return await api.merge_patch(ref, {"metadata": patch})
     except errors.NotFound:
         if present:
             raise
+        return None

@@ -71,7 +71,6 @@ class Stuck:
 def case_of(
     placement: ModelPlacement,
     fetch: FetchStep,
-    *,
     pool: str,
     template_hash: str,
     fetches: bool,

@@ -44,7 +44,7 @@ class Facts:
     """What is known of one placement after the pass."""
 
     status: ModelPlacementStatus
-    """Without conditions: they are made of it."""
+    """As `learn` returns it without conditions: they are made of it."""
     probe: ProbeOrder | None = None
     again: float | None = None
 
@@ -94,6 +94,25 @@ def learn(
     order, rest = _probe_order(case, known, there, target, now)
     pauses = [pause for pause in (rest, _next_look(known)) if pause is not None]
     return Facts(status=known, probe=order, again=min(pauses, default=None))
+
+
+def is_steady(case: Case) -> bool:
+    """Return whether what is learned of a placement depends on its assigned pool alone."""
+    before = case.status
+    return case.moves_from is None and before.leaving is None and before.quarantine is None
+
+
+def seen_in(case: Case, pool: PoolSight | None) -> tuple[object, ...]:
+    """Return everything that is looked at of the assigned pool."""
+    if pool is None or pool.applications is None:
+        return pool is None, None, None, None
+    return False, pool.head, pool.live.template_hash, pool.applications.get(case.name)
+
+
+def stays(before: ModelPlacementStatus, found: Facts) -> bool:
+    """Return whether the same will be learned at any time, until something else changes."""
+    answered = before.probe is None or before.probe.passed
+    return answered and found.probe is None and found.status == before
 
 
 def _fresh(case: Case, answer: PlacedProbe | None) -> PlacedProbe | None:

@@ -6,8 +6,7 @@ Unknown is not absent: a Serve that is silent may still have what its config lac
 from collections.abc import Iterable
 
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import FINALIZER, LABEL_MODEL
-from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.api.names import FINALIZER
 from smallmodel_operator.reconcile.case import Case
 from smallmodel_operator.reconcile.orders import Doomed
 from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
@@ -76,20 +75,16 @@ def _doomed_pools(sight: NamespaceSight, wanted: frozenset[str]) -> list[str]:
 
 def _doomed_jobs(sight: NamespaceSight, cases: Iterable[Case]) -> list[str]:
     steps = [case.fetch for case in cases]
-    needed = sight.needed_jobs - {step.job for step in steps if step.delete}
-    needed |= {step.job for step in steps if not step.delete}
-    return sorted(
+    going = {
         name
         for name, job in sight.jobs.items()
-        if name not in needed and not _is_kept(job.manifest["metadata"], sight.unread)
-    )
-
-
-def _is_kept(metadata: Manifest, unread: frozenset[str]) -> bool:
-    """Return whether a Job is on its way out already, or of a model of which nothing is known."""
-    if metadata.get("deletionTimestamp"):
-        return True
-    return (metadata.get("labels") or {}).get(LABEL_MODEL) in unread
+        if job.manifest["metadata"].get("deletionTimestamp")
+    }
+    again = {step.job for step in steps if step.retry}
+    needed = sight.needed_jobs | {step.job for step in steps if not step.done}
+    # A placement that cannot be read may need any of them.
+    unneeded = set() if sight.unread else sight.jobs.keys() - needed
+    return sorted((unneeded | (again & sight.jobs.keys())) - going)
 
 
 def _is_left(sight: NamespaceSight) -> bool:

@@ -15,6 +15,7 @@ from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.placement.cluster import ClusterView, place_in_cluster
 from smallmodel_operator.placement.placement import Unplaced
 from smallmodel_operator.plan.placements import build_placement
+from smallmodel_operator.plan.pools.fetchjob import build_fetch_job
 from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
 from smallmodel_operator.reconcile.sight import JobSight
 from smallmodel_operator.reconcile.source import source_step
@@ -108,8 +109,10 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
     return ModelOrders(
         # Also where nothing is placed yet: a deletion that nobody saw looks like a loss.
         hold=FINALIZER not in metadata.finalizers,
-        fetch=step.create if step else None,
-        fetch_again=step.job if step and step.delete else None,
+        fetch=build_fetch_job(metadata.namespace, step.pinned, settings)
+        if step and step.create
+        else None,
+        fetch_again=step.job if step and step.retry else None,
         placement=made or _held(sight.placement),
         status=status if status != sight.model.status else None,
         again=step.again if step else None,

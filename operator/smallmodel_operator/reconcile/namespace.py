@@ -5,17 +5,24 @@ The steps, each a function below: weights, assignment, facts, pools, and what is
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
-from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus, Problem
+from smallmodel_operator.api.modelplacement import (
+    ModelPlacement,
+    ModelPlacementStatus,
+    PlacedProbe,
+    Problem,
+)
 from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.pools.assign import assign, model_id
-from smallmodel_operator.plan.pools.fetchjob import job_name
+from smallmodel_operator.plan.pools.fetchjob import build_fetch_job, job_name
 from smallmodel_operator.plan.pools.live import pool_key
 from smallmodel_operator.plan.pools.moves import moves
 from smallmodel_operator.plan.pools.names import template_hash
 from smallmodel_operator.plan.pools.values import (
     LivePool,
+    Manifest,
     PoolError,
     PoolKey,
     PoolSettings,
@@ -23,11 +30,12 @@ from smallmodel_operator.plan.pools.values import (
 )
 from smallmodel_operator.reconcile.case import Case, Stuck, case_of
 from smallmodel_operator.reconcile.compaction import with_wishes
-from smallmodel_operator.reconcile.facts import Facts, learn
+from smallmodel_operator.reconcile.facts import Facts, is_steady, learn, seen_in, stays
 from smallmodel_operator.reconcile.leaving import doomed, released
+from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
 from smallmodel_operator.reconcile.pools import problems, wanted_pools
-from smallmodel_operator.reconcile.sight import NamespaceSight
+from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
 from smallmodel_operator.reconcile.weights import placement_fetch
 from smallmodel_operator.status.placed import summarise_placement
 
@@ -35,14 +43,19 @@ _RELEASE_SECONDS = 2.0
 """Until the next look at what a deleted model has left in Serve."""
 
 
-def decide_namespace(sight: NamespaceSight, settings: PoolSettings, now: str) -> NamespaceOrders:
+def decide_namespace(
+    sight: NamespaceSight, settings: PoolSettings, now: str, memory: Memory | None = None
+) -> NamespaceOrders:
     """Return what is to be written, in full.
 
     Args:
         sight: Everything that is known of the namespace.
         settings: The installation's choices.
         now: RFC 3339 time.
+        memory: That of the passes before; it changes no result.
     """
+    memory = memory or Memory()
+    memory.begin()
     staying = sorted(
         (p for p in sight.placements if not p.metadata.deletion_timestamp),
         key=lambda placement: placement.metadata.name,
@@ -50,10 +63,12 @@ def decide_namespace(sight: NamespaceSight, settings: PoolSettings, now: str) ->
     stuck = tuple(each for p in staying if (each := _stuck(p, sight, settings)) is not None)
     sight = _with_wishes(sight, staying, settings, now)
     held_up = {each.placement.metadata.name for each in stuck}
-    cases = _cases([p for p in staying if p.metadata.name not in held_up], sight, settings, now)
-    facts = _facts(cases, sight, now)
+    cases = _cases(
+        [p for p in staying if p.metadata.name not in held_up], sight, settings, now, memory
+    )
+    facts = _facts(cases, sight, now, memory)
     known = {name: fact.status for name, fact in facts.items()}
-    wanted = wanted_pools(cases, stuck, known, sight, now)
+    wanted = wanted_pools(cases, stuck, known, sight, now, memory)
     may_write = not sight.ending and sight.missing_api is None
     gone = released(sight)
     asked = () if sight.ending else _one_for_each_pool(facts.values(), sight.probing)
@@ -61,10 +76,10 @@ def decide_namespace(sight: NamespaceSight, settings: PoolSettings, now: str) ->
         pools=tuple(
             pool for pool in wanted.pools if may_write and _refusal(pool.key, settings) is None
         ),
-        jobs=tuple(case.fetch.create for case in cases if case.fetch.create and may_write),
+        jobs=_jobs(sight.namespace, cases, settings) if may_write else (),
         wants_claim=bool(staying or sight.needed_jobs) and may_write,
         delete=doomed(sight, cases, wanted.names),
-        statuses=_changed(cases, known, now) | _changed_stuck(stuck, now),
+        statuses=_changed(cases, known) | _changed_stuck(stuck, now),
         release=gone,
         probes=asked,
         again=_next_look(sight, cases, facts.values(), gone),
@@ -101,7 +116,11 @@ def _refusal(key: PoolKey, settings: PoolSettings) -> str | None:
 
 
 def _cases(
-    staying: list[ModelPlacement], sight: NamespaceSight, settings: PoolSettings, now: str
+    staying: list[ModelPlacement],
+    sight: NamespaceSight,
+    settings: PoolSettings,
+    now: str,
+    memory: Memory,
 ) -> tuple[Case, ...]:
     live = {pool.live.name: pool.live for pool in sight.pools}
     fit = tuple(pool for pool in live.values() if _refusal(pool.key, settings) is None)
@@ -114,17 +133,17 @@ def _cases(
     cases = []
     for placement in staying:
         model = model_id(placement)
-        job = sight.jobs.get(job_name(placement.spec.model, placement.spec.weights))
-        cases.append(
-            case_of(
-                placement,
-                placement_fetch(placement, job, settings, now),
-                pool=pools[model],
-                template_hash=_template_hash(live.get(pools[model]), placement, settings),
-                fetches=_fetches(live.get(pools[model]), settings),
-                waits_to_move=model in waiting,
-            )
+        job = sight.jobs.get(job_name(placement.spec.weights))
+        inputs = (
+            placement,
+            placement_fetch(placement, job, settings, now),
+            pools[model],
+            _template_hash(live.get(pools[model]), placement, settings),
+            _fetches(live.get(pools[model]), settings),
+            model in waiting,
         )
+        name = placement.metadata.name
+        cases.append(memory.recall("case", name, inputs, partial(case_of, *inputs)))
     return tuple(cases)
 
 
@@ -155,33 +174,49 @@ def _fetches(pool: LivePool | None, settings: PoolSettings) -> bool:
     return pool.fetches if pool else settings.weights.kind is VolumeKind.POOL
 
 
-def _facts(cases: tuple[Case, ...], sight: NamespaceSight, now: str) -> dict[str, Facts]:
-    """Return what is known of each case now, by the placement's name."""
+def _jobs(namespace: str, cases: Iterable[Case], settings: PoolSettings) -> tuple[Manifest, ...]:
+    """Return the fetch Jobs that are to be made: one for all models with the same weights."""
+    missing = {case.fetch.job: case.fetch.pinned for case in cases if case.fetch.create}
+    return tuple(build_fetch_job(namespace, missing[job], settings) for job in sorted(missing))
+
+
+def _facts(
+    cases: tuple[Case, ...], sight: NamespaceSight, now: str, memory: Memory
+) -> dict[str, Facts]:
+    """Return what is known of each case now, with its conditions, by the placement's name."""
     there = {pool.live.name: pool for pool in sight.pools}
     found = problems(cases, sight)
-    return {
-        case.placement.metadata.name: learn(
-            case,
-            there,
-            sight.answers.get(case.name),
-            found.get(case.placement.metadata.name),
-            now,
-        )
-        for case in cases
-    }
+    facts = {}
+    for case in cases:
+        name = case.placement.metadata.name
+        problem, answer = found.get(name), sight.answers.get(case.name)
+        make = partial(_learned, case, there, answer, problem, now)
+        if answer is None and is_steady(case):
+            inputs = (case, problem, *seen_in(case, there.get(case.pool)))
+            keep = partial(stays, case.status)
+            facts[name] = memory.recall("facts", name, inputs, make, keep)
+        else:
+            facts[name] = make()
+    return facts
+
+
+def _learned(
+    case: Case,
+    there: Mapping[str, PoolSight],
+    answer: PlacedProbe | None,
+    problem: Problem | None,
+    now: str,
+) -> Facts:
+    found = learn(case, there, answer, problem, now)
+    return replace(found, status=_with_conditions(case.placement, found.status, now))
 
 
 def _changed(
-    cases: Iterable[Case], known: Mapping[str, ModelPlacementStatus], now: str
+    cases: Iterable[Case], known: Mapping[str, ModelPlacementStatus]
 ) -> dict[str, ModelPlacementStatus]:
-    """Return the statuses that are to be written, with their conditions."""
-    changed = {}
-    for case in cases:
-        name = case.placement.metadata.name
-        status = _with_conditions(case.placement, known[name], now)
-        if status != case.status:
-            changed[name] = status
-    return changed
+    """Return the statuses that are to be written."""
+    by_name = ((case.placement.metadata.name, case.status) for case in cases)
+    return {name: known[name] for name, before in by_name if known[name] != before}
 
 
 def _changed_stuck(stuck: Iterable[Stuck], now: str) -> dict[str, ModelPlacementStatus]:

@@ -12,6 +12,7 @@ from smallmodel_operator.plan.pools.rayservice import applications_in
 from smallmodel_operator.plan.pools.values import ClusterPool, KeptApplication, PoolKey
 from smallmodel_operator.reconcile.case import Case, Stuck, is_quarantined, once_verified
 from smallmodel_operator.reconcile.images import pull_failure
+from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.sight import SHARED, NamespaceSight, PoolSight
 
 
@@ -39,6 +40,7 @@ def wanted_pools(
     statuses: Mapping[str, ModelPlacementStatus],
     sight: NamespaceSight,
     now: str,
+    memory: Memory,
 ) -> WantedPools:
     """Return every pool that is to be.
 
@@ -48,6 +50,7 @@ def wanted_pools(
         statuses: What is known of the cases now, by the placement's name.
         sight: Everything that is known of the namespace.
         now: RFC 3339 time.
+        memory: That of the passes before.
     """
     there = {pool.live.name: pool for pool in sight.pools}
     members: dict[str, _Members] = defaultdict(_Members)
@@ -71,7 +74,7 @@ def wanted_pools(
         if name
     }
     built = [
-        _pool(name, members[name], there.get(name), statuses, sight.unread, now)
+        _pool(name, members[name], there.get(name), statuses, sight.unread, now, memory)
         for name in sorted(members.keys() - untouched)
     ]
     return WantedPools(
@@ -87,6 +90,7 @@ def _pool(
     statuses: Mapping[str, ModelPlacementStatus],
     unread: frozenset[str],
     now: str,
+    memory: Memory,
 ) -> ClusterPool | None:
     if there is None:
         # One broken application in the first config, and KubeRay never makes the Services.
@@ -113,7 +117,7 @@ def _pool(
         models=tuple(
             model
             for case in members.assigned
-            if (model := _model(case, statuses[case.placement.metadata.name], now)) is not None
+            if (model := _model(case, statuses[case.placement.metadata.name], now, memory))
         ),
         kept=_kept(there, as_they_run),
         contract=there.live.contract,
@@ -130,11 +134,16 @@ def _key(members: _Members, there: PoolSight | None) -> PoolKey:
     return replace(key, worker=key.worker.model_copy(update={"max_workers": most}))
 
 
-def _model(case: Case, status: ModelPlacementStatus, now: str) -> PlannedModel | None:
+def _model(
+    case: Case, status: ModelPlacementStatus, now: str, memory: Memory
+) -> PlannedModel | None:
     """Return the model as its pool is to have it, or None where the pool is not to have it."""
     if case.planned is None or is_quarantined(status, case.wanted_hash, now):
         return None
-    return replace(case.planned, verified=once_verified(status, case.wanted_hash))
+    planned, verified = case.planned, once_verified(status, case.wanted_hash)
+    return memory.recall(
+        "planned", case.name, (planned, verified), lambda: replace(planned, verified=verified)
+    )
 
 
 def _kept(there: PoolSight, names: set[str]) -> tuple[KeptApplication, ...]:
@@ -161,7 +170,7 @@ def problems(cases: Iterable[Case], sight: NamespaceSight) -> dict[str, Problem]
 
 def _refused_job(case: Case, sight: NamespaceSight) -> Problem | None:
     """Return what is said against the Job that is to fetch the model's weights."""
-    return sight.refused.get(case.fetch.job) if case.fetch.create is not None else None
+    return sight.refused.get(case.fetch.job) if case.fetch.create else None
 
 
 def _problem(name: str, pool: PoolSight | None, sight: NamespaceSight) -> Problem | None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from smallmodel_operator.api.modelplacement import ModelPlacement, ModelReference
+from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel, Source
 from smallmodel_operator.catalog.cards import Catalog
@@ -23,7 +23,7 @@ _KNOWN_BEFORE_FETCHING: Final = frozenset({Reason.SOURCE_NOT_SUPPORTED, Reason.S
 def source_job(model: SmallModel) -> str | None:
     """Return the name of the Job that fetches what the card is made of; None for a card's model."""
     source = model.spec.source
-    return job_name(_reference(model), source_weights(source)) if source is not None else None
+    return job_name(source_weights(source)) if source is not None else None
 
 
 def needs_source_job(model: SmallModel, placement: ModelPlacement | None) -> bool:
@@ -62,9 +62,9 @@ def source_step(
     refusal = _refused(model, source, secrets)
     if refusal is not None:
         return refusal
-    reference, weights = _reference(model), source_weights(source)
-    known = known_fetch(placement.status, job_name(reference, weights)) if placement else None
-    return fetch_step(reference, weights, known, seen, settings, now)
+    weights = source_weights(source)
+    known = known_fetch(placement.status, job_name(weights)) if placement else None
+    return fetch_step(weights, known, seen, settings, now)
 
 
 def _refused(model: SmallModel, source: Source, secrets: frozenset[str]) -> ResolveError | None:
@@ -80,10 +80,3 @@ def _refused(model: SmallModel, source: Source, secrets: frozenset[str]) -> Reso
     if isinstance(early, ResolveError) and early.reason in _KNOWN_BEFORE_FETCHING:
         return early
     return None
-
-
-def _reference(model: SmallModel) -> ModelReference:
-    metadata = model.metadata
-    return ModelReference(
-        namespace=metadata.namespace, name=metadata.name, generation=metadata.generation
-    )

@@ -7,13 +7,13 @@ from smallmodel_operator.api.fetch import FetchDone, FetchEvent, FetchFailed
 from smallmodel_operator.api.modelplacement import (
     ModelPlacement,
     ModelPlacementStatus,
-    ModelReference,
     PinnedWeights,
 )
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.pools.fetchjob import (
     build_fetch_job,
     has_image_of,
+    is_same_fetch,
     job_name,
     read_fetch,
 )
@@ -40,12 +40,20 @@ _ENDS: Final = frozenset({"Complete", "Failed"})
 class FetchStep:
     """How far a model's weights are, and what is to be done for them."""
 
-    job: str
+    pinned: PinnedWeights
     event: FetchEvent | None
-    create: Manifest | None = None
-    delete: bool = False
-    """The Job has done its work, or is to be tried anew."""
+    create: bool = False
+    """The Job is not there, and is to be."""
+    done: bool = False
+    """What the Job found is remembered, so that this model does not need it any more."""
+    retry: bool = False
+    """The Job failed or cannot start, and is to go, so that another one is made."""
     again: float | None = None
+
+    @property
+    def job(self) -> str:
+        """The name of the Job that fetches them."""
+        return job_name(self.pinned)
 
     @property
     def weights(self) -> FetchDone | None:
@@ -55,11 +63,10 @@ class FetchStep:
 
 def known_fetch(status: ModelPlacementStatus, job: str) -> FetchEvent | None:
     """Return what a placement's status remembers of a Job."""
-    return status.fetch if status.fetch_job == job else None
+    return status.fetch if is_same_fetch(job, status.fetch_job) else None
 
 
 def fetch_step(
-    model: ModelReference,
     weights: PinnedWeights,
     known: FetchEvent | None,
     seen: JobSight | None,
@@ -69,35 +76,33 @@ def fetch_step(
     """Decide what comes next for a model's weights.
 
     Args:
-        model: Whose weights they are.
         weights: What is to be fetched.
         known: What is remembered of an earlier Job for the same weights.
         seen: The Job, where there is one.
         settings: The installation's choices.
         now: RFC 3339 time.
     """
-    job = job_name(model, weights)
     secret = refused_secret(weights, settings)
     if secret is not None:
-        return FetchStep(job=job, event=_without_a_claim(weights.uri, secret))
+        return FetchStep(pinned=weights, event=_without_a_claim(weights.uri, secret))
     if isinstance(known, FetchDone):
-        return FetchStep(job=job, event=known, delete=seen is not None)
+        return FetchStep(pinned=weights, event=known, done=True)
     if seen is None:
-        create = build_fetch_job(model, weights, settings)
-        return FetchStep(job=job, event=known, create=create)
+        return FetchStep(pinned=weights, event=known, create=True)
     event = read_fetch(seen.manifest, seen.last_words)
     if event is None and seen.unpulled is not None:
         # A Job cannot change, so that one with an earlier image would never start.
-        wanted = build_fetch_job(model, weights, settings)
+        wanted = build_fetch_job(seen.manifest["metadata"]["namespace"], weights, settings)
         outdated = not has_image_of(seen.manifest, wanted)
-        return FetchStep(job=job, event=_unpulled(job, seen.unpulled), delete=outdated)
+        told = _unpulled(job_name(weights), seen.unpulled)
+        return FetchStep(pinned=weights, event=told, retry=outdated)
     if not isinstance(event, FetchFailed):
-        return FetchStep(job=job, event=event, again=None if event else _LOOK_AGAIN_SECONDS)
+        return FetchStep(pinned=weights, event=event, again=None if event else _LOOK_AGAIN_SECONDS)
     pause = RETRY_SECONDS if event.reason in _MENDED_BY_TIME else LATE_RETRY_SECONDS
     rested = seconds_between(_ended_at(seen.manifest), now)
     if rested < pause:
-        return FetchStep(job=job, event=event, again=pause - rested)
-    return FetchStep(job=job, event=event, delete=True)
+        return FetchStep(pinned=weights, event=event, again=pause - rested)
+    return FetchStep(pinned=weights, event=event, retry=True)
 
 
 def placement_fetch(
@@ -112,8 +117,8 @@ def placement_fetch(
         now: RFC 3339 time.
     """
     spec = placement.spec
-    known = known_fetch(placement.status, job_name(spec.model, spec.weights))
-    step = fetch_step(spec.model, spec.weights, known, seen, settings, now)
+    known = known_fetch(placement.status, job_name(spec.weights))
+    step = fetch_step(spec.weights, known, seen, settings, now)
     found, pinned = step.weights, spec.args.sha256
     if found is None or found.sha256 is None or pinned in (None, found.sha256):
         return step
@@ -122,7 +127,7 @@ def placement_fetch(
         message=f"{spec.weights.uri} has a file with sha256 {found.sha256} now, and the one that "
         f"was decided on has {pinned}. Set `spec.source.sha256` to the one that is to be served.",
     )
-    return replace(step, event=refused, delete=False)
+    return replace(step, event=refused, done=False)
 
 
 def _unpulled(job: str, unpulled: UnpulledImage) -> FetchFailed:

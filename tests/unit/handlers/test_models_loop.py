@@ -15,7 +15,7 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.models import ModelLoop
-from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.handlers.stores import ObjectKey, Stores
 from smallmodel_operator.plan.pools.values import Manifest
 
 TEAM = "team"
@@ -34,6 +34,8 @@ class FakeCluster:
     def __init__(self, api: Api, kube: FakeKubeApi) -> None:
         self.kube = kube
         self.stores = Stores(hub_id=SETTINGS.hub_id)
+        self.placed: list[ObjectKey] = []
+        self.told: list[ObjectKey] = []
         for card in catalog(CardBuilder()).cards:
             self.stores.cards[card.metadata.name] = card
         self.loop = ModelLoop(
@@ -45,6 +47,8 @@ class FakeCluster:
             base_url="http://gateway",
             now=lambda: START,
             view=view,
+            placed=self.placed.append,
+            told=self.told.append,
         )
 
     def apply(self, spec: dict[str, Any], **metadata: Any) -> None:
@@ -95,8 +99,12 @@ async def test_a_model_is_held_then_placed_then_told(
     cluster.apply({"model": "little-1b"})
 
     await cluster.work()
+    assert writes(kube) == [f"PATCH {MODEL}", f"PATCH {PLACEMENT}"]
+    assert (cluster.placed, cluster.told) == ([KEY], [])
+    await cluster.loop.work(KEY)
 
-    assert writes(kube)[:3] == [f"PATCH {MODEL}", f"PATCH {PLACEMENT}", f"PATCH {MODEL}/status"]
+    assert writes(kube)[2:] == [f"PATCH {MODEL}/status"]
+    assert (cluster.placed, cluster.told) == ([KEY], [KEY])
     assert kube.objects[MODEL]["metadata"]["finalizers"] == [FINALIZER]
     assert kube.objects[MODEL]["status"]["url"] == "http://gateway/team/v1"
 
@@ -122,11 +130,10 @@ async def test_a_pass_before_the_event_knows_what_was_decided(
     cluster.apply({"model": "little-1b"})
     await cluster.work()
     kube.seen.clear()
-    cluster.stores.see_model(kube.objects[MODEL], gone=False)
 
     await cluster.loop.work(KEY)
 
-    assert writes(kube) == []
+    assert writes(kube) == [f"PATCH {MODEL}/status"]
 
 
 async def test_a_pass_where_nothing_changed_writes_nothing(
@@ -184,7 +191,9 @@ async def test_what_is_going_already_is_not_dropped_again(
 ) -> None:
     cluster.apply({"model": "little-1b"})
     await cluster.work()
-    kube.objects[PLACEMENT]["metadata"]["deletionTimestamp"] = START
+    placement = kube.objects[PLACEMENT]
+    placement["metadata"]["deletionTimestamp"] = START
+    kube.put(PLACEMENT, placement)
     del kube.objects[MODEL]
 
     await cluster.work()
@@ -219,7 +228,8 @@ async def test_a_fetch_that_failed_long_ago_is_tried_again(
     cluster.apply({"source": {"uri": "https://example.org/x.gguf"}})
     await cluster.work()
     ended = {"type": "Failed", "status": "True", "lastTransitionTime": "2026-11-24T11:00:00Z"}
-    cluster.job()["status"] = {"conditions": [ended]}
+    (path,) = [path for path in kube.objects if "/jobs/" in path]
+    kube.put(path, cluster.job() | {"status": {"conditions": [ended]}})
 
     await cluster.work()
 

@@ -15,7 +15,7 @@ from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.names import FINALIZER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
-from smallmodel_operator.handlers import dashboards
+from smallmodel_operator.handlers import dashboards, namespaces
 from smallmodel_operator.handlers.namespaces import is_ready
 from smallmodel_operator.handlers.probes import Probes
 from smallmodel_operator.handlers.refused import problem_of
@@ -148,6 +148,35 @@ async def test_a_status_is_not_written_over_one_that_was_not_seen(
         await cluster.loop.work(NAMESPACE)
 
     assert "status" not in kube.objects[path]
+
+
+async def test_while_a_namespace_changes_its_statuses_wait_but_not_for_long(
+    cluster: FakeCluster, kube: FakeKubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = cluster.place()
+    cluster.more = True
+
+    await cluster.work()
+    assert "rayservices" in kinds(kube)
+    assert "status" not in kube.objects[path]
+
+    monkeypatch.setattr(namespaces, "_SILENCE_SECONDS", 0.0)
+    await cluster.work()
+    assert "status" in kube.objects[path]
+
+
+async def test_one_pass_writes_no_more_statuses_than_the_next_change_can_wait_for(
+    cluster: FakeCluster, kube: FakeKubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "_STATUSES_AT_ONCE", 1)
+    paths = [cluster.place("chat"), cluster.place("embed")]
+
+    await cluster.work()
+    assert sum("status" in kube.objects[path] for path in paths) == 1
+    assert cluster.woken == [NAMESPACE] * len(cluster.woken) != []
+
+    await cluster.work()
+    assert all("status" in kube.objects[path] for path in paths)
 
 
 async def test_a_stripped_pool_is_one_pools_business(

@@ -194,3 +194,47 @@ async def test_a_key_that_rests_keeps_no_other_waiting() -> None:
         queue.add("one")
         assert queue.depth == 1
         assert not queue.idle()
+
+
+async def test_what_is_for_later_gives_way_and_comes_at_last() -> None:
+    work = Recorder()
+    async with running(work, workers=1) as queue:
+        queue.add("busy")
+        await work.until(1)
+        queue.add("said", later=True)
+        for number in range(30):
+            queue.add(f"serve {number}")
+        assert queue.depth == 31
+        work.go_on.set()
+        await work.until(32)
+    assert work.seen.index("said") == 21, "not before others, and not for ever after them"
+
+
+async def test_what_is_for_later_is_hurried_by_whoever_wants_it_now() -> None:
+    work = Recorder()
+    async with running(work, workers=1) as queue:
+        queue.add("busy")
+        await work.until(1)
+        queue.add("said", later=True)
+        queue.add("other", later=True)
+        queue.add("serve")
+        queue.add("other")
+        queue.add("serve", later=True)
+        work.go_on.set()
+        await work.until(4)
+        assert not queue.depth
+    assert work.seen == ["busy", "serve", "other", "said"]
+
+
+async def test_a_busy_key_that_is_wanted_later_gives_way_too() -> None:
+    work = Recorder()
+    async with running(work, workers=1) as queue:
+        queue.add("key")
+        await work.until(1)
+        queue.add("key", later=True)
+        assert queue.is_wanted("key")
+        queue.add("other")
+        work.go_on.set()
+        await work.until(3)
+        assert not queue.is_wanted("key")
+    assert work.seen == ["key", "other", "key"]

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from builders.placements import model_placement, placed_status
-from builders.pool_values import fetch_job_of, placement_of, pool_settings
+from builders.pool_values import placement_of
 from builders.yaml_objects import small_model
 from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.names import LABEL_HUB, LABEL_POOL
 from smallmodel_operator.api.smallmodel import SmallModel
+from smallmodel_operator.clusters.ref import JOBS, MODELCARDS, PODS, SMALLMODELS
 from smallmodel_operator.handlers.stores import Stores, Unreadable, key_of, read_pod
 from smallmodel_operator.plan.placements import placement_manifest, source_weights
 from smallmodel_operator.plan.pools.values import Manifest
@@ -129,6 +130,71 @@ def test_an_overtaken_event_of_a_pool_changes_nothing_unless_it_is_gone() -> Non
     assert not known.pools
 
 
+@pytest.mark.parametrize(
+    ("see", "manifest"),
+    [
+        (Stores.see_model, model()),
+        (Stores.see_placement, placement()),
+        (Stores.see_pool, ours("RayService", "p")),
+        (Stores.see_job, ours("Job", "j")),
+    ],
+)
+def test_what_is_known_already_is_no_news(see: Any, manifest: Manifest) -> None:
+    known = stores()
+
+    def at(version: str, uid: str = "u1") -> Manifest:
+        metadata = manifest["metadata"] | {"uid": uid, "resourceVersion": version}
+        return manifest | {"metadata": metadata}
+
+    assert see(known, at("9"), gone=False) is not None
+    assert see(known, at("9"), gone=False) is None, "the event of our own write"
+    assert see(known, at("10"), gone=False) is not None
+    assert see(known, at("8", "u2"), gone=False) is not None, "another one of the same name"
+    assert see(known, at("10"), gone=True) is None, "the one before it"
+    assert see(known, at("8", "u2"), gone=True) is not None
+    assert see(known, at("11", "u2"), gone=False) is None, "an answer that came after its end"
+    assert see(known, at("12", "u3"), gone=False) is not None
+
+
+def test_no_more_ends_are_remembered_than_can_be_overtaken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smallmodel_operator.handlers.stores._BURIED_MAX", 2)
+    known = stores()
+    for uid in ("u1", "u2", "u3"):
+        known.see_pool(ours("RayService", "p", uid=uid), gone=True)
+
+    assert known.see_pool(ours("RayService", "p", uid="u3"), gone=False) is None
+    assert known.see_pool(ours("RayService", "p", uid="u1"), gone=False) == TEAM
+
+
+def test_what_a_list_lacks_is_dropped_unless_it_was_made_after_it() -> None:
+    known, source = stores(), {"uri": "https://example.org/x.gguf"}
+    for name, version in (("old", "5"), ("there", "5"), ("new", "7")):
+        manifest = model(name, source=source)
+        manifest["metadata"] |= {"uid": name, "resourceVersion": version}
+        known.see_model(manifest, gone=False)
+        known.see_job(ours("Job", name, uid=name, resourceVersion=version), gone=False)
+        known.see_pod(pod(name), gone=False)
+    there = {(TEAM, "there")}
+
+    for resource in (SMALLMODELS, JOBS, PODS, MODELCARDS):
+        known.forget_missing(resource, there, "6")
+
+    assert set(known.models) == set(known.jobs) == {(TEAM, "there"), (TEAM, "new")}
+    assert set(known.pods) == there
+    known.see_model(model("there"), gone=False)
+    known.see_model(model("new"), gone=False)
+    assert not known._models_of_jobs
+
+
+def test_who_wrote_which_field_is_not_kept() -> None:
+    known = stores()
+    known.see_pool(ours("RayService", "p", managedFields=[{"manager": "kuberay"}]), gone=False)
+    known.see_job(ours("Job", "j", managedFields=[{"manager": "kubelet"}]), gone=False)
+
+    assert "managedFields" not in known.pools[TEAM, "p"]["metadata"]
+    assert "managedFields" not in known.jobs[TEAM, "j"]["metadata"]
+
+
 def test_a_placement_that_cannot_be_read_is_remembered_until_it_can_or_is_gone() -> None:
     known = stores()
     known.see_placement(placement(), gone=False)
@@ -238,15 +304,22 @@ def test_a_jobs_last_words_are_those_of_its_newest_pod_that_said_some() -> None:
     assert known.job_sight(TEAM, "another") is None
 
 
-def test_a_job_leads_to_its_model() -> None:
-    known = stores()
-    known.see_job(fetch_job_of(placement_of("chat"), pool_settings()), gone=False)
-    (name,) = known.jobs_in(TEAM)
-    known.see_job(ours("Job", "bare"), gone=False)
+def test_a_job_leads_to_all_models_whose_cards_are_made_of_what_it_fetches() -> None:
+    known, source = stores(), {"uri": "https://example.org/x.gguf"}
+    manifests = {name: model(name, source=source) for name in ("chat", "draft")}
+    for manifest in (*manifests.values(), model("embed")):
+        known.see_model(manifest, gone=False)
+    chat = known.models[TEAM, "chat"]
+    assert isinstance(chat, SmallModel)
+    job = source_job(chat)
+    assert job is not None
 
-    assert known.model_of_job(TEAM, name) == (TEAM, "chat")
-    assert known.model_of_job(TEAM, "bare") is None
-    assert known.model_of_job(TEAM, "another") is None
+    assert known.models_of_job(TEAM, job) == ((TEAM, "chat"), (TEAM, "draft"))
+    assert known.models_of_job("other", job) == ()
+    known.see_model(manifests["chat"], gone=True)
+    assert known.models_of_job(TEAM, job) == ((TEAM, "draft"),)
+    known.see_model(model("draft"), gone=False)
+    assert known.models_of_job(TEAM, job) == ()
 
 
 def test_the_jobs_of_sources_are_needed_until_a_placement_has_their_result() -> None:

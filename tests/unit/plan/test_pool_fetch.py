@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from builders.plan_values import fetched, names
+from builders.plan_values import fetched
 from builders.pool_values import fetch_job_of, placement_of, pool_settings, weights
 from smallmodel_operator.api.fetch import (
     FetchDone,
@@ -17,7 +18,7 @@ from smallmodel_operator.api.fetch import (
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SecretRef
-from smallmodel_operator.plan.pools.fetchjob import job_name, read_fetch
+from smallmodel_operator.plan.pools.fetchjob import is_same_fetch, job_name, read_fetch
 from smallmodel_operator.plan.pools.values import Manifest, Toleration, WeightsVolume
 from support.pod_security import violations
 
@@ -32,7 +33,7 @@ def job(weights_: Any = None, **settings: Any) -> Manifest:
 
 
 def name_of(placement: ModelPlacement) -> str:
-    return job_name(placement.spec.model, placement.spec.weights)
+    return job_name(placement.spec.weights)
 
 
 def pod(manifest: Manifest) -> Manifest:
@@ -56,9 +57,9 @@ def lines(*events: FetchEvent | str) -> str:
     return "\n".join(texts)
 
 
-@given(names)
-def test_every_model_has_a_jobs_name_that_kubernetes_takes(name: str) -> None:
-    found = name_of(placement_of(name))
+@given(st.text(max_size=300))
+def test_all_weights_have_a_jobs_name_that_kubernetes_takes(path: str) -> None:
+    found = job_name(weights(uri=f"https://example.org/{path}"))
 
     assert len(found) <= 63
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", found)
@@ -79,7 +80,20 @@ def test_other_weights_are_another_job(other: Any) -> None:
 
 def test_the_same_weights_are_the_same_job_whatever_else_changes() -> None:
     assert name_of(placement_of(max_replicas=7)) == name_of(placement_of())
-    assert name_of(placement_of("other")) != name_of(placement_of())
+    assert name_of(placement_of("other")) == name_of(placement_of())
+
+
+def test_people_see_which_file_a_job_fetches() -> None:
+    assert name_of(placement_of()).startswith("fetch-q4-1-gguf-")
+
+
+def test_jobs_of_earlier_versions_are_known_by_their_weights() -> None:
+    now = name_of(placement_of())
+    before = f"fetch-chat-{now.rpartition('-')[2]}"
+
+    assert is_same_fetch(now, before)
+    assert not is_same_fetch(now, f"{before}0")
+    assert not is_same_fetch(now, None)
 
 
 def test_the_program_is_told_what_is_pinned() -> None:
@@ -164,7 +178,6 @@ def test_the_job_belongs_to_the_installation_and_to_no_object() -> None:
         "app.kubernetes.io/component": "fetch",
         "app.kubernetes.io/managed-by": "smallmodel-operator",
         "smallmodel.dev/hub": "hub-1",
-        "smallmodel.dev/model": "chat",
     }
     assert "ownerReferences" not in metadata
 
@@ -238,7 +251,7 @@ def test_a_job_that_ended_without_a_word_says_where_to_look(condition: Any, why:
     assert isinstance(event, FetchFailed)
     assert event.reason is Reason.SOURCE_UNREACHABLE
     assert why in event.message
-    assert "kubectl -n team-a describe pods -l job-name=fetch-chat-" in event.message
+    assert "kubectl -n team-a describe pods -l job-name=fetch-q4-1-gguf-" in event.message
 
 
 def test_a_job_whose_result_is_lost_is_to_be_run_again() -> None:

@@ -246,7 +246,7 @@ def test_what_was_fetched_is_placed_and_not_fetched_twice() -> None:
 
     made = orders.placement
     assert made is not None
-    assert job_name(made.spec.model, made.spec.weights) == source_job(model)
+    assert job_name(made.spec.weights) == source_job(model)
     assert made.spec.args.sha256 == FOUND.sha256
     assert (orders.fetch, orders.fetch_again) == (None, None)
 

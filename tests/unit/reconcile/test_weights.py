@@ -44,19 +44,19 @@ def remembering(event: FetchEvent, job: str = NAME, **changes: Any) -> ModelPlac
 def test_without_a_job_one_is_made() -> None:
     found = step(None)
 
-    assert found.create == JOB
-    assert (found.job, found.event, found.delete) == (NAME, None, False)
+    assert found == FetchStep(pinned=PLACEMENT.spec.weights, event=None, create=True)
+    assert found.job == NAME
 
 
 def test_a_job_that_says_nothing_yet_is_looked_at_again() -> None:
-    assert step(JobSight(manifest=JOB)) == FetchStep(job=NAME, event=None, again=2.0)
+    assert step(JobSight(manifest=JOB)) == FetchStep(pinned=weights(), event=None, again=2.0)
 
 
 def test_a_job_that_says_how_far_it_is_tells_of_its_next_words_itself() -> None:
     progress = FetchProgress(done_bytes=5, total_bytes=10)
     seen = JobSight(manifest=JOB, last_words=progress.model_dump_json())
 
-    assert step(seen) == FetchStep(job=NAME, event=progress)
+    assert step(seen) == FetchStep(pinned=weights(), event=progress)
 
 
 def test_what_a_job_found_is_remembered_before_the_job_goes() -> None:
@@ -64,15 +64,15 @@ def test_what_a_job_found_is_remembered_before_the_job_goes() -> None:
 
     first = step(done)
     assert first.weights is not None
-    assert not first.delete
+    assert not first.done
     second = step(done, placement=remembering(first.weights))
     assert second.weights == first.weights
-    assert second.delete
-    assert step(None, placement=remembering(first.weights)).create is None
+    assert second.done
+    assert not step(None, placement=remembering(first.weights)).create
 
 
 def test_what_was_fetched_for_other_weights_is_nothing() -> None:
-    assert step(None, placement=remembering(fetched(), job="fetch-other")).create is not None
+    assert step(None, placement=remembering(fetched(), job="fetch-other")).create
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_a_failed_fetch_is_tried_again_after_a_pause(reason: Reason, pause: int)
     seen = fetched_job(JOB, START, failed(reason))
 
     early = step(seen, now=after(START, pause - 1))
-    assert (early.event, early.delete, early.again) == (failed(reason), False, 1.0)
+    assert (early.event, early.retry, early.again) == (failed(reason), False, 1.0)
     late = step(seen, now=after(START, pause))
-    assert (late.event, late.delete) == (failed(reason), True)
+    assert (late.event, late.retry) == (failed(reason), True)
     anew = step(None, placement=remembering(failed(reason)))
-    assert (anew.event, anew.create) == (failed(reason), JOB)
+    assert (anew.event, anew.create) == (failed(reason), True)
 
 
 def test_weights_behind_a_secret_are_refused_where_replicas_fetch() -> None:
@@ -117,7 +117,7 @@ def test_a_job_whose_result_was_lost_is_tried_again_in_a_minute() -> None:
     seen = JobSight(manifest=done.manifest)
 
     assert step(seen, now=after(START, 59)).again == 1.0
-    assert step(seen, now=after(START, 60)).delete
+    assert step(seen, now=after(START, 60)).retry
 
 
 def test_a_file_that_changed_at_its_source_is_refused() -> None:
@@ -130,7 +130,7 @@ def test_a_file_that_changed_at_its_source_is_refused() -> None:
 
     assert isinstance(found.event, FetchFailed)
     assert found.event.reason is Reason.DIGEST_MISMATCH
-    assert not found.delete
+    assert not found.done
 
 
 @pytest.mark.parametrize("sha256", [None, SHA256])
@@ -139,7 +139,7 @@ def test_a_folder_has_no_digest_and_the_pinned_file_has_its_own(sha256: str | No
 
 
 def test_a_fetch_that_cannot_succeed_leaves_the_model_out_of_its_pool() -> None:
-    fake = served_by("embed").place("chat")
+    fake = served_by("embed").place("chat", weights=weights(revision="v2"))
     fake.work()
     (name,) = fake.jobs
     fake.jobs[name] = fetched_job(fake.jobs[name].manifest, fake.now, failed(Reason.DISK_FULL))
@@ -188,6 +188,39 @@ def test_a_needed_job_that_failed_in_the_placements_hands_is_tried_again_there()
     fake.jobs[name] = fetched_job(fake.jobs[name].manifest, after(fake.now, -60), event)
 
     assert [each.kind for each in fake.decide().delete] == ["Job"]
+
+
+def test_models_with_the_same_weights_are_fetched_for_by_one_job() -> None:
+    fake = FakeNamespace().place("chat", "draft", "embed")
+
+    assert len(fake.work().jobs) == 1
+    fake.settle()
+
+    assert fake.models_of(fake.pool) == {"chat", "draft", "embed"}
+    assert not fake.jobs
+
+
+def test_a_shared_job_stays_until_all_its_models_know_what_it_found() -> None:
+    fake = FakeNamespace().place("chat")
+    fake.work()
+    fake.world()
+    fake.work()
+    fake.place("draft")
+
+    assert "Job" not in {each.kind for each in fake.decide().delete}
+    fake.work()
+
+    assert "Job" in {each.kind for each in fake.decide().delete}
+
+
+def test_a_job_that_a_model_knows_stays_for_another_one_whose_card_is_made_of_it() -> None:
+    fake = FakeNamespace().place("chat")
+    fake.work()
+    fake.world()
+    fake.work()
+    fake.sight["needed_jobs"] = frozenset(fake.jobs)
+
+    assert "Job" not in {each.kind for each in fake.decide().delete}
 
 
 def test_times_are_counted_in_whole_seconds_whatever_the_zone() -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from builders.fake_namespace import FakeNamespace, served_by
 from builders.pool_values import NAMESPACE
-from smallmodel_operator.api.names import LABEL_MODEL
 from smallmodel_operator.plan.pools.values import ANNOTATION_WORKER
 from smallmodel_operator.reconcile.reading import read_live
 from smallmodel_operator.reconcile.sight import JobSight
@@ -149,13 +148,10 @@ def test_what_runs_of_a_placement_that_cannot_be_read_goes_on_as_it_runs() -> No
 def test_a_pool_stays_for_a_placement_that_cannot_be_read() -> None:
     fake = served_by("chat")
     fake.placements.clear()
-    fake.jobs["fetch-chat"] = JobSight(
-        manifest={"metadata": {"name": "fetch-chat", "labels": {LABEL_MODEL: "chat"}}}
-    )
-    fake.jobs["fetch-old"] = JobSight(manifest={"metadata": {"name": "fetch-old"}})
+    fake.jobs["fetch-any"] = JobSight(manifest={"metadata": {"name": "fetch-any"}})
     fake.sight["unread"] = frozenset({"chat"})
 
     orders = fake.work()
 
-    assert [(each.kind, each.name) for each in orders.delete] == [("Job", "fetch-old")]
+    assert not orders.delete, "the Job may be the one that it waits for"
     assert fake.models_of(fake.pool) == {"chat"}

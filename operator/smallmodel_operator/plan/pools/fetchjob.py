@@ -1,6 +1,10 @@
-"""The Job that fetches a model's weights into its namespace's volume, and what came of it."""
+"""The Job that fetches weights into their namespace's volume, and what came of it.
+
+There is one for all models of a namespace with the same weights.
+"""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -15,8 +19,8 @@ from smallmodel_operator.api.fetch import (
     FetchProgress,
     FetchWaiting,
 )
-from smallmodel_operator.api.modelplacement import ModelReference, PinnedWeights
-from smallmodel_operator.api.names import LABEL_MODEL, bounded, short_hash
+from smallmodel_operator.api.modelplacement import PinnedWeights
+from smallmodel_operator.api.names import bounded, short_hash
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.pools.claims import claim_mounts, claim_volumes, source_claim
 from smallmodel_operator.plan.pools.names import owned_labels
@@ -38,6 +42,7 @@ _TOKEN_FOLDER: Final = "/run/secrets/smallmodel"  # noqa: S105 - a folder
 _TOKEN_FILE: Final = "token"  # noqa: S105 - the key's name in the Secret
 _JOB_NAME_MAX: Final = 63
 _HASH_DIGITS: Final = 10
+_NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
 # The operator tries again by itself, later and later; one more try at once helps against a node
 # that went away, and no more than that.
 _BACKOFF_LIMIT: Final = 1
@@ -48,33 +53,37 @@ _LIMITS: Final = {"cpu": "2", "memory": "1Gi"}
 _TMP_SIZE: Final = "2Gi"
 
 
-def job_name(model: ModelReference, weights: PinnedWeights) -> str:
-    """Return the Job's name, which is another one for other weights."""
-    return _job_name(model.name, weights)
-
-
 @lru_cache(maxsize=4096)
-def _job_name(model: str, weights: PinnedWeights) -> str:
+def job_name(weights: PinnedWeights) -> str:
+    """Return the Job's name, which is the same one for the same weights."""
     text = json.dumps(weights.model_dump(mode="json"), sort_keys=True)
     ending = f"-{short_hash(text, _HASH_DIGITS)}"
-    return f"{bounded(f'fetch-{model}', _JOB_NAME_MAX - len(ending))}{ending}"
+    # The file's name tells people what is fetched; the hash alone tells it apart.
+    file = _NOT_IN_NAMES.sub("-", weights.uri.rpartition("/")[2].lower()).strip("-")
+    return f"{bounded(f'fetch-{file}'.rstrip('-'), _JOB_NAME_MAX - len(ending))}{ending}"
 
 
-def build_fetch_job(
-    model: ModelReference, weights: PinnedWeights, settings: PoolSettings
-) -> Manifest:
-    """Return the Job that fetches a model's weights, in the model's own namespace.
+def is_same_fetch(job: str, other: str | None) -> bool:
+    """Return whether two names are those of Jobs for the same weights.
+
+    Earlier versions had a Job for each model, whose name ended with the same hash.
+    """
+    return other is not None and job.rpartition("-")[2] == other.rpartition("-")[2]
+
+
+def build_fetch_job(namespace: str, weights: PinnedWeights, settings: PoolSettings) -> Manifest:
+    """Return the Job that fetches weights for the models of a namespace.
 
     A Job's pod template cannot change, so the Job is created where it is missing and never applied
     over one that is there.
     """
-    labels = owned_labels(settings) | {LABEL_COMPONENT: COMPONENT_FETCH, LABEL_MODEL: model.name}
+    labels = owned_labels(settings) | {LABEL_COMPONENT: COMPONENT_FETCH}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": job_name(model, weights),
-            "namespace": model.namespace,
+            "name": job_name(weights),
+            "namespace": namespace,
             "labels": labels,
         },
         "spec": {

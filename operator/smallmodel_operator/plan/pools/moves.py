@@ -13,6 +13,7 @@ from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.plan.pools.assign import (
     ModelId,
     PoolId,
+    PoolIndex,
     Seats,
     held_by,
     is_current,
@@ -76,6 +77,9 @@ def moves(
     Raises:
         PoolError: No pod can be made of a placement's worker class.
     """
+    if not any(pool.emptying or not is_current(pool, settings) for pool in pools):
+        # Most of the time: nothing is to move, and nothing waits.
+        return Moves(now=(), waiting=())
     live = {pool.name: pool for pool in pools}
     now: list[Move] = []
     resting: list[_Leaving] = []
@@ -102,9 +106,9 @@ def _leaving(
     placements: Sequence[ModelPlacement], pools: Sequence[LivePool], settings: PoolSettings
 ) -> list[_Leaving]:
     """Return what is to leave its pool, from the emptiest pool on, which is empty soonest."""
-    found = []
+    found, index = [], PoolIndex.of(pools)
     for placement in sorted(placements, key=model_id):
-        pool = held_by(placement, pools, settings)
+        pool = held_by(placement, index, settings)
         if (
             pool is not None
             and placement.metadata.deletion_timestamp is None

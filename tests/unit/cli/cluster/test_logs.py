@@ -8,6 +8,7 @@ from support.command_line import Slm
 
 def test_the_fetch_and_the_pool_have_logs(slm: Slm, cluster: FakeCluster) -> None:
     put_model(cluster)
+    put_placement(cluster, placed_status())
     put_fetch_pod(cluster)
     put_worker(cluster)
     outcome = slm("logs", "chat")
@@ -44,8 +45,18 @@ def test_how_many_lines_and_before_a_restart(slm: Slm, cluster: FakeCluster) -> 
 
 def test_only_the_fetch(slm: Slm, cluster: FakeCluster) -> None:
     put_model(cluster)
+    put_placement(cluster, placed_status())
     put_fetch_pod(cluster)
     put_worker(cluster)
+    outcome = slm("logs", "chat", "--fetch")
+    assert (outcome.out, outcome.err) == (f"{LOG_LINE} of fetch\n", "")
+
+
+def test_before_a_source_is_placed_all_fetches_of_its_namespace_are_shown(
+    slm: Slm, cluster: FakeCluster
+) -> None:
+    put_model(cluster, "fetching", spec={"source": {"uri": "https://example.org/x.gguf"}})
+    put_fetch_pod(cluster)
     outcome = slm("logs", "chat", "--fetch")
     assert (outcome.out, outcome.err) == (f"{LOG_LINE} of fetch\n", "")
 
@@ -66,6 +77,7 @@ def test_a_model_without_pods_says_where_to_look(slm: Slm, cluster: FakeCluster)
 
 def test_a_container_that_has_not_started_hides_no_other(slm: Slm, cluster: FakeCluster) -> None:
     put_model(cluster)
+    put_placement(cluster, placed_status())
     put_fetch_pod(cluster)
     put_worker(cluster)
     cluster.silent = {"fetch"}

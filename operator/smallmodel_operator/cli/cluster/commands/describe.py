@@ -9,7 +9,7 @@ from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.fetch import FetchDone, FetchFailed
 from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import LABEL_POOL
+from smallmodel_operator.api.names import LABEL_JOB, LABEL_POOL
 from smallmodel_operator.api.reasons import EXPLANATIONS, Reason
 from smallmodel_operator.api.serving import LlamaCppArgs
 from smallmodel_operator.cli.cluster.commands.get import without_managed_fields
@@ -109,7 +109,7 @@ async def _read(session: Session, name: str) -> _Described:
         for pool in _pools(model, placement):
             pods += await read_pods(session, f"{LABEL_POOL}={pool}")
         if placement is not None and placement.status.fetch_job:
-            job = f"batch.kubernetes.io/job-name={placement.status.fetch_job}"
+            job = f"{LABEL_JOB}={placement.status.fetch_job}"
             pods += await read_pods(session, job)
     except errors.Forbidden as error:
         unread.append(f"its pods: {error}")

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import LABEL_MODEL, LABEL_POOL
+from smallmodel_operator.api.names import LABEL_JOB, LABEL_POOL
 from smallmodel_operator.cli.cluster.installed import GATEWAY_LABELS, OPERATOR_LABELS
 from smallmodel_operator.cli.cluster.options import (
     Access,
@@ -15,10 +15,16 @@ from smallmodel_operator.cli.cluster.options import (
     KubeconfigOption,
     NamespaceOption,
 )
-from smallmodel_operator.cli.cluster.reading import Manifest, read_model, read_placement
+from smallmodel_operator.cli.cluster.reading import (
+    Manifest,
+    SeenModel,
+    read_model,
+    read_placement,
+)
 from smallmodel_operator.cli.cluster.session import Session, ask
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.cli.output import print_note, print_text
+from smallmodel_operator.plan.pools.fetchjob import job_name
 
 _RAY_LOGS = "/tmp/ray/session_latest/logs"  # noqa: S108 - a folder in Ray's own pods
 
@@ -97,12 +103,12 @@ async def _of_model(
     from smallmodel_operator.clusters.ref import PODS
 
     model = await read_model(session, name)
-    fetching, _ = await session.api.list(
-        PODS, session.namespace, labels=f"{LABEL_MODEL}={name},app.kubernetes.io/component=fetch"
-    )
-    found = list(fetching)
+    placement = await read_placement(session, name)
+    found: list[dict[str, Any]] = []
+    labels = _fetch_labels(model, placement)
+    if labels is not None:
+        found, _ = await session.api.list(PODS, session.namespace, labels=labels)
     if not fetch_only:
-        placement = await read_placement(session, name)
         pools = {copy.pool for copy in model.status.copies}
         if isinstance(placement, ModelPlacement):
             pools.add(placement.status.moving_to)
@@ -123,6 +129,16 @@ async def _of_model(
             ExitCode.NOT_FOUND,
         )
     return await _read(session, found, query)
+
+
+def _fetch_labels(model: SeenModel, placement: ModelPlacement | str | None) -> str | None:
+    """Return what the pods have that fetch a model's weights; None where nothing is fetched."""
+    if isinstance(placement, ModelPlacement):
+        return f"{LABEL_JOB}={job_name(placement.spec.weights)}"
+    if placement is None and "source" not in model.manifest["spec"]:
+        return None
+    # Which Job it is cannot be told, so all of the namespace are shown.
+    return "app.kubernetes.io/component=fetch"
 
 
 async def _read(
