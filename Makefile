@@ -119,7 +119,7 @@ lock-images: | $(UV) ## Write what the images install, out of uv.lock
 
 clean: ## Remove environments, caches and results (weights in the user's cache stay)
 	rm -rf .venv .venv-tools .venv-vllm .venv-bench .mypy_cache .pytest_cache .ruff_cache \
-	  .import_linter_cache .hypothesis .coverage* htmlcov dist bench/results .ci/logs
+	  .import_linter_cache .hypothesis .coverage* htmlcov dist bench/results/[0-9]*.json .ci/logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml uv.lock | $(UV)

@@ -51,8 +51,8 @@ def _arguments(given: Sequence[str], measurements: Sequence[Measurement]) -> arg
         nargs="*",
         type=Path,
         metavar="RESULTS",
-        help="measure nothing; write docs/reference/performance.md from files of results, of which "
-        "the last that has a measurement counts, or from the newest",
+        help="measure nothing; write the reference page from files of results, of which the last "
+        "that has a measurement counts, or from the newest",
     )
     arguments = parser.parse_args(given)
     if arguments.runs < 1:
@@ -137,16 +137,21 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def main(given: Sequence[str], measurements: Sequence[Measurement] = MEASUREMENTS) -> int:
+def main(
+    given: Sequence[str],
+    measurements: Sequence[Measurement] = MEASUREMENTS,
+    page: Path = store.LOCAL_PAGE,
+) -> int:
     """Run; return 0 when everything was measured, whether or not its target was met."""
     arguments = _arguments(given, measurements)
     if arguments.page is not None:
         try:
-            written = store.write_page(arguments.page)
+            written = store.write_page(arguments.page, page)
         except store.PageError as error:
             _console.print(f"bench: {error}", markup=False)
             return 1
-        _console.print(f"wrote {written}", markup=False)
+        for path in written:
+            _console.print(f"wrote {path}", markup=False)
         return 0
     taken_at, reports = _now(), list[Report]()
     code = _measure_all(arguments, measurements, reports)

@@ -1,4 +1,4 @@
-"""Results on disk, and the reference page that is written from them."""
+"""Results on disk, and the reference pages that are written from them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +9,12 @@ from bench.tables import markdown
 from bench.values import Results
 
 RESULTS: Final = ROOT / "bench" / "results"
-PAGE: Final = ROOT / "docs" / "reference" / "performance.md"
+_PAGES: Final = ROOT / "docs" / "reference"
+LOCAL_PAGE: Final = _PAGES / "performance.md"
+CLUSTER_PAGE: Final = _PAGES / "performance-on-a-cluster.md"
 
-_BEGIN: Final = "<!-- Written by `python -m bench --page`; everything between the marks. -->"
+_BY_TIME: Final = "[0-9]*.json"
+_BEGIN: Final = "<!-- Written by the benchmark's `--page`; everything between the marks. -->"
 _END: Final = "<!-- End of what is written. -->"
 
 
@@ -52,9 +55,9 @@ def newest(folder: Path = RESULTS) -> Path:
     Raises:
         PageError: There are none.
     """
-    files = sorted(folder.glob("*.json"))
+    files = sorted(folder.glob(_BY_TIME))
     if not files:
-        raise PageError(f"there are no results in {folder}; run `make bench` first")
+        raise PageError(f"there are no results in {folder}; measure first")
     return files[-1]
 
 
@@ -71,12 +74,17 @@ def with_results(page: str, results: Results) -> str:
     return f"{before}{_BEGIN}\n\n{markdown(results)}\n{_END}{after}"
 
 
-def write_page(sources: Sequence[Path]) -> Path:
-    """Write the reference page from files of results, or from the newest.
+def write_page(sources: Sequence[Path], page: Path, folder: Path = RESULTS) -> tuple[Path, Path]:
+    """Write a reference page from files of results, or from the newest, and keep its figures.
+
+    Returns:
+        The page, and the file with its results, which bears its name and is kept in the repository.
 
     Raises:
         PageError: There are no results, they do not fit together, or the page lacks a mark.
     """
-    results = merged([load(source) for source in sources or [newest()]])
-    PAGE.write_text(with_results(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
-    return PAGE
+    results = merged([load(source) for source in sources or [newest(folder)]])
+    page.write_text(with_results(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+    kept = folder / f"{page.stem}.json"
+    kept.write_text(results.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return page, kept

@@ -170,6 +170,8 @@ async def operator_process(
         "SMALLMODEL_SERVING_CPU_IMAGE": "example.invalid/serving-cpu:bench",
         "SMALLMODEL_HEALTH_PORT": str(health),
         "SMALLMODEL_METRICS_PORT": str(metrics),
+        # As in the image.
+        "MALLOC_ARENA_MAX": "2",
     } | dict(environment or {})
     words = command or ("-m", "smallmodel_operator.main")
     async with (

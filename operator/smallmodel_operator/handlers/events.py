@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from smallmodel_operator.api.meta import ObjectMeta
@@ -16,13 +17,22 @@ _LOG: Final = logging.getLogger(__name__)
 _WAITING_MAX: Final = 10_000
 _PAUSE_SECONDS: Final = 0.02
 """After each event, so that in a burst they give way to what serves: fifty a second at most."""
+_BUSY_PAUSE_SECONDS: Final = 0.5
+"""The same while many models wait to be worked on."""
 
 
 class EventWriter:
     """Tells people who look at a SmallModel what changed, and keeps nobody waiting for that."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, busy: Callable[[], bool] = lambda: False) -> None:
+        """Make it.
+
+        Args:
+            events: Writes single ones.
+            busy: Tells whether there is much to do that is worth more.
+        """
         self._events = events
+        self._busy = busy
         self._waiting: deque[tuple[About, Event]] = deque()
         self._some = asyncio.Event()
 
@@ -47,5 +57,5 @@ class EventWriter:
                 await self._events.record(
                     about, event.reason, event.message, type_=EventType(event.type)
                 )
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(_BUSY_PAUSE_SECONDS if self._busy() else _PAUSE_SECONDS)
             self._some.clear()

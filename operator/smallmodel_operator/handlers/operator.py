@@ -48,6 +48,8 @@ WATCHED: Final = (
 _RESYNC_SECONDS: Final = 300.0
 _GATEWAY: Final = "gateway"
 _MODEL_WORKERS: Final = 16
+_MANY_MODELS: Final = 20
+"""Waiting models above which events are written slowly."""
 _NAMESPACE_WORKERS: Final = 8
 # One pass takes all that changed before it, so that in a burst fewer passes do the same work.
 _NAMESPACE_REST: Final = 0.1
@@ -73,7 +75,7 @@ class Operator:
             now=now,
             changed=self._cluster_changed,
         )
-        self.events = EventWriter(events)
+        self.events = EventWriter(events, lambda: self.model_queue.depth > _MANY_MODELS)
         self.models = ModelLoop(
             api=api,
             stores=self.stores,

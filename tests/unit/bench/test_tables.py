@@ -9,7 +9,7 @@ from bench.tables import markdown, markdown_table, number, quantity, rows
 from bench.values import Bound, Breakdown, Figure, Host, Judge, Report, Results, Target
 
 PAGE = (
-    "# Title\n\n<!-- Written by `python -m bench --page`; everything between the marks. -->\n"
+    "# Title\n\n<!-- Written by the benchmark's `--page`; everything between the marks. -->\n"
     "old\n<!-- End of what is written. -->\n\nBelow.\n"
 )
 
@@ -155,5 +155,5 @@ def test_saved_results_are_read_back_and_the_newest_is_found(tmp_path: Any) -> N
 
 
 def test_without_results_the_page_is_not_written(tmp_path: Any) -> None:
-    with pytest.raises(PageError, match="run `make bench` first"):
+    with pytest.raises(PageError, match="measure first"):
         newest(tmp_path)
