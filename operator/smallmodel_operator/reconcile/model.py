@@ -101,7 +101,7 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
     known = _as_applied(made, sight.placement) if made else sight.placement
     refusal = decided if isinstance(decided, ResolveError | Unplaced) else None
     step = decided if isinstance(decided, FetchStep) else None
-    if step is not None and step.create is not None and sight.refused is not None:
+    if step is not None and step.create and sight.refused is not None:
         refusal = ResolveError(reason=sight.refused.reason, message=sight.refused.message)
     fetch = (step.event or _NOTHING_YET) if step else None
     seen = observation_of(sight.model, known, refusal, url=sight.url, fetch=fetch)

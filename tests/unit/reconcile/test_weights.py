@@ -104,7 +104,7 @@ def test_weights_behind_a_secret_are_refused_where_replicas_fetch() -> None:
     for each in (placement, known):
         found = placement_fetch(each, None, pool_settings(weights=WITHOUT_CLAIMS), START)
 
-        assert found.create is None
+        assert not found.create
         assert isinstance(found.event, FetchFailed)
         assert found.event.reason is Reason.SOURCE_NOT_SUPPORTED
         assert "the Secret hub" in found.event.message
