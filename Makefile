@@ -30,8 +30,8 @@ comma := ,
 space := $(subst ,, )
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
-.PHONY: help demo test verify generate golden bench bench-cluster cluster-up cluster-down e2e test-vllm \
-  lock-vllm lock-images clean
+.PHONY: help demo test verify generate golden bench bench-cluster cluster-up cluster-down e2e \
+  e2e-faults test-vllm lock-vllm lock-images clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,7 +60,11 @@ e2e: $(READY) ## Test on a real Kubernetes (root; or PYTEST_ARGS='--kubeconfig F
 	  $(call say,'Build the cluster: a quarter of an hour the first time$(comma) then nothing') ; \
 	  PYTHONPATH=tests $(BIN)/python -m cluster parts)
 	$(call say,'Tests on a real Kubernetes')
-	@$(BIN)/pytest $(wildcard tests/api tests/e2e) -m 'api or e2e' $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/api tests/e2e -m '(api or e2e) and not faults' $(PYTEST_ARGS)
+
+e2e-faults: $(READY) ## Break that Kubernetes and count what is lost (root; half an hour)
+	$(call say,'Faults on a real Kubernetes')
+	@$(BIN)/pytest tests/e2e -m faults $(PYTEST_ARGS)
 
 verify: $(READY) generate ## Generate, format, lint, types, import rules, spelling, clean tree
 	$(call say,'ruff format and ruff check')

@@ -14,7 +14,7 @@ from support.broken_model import broken_source
 from support.counting import CountingClient, answered, counting, failed, report
 from support.installation import LIGHT, Installed, Team
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 BUSY: Final = ("busy-1", "busy-2")
 IDLE: Final = ("idle-1", "idle-2", "idle-3")
