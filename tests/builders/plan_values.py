@@ -59,6 +59,7 @@ def placement(
     *,
     threads: int | None = None,
     accelerator: Accelerator | None = None,
+    device_percent: int | None = None,
 ) -> Placement:
     """The model's first option, on this machine."""
     return Placement(
@@ -67,6 +68,7 @@ def placement(
         max_replicas=2,
         threads=threads,
         accelerator=accelerator,
+        device_percent=device_percent,
     )
 
 

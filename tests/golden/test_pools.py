@@ -68,6 +68,14 @@ OBJECTS = {
     "rayservice-gpu-everything-set": [
         ray_service(GPU, EVERYTHING_SET, planned_model("big", accelerator=L4))
     ],
+    "rayservice-gpu-shared": [
+        ray_service(
+            key_of(worker=gpu_class()),
+            SETTINGS,
+            planned_model("chat", accelerator=L4, device_percent=9),
+            planned_model("embed", accelerator=L4, device_percent=30),
+        )
+    ],
     "beside-the-rayservice": [
         *build_pool_objects(cluster_pool("chat"), EVERYTHING_SET),
         token_secret(cluster_pool("chat"), SETTINGS, "not-a-real-token"),

@@ -87,6 +87,8 @@ class ModelPlacementSpec(ApiModel):
     """The weights that were chosen."""
     worker: WorkerClass
     """The Ray workers that run the model."""
+    device_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Hundredths of one device that a replica takes; unset: the worker's devices are its own."""
     isolation: Isolation = Isolation.SHARED
     """Dedicated: in a pool of its own."""
     args: Annotated[

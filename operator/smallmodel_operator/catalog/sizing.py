@@ -207,6 +207,16 @@ def _is_encoder(architecture: Architecture) -> bool:
     return "bert" in architecture.name.lower()
 
 
+def device_percent(need: int, device: int) -> int:
+    """Return the hundredths of a device that an engine takes, rounded up.
+
+    Args:
+        need: Bytes that the engine needs of it.
+        device: Bytes that it has.
+    """
+    return max(1, min(100, -(-100 * need // device)))
+
+
 def target_ongoing_requests(slots: int) -> int:
     """Return the requests per replica above which another replica is worth its cost.
 

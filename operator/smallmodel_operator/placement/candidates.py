@@ -6,7 +6,7 @@ from typing import Final
 
 from smallmodel_operator.api.base import human_bytes
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import Accelerator, Engine, SmallModelSpec
+from smallmodel_operator.api.smallmodel import Accelerator, Engine, Isolation, SmallModelSpec
 from smallmodel_operator.catalog import sizing
 from smallmodel_operator.catalog.options import Option, Refusal, ResolvedModel
 from smallmodel_operator.placement.machine import AcceleratorStock
@@ -168,6 +168,19 @@ def accelerator_of(candidate: Candidate) -> Accelerator | None:
     if candidate.stock is None:
         return None
     return Accelerator(class_=candidate.stock.product, count=candidate.devices)
+
+
+def device_percent_of(candidate: Candidate, spec: SmallModelSpec) -> int | None:
+    """Return the hundredths of one device that a replica takes, or None: its devices are its own.
+
+    They are where it needs several, and where the user wants the model apart from others.
+    """
+    stock = candidate.stock
+    if stock is None or stock.memory_bytes is None or candidate.devices != 1:
+        return None
+    if spec.isolation is Isolation.DEDICATED:
+        return None
+    return sizing.device_percent(candidate.option.size.total, stock.memory_bytes)
 
 
 def refuse(candidate: Candidate, reason: Reason, message: str, *, waits: bool = False) -> Refusal:

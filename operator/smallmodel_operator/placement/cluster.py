@@ -11,6 +11,7 @@ from smallmodel_operator.placement.candidates import (
     Candidate,
     accelerator_of,
     choose,
+    device_percent_of,
     telling,
     threads_of,
 )
@@ -80,12 +81,14 @@ def _placed(
     question: Question, worker: WorkerClass, pool: str, rejected: tuple[Refusal, ...] = ()
 ) -> ClusterPlacement:
     option, cluster = question.candidate.option, question.cluster
+    percent = device_percent_of(question.candidate, question.spec)
     most, why = _most_replicas(question.spec, cluster)
     parts = [
         f"The variant {option.variant.name} runs with {option.engine} on {cluster.described}, "
         f"{pool}: {human_bytes(option.size.total)} awake in workers of class {worker.name} "
         f"({worker.cpu} CPU, {human_bytes(amount(worker.memory))}), {option.context_length} "
         f"tokens of context, {option.slots} requests at a time. {why}",
+        *([f"Each takes {percent} % of a device."] if percent is not None else []),
         *(f"Not {refusal.variant}: {refusal.message}" for refusal in rejected),
     ]
     return ClusterPlacement(
@@ -95,6 +98,7 @@ def _placed(
             max_replicas=most,
             threads=_threads(question, worker),
             accelerator=accelerator_of(question.candidate),
+            device_percent=percent,
             rejected=rejected,
             message=" ".join(parts),
         ),

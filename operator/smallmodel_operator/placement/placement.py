@@ -20,6 +20,8 @@ class Placement:
     """Threads of each engine where the user set `resources.cpu`."""
     accelerator: Accelerator | None = None
     """Devices of each replica; unset: the engine runs on the CPU."""
+    device_percent: int | None = None
+    """Hundredths of one device that a replica takes; unset: its devices are its own."""
     rejected: tuple[Refusal, ...] = ()
     """Better options that do not fit, and why."""
     message: str = ""

@@ -18,8 +18,8 @@ _ONGOING_PER_SLOT: Final = 2
 
 _HASH_DIGITS: Final = 12
 
-_GPU_SHARE: Final = "0.9"
-"""Of the memory of a device that one engine has alone; the rest is for contexts and graphs."""
+_GPU_PERCENT_MAX: Final = 90
+"""Of the memory of a device that one engine takes; the rest is for contexts and graphs."""
 
 
 def build_model(
@@ -45,6 +45,7 @@ def build_model(
         target_ongoing_requests=option.target_ongoing_requests,
         resting_memory_bytes=option.size.process,
         accelerator=placement.accelerator,
+        device_percent=placement.device_percent,
     )
 
 
@@ -97,7 +98,8 @@ def _vllm(resolved: ResolvedModel, placement: Placement) -> VllmArgs:
         # included.
         arguments.append(f"--kv-cache-memory-bytes={option.size.kv_cache}")
     if placement.accelerator:
-        arguments.append(f"--gpu-memory-utilization={_GPU_SHARE}")
+        # vLLM does not start where less than this share of the whole device is free.
+        arguments.append(f"--gpu-memory-utilization={_gpu_share(placement)}")
         arguments.append(f"--tensor-parallel-size={placement.accelerator.count}")
         arguments.append("--enable-sleep-mode")
     else:
@@ -107,6 +109,11 @@ def _vllm(resolved: ResolvedModel, placement: Placement) -> VllmArgs:
     return VllmArgs(arguments=tuple(arguments), environment=_vllm_environment(placement))
 
 
+def _gpu_share(placement: Placement) -> str:
+    percent = placement.device_percent or _GPU_PERCENT_MAX
+    return f"{min(percent, _GPU_PERCENT_MAX) / 100:g}"
+
+
 def _vllm_environment(placement: Placement) -> dict[str, str]:
     environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     if placement.accelerator is None:
@@ -114,6 +121,9 @@ def _vllm_environment(placement: Placement) -> dict[str, str]:
         environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
         if placement.threads is not None:
             environment["OMP_NUM_THREADS"] = str(placement.threads)
+    elif placement.device_percent is not None:
+        # Where vLLM's workers are Ray's, each asks for a whole device without it (ray#63875).
+        environment["VLLM_RAY_PER_WORKER_GPUS"] = f"{placement.device_percent / 100:g}"
     return environment
 
 

@@ -31,7 +31,7 @@ class Action:
     """One line for a person."""
 
 
-_ACTOR_FIELDS: Final = ("resting_memory_bytes", "accelerator")
+_ACTOR_FIELDS: Final = ("resting_memory_bytes", "accelerator", "device_percent")
 _LIGHT_FIELDS: Final = (
     "max_replicas",
     "max_ongoing_requests",

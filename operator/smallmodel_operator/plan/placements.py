@@ -71,6 +71,7 @@ def build_placement(
         variant=option.variant.name,
         weights=_weights(model, resolved, option),
         worker=placed.worker,
+        device_percent=planned.device_percent,
         isolation=model.spec.isolation,
         args=planned.args,
         tuning=planned.tuning,
@@ -109,6 +110,7 @@ def planned_model(
         target_ongoing_requests=spec.target_ongoing_requests,
         resting_memory_bytes=spec.resting_memory_bytes,
         accelerator=spec.worker.accelerator,
+        device_percent=spec.device_percent,
         verified=verified,
     )
 

@@ -24,6 +24,8 @@ class PlannedModel:
     """Memory of a replica whose weights are not loaded: what Ray is asked for."""
     accelerator: Accelerator | None = None
     """Devices of each replica."""
+    device_percent: int | None = None
+    """Hundredths of one device that a replica takes; unset: the devices are its own."""
     verified: bool = False
     """True: it answered before, so its number of replicas is left to Ray's autoscaler."""
 

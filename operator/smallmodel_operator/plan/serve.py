@@ -33,6 +33,9 @@ INDEX_ROUTE: Final = "/-index"
 TOKEN_CPU: Final = 0.01
 """CPU that a replica asks Ray for; how many threads it runs is set apart from this."""
 
+_WHOLE: Final = 100
+"""Hundredths of a device."""
+
 _HEAD_RESOURCE: Final = "node:__internal_head__"
 _HEAD_SHARE: Final = 0.001
 
@@ -79,7 +82,8 @@ class RayActorOptions(_RayModel):
     """What each replica asks Ray for."""
 
     num_cpus: float
-    num_gpus: int | None = None
+    num_gpus: int | float | None = None
+    """Whole devices, or a part of one: Ray counts it, and nothing enforces it."""
     memory: int | None = None
     resources: dict[str, float] | None = None
 
@@ -210,12 +214,18 @@ def _application(model: PlannedModel, front: ServeFront) -> Application:
                 max_replicas_per_node=front.replicas_per_node,
                 ray_actor_options=RayActorOptions(
                     num_cpus=TOKEN_CPU,
-                    num_gpus=model.accelerator.count if model.accelerator else None,
+                    num_gpus=_devices(model),
                     memory=model.resting_memory_bytes or None,
                 ),
             ),
         ),
     )
+
+
+def _devices(model: PlannedModel) -> int | float | None:
+    if model.device_percent is not None and model.device_percent < _WHOLE:
+        return model.device_percent / _WHOLE
+    return model.accelerator.count if model.accelerator else None
 
 
 def _autoscaling(model: PlannedModel) -> AutoscalingConfig:

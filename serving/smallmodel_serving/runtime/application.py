@@ -28,6 +28,7 @@ from smallmodel_serving.runtime.relay import Relay
 from smallmodel_serving.runtime.report import ReportFile
 from smallmodel_serving.runtime.telemetry import Telemetry
 from smallmodel_serving.runtime.threads import SPIN_VARIABLE, SPINS
+from smallmodel_serving.runtime.turns import device_turn
 from smallmodel_serving.runtime.weights.obtain import obtain
 
 RAY_OWN_BYTES: Final = round(0.6 * 2**30)
@@ -103,7 +104,7 @@ def new_engine(args: ModelArgs) -> Engine:
         return LlamaCppEngine(args, args.engine)
     from smallmodel_serving.runtime.vllm import VllmEngine
 
-    return VllmEngine(args, args.engine)
+    return VllmEngine(args, args.engine, device_turn(node_folder(os.environ), os.environ))
 
 
 def node_folder(environment: Mapping[str, str]) -> Path | None:

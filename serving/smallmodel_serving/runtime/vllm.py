@@ -19,6 +19,7 @@ from typing import Any, Final
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import ModelArgs, VllmArgs
 from smallmodel_serving.runtime.engine import EngineError, check_weights
+from smallmodel_serving.runtime.turns import Turn
 
 _REAP_SECONDS: Final = 5.0
 """A killed process is gone in milliseconds."""
@@ -32,9 +33,19 @@ class VllmEngine:
     vLLM gets a thread and an event loop of its own: what blocks there never holds up the relay.
     """
 
-    def __init__(self, args: ModelArgs, options: VllmArgs) -> None:
+    def __init__(
+        self, args: ModelArgs, options: VllmArgs, turn: Turn = contextlib.nullcontext
+    ) -> None:
+        """Make it; it starts later.
+
+        Args:
+            args: The model's.
+            options: vLLM's own.
+            turn: What a start is done in, so that no other engine of the device starts meanwhile.
+        """
         self._args = args
         self._options = options
+        self._turn = turn
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
@@ -59,6 +70,10 @@ class VllmEngine:
         Raises:
             EngineError: The weights are not the verified ones, or vLLM refused them.
         """
+        with self._turn():
+            self._start()
+
+    def _start(self) -> None:
         if self._napping:
             self._call(self._client.wake_up())
             self._napping = False

@@ -219,3 +219,21 @@ def test_a_larger_context_never_needs_less(
         (sizing.llama_cpp_size, gguf()),
     ):
         assert size(shape, task, variant, less).total <= size(shape, task, variant, more).total
+
+
+@pytest.mark.parametrize(
+    ("need", "percent"), [(1, 1), (GIB, 10), (GIB + 1, 11), (10 * GIB, 100), (11 * GIB, 100)]
+)
+def test_a_part_of_a_device_is_rounded_up_and_never_more_than_all_of_it(
+    need: int, percent: int
+) -> None:
+    assert sizing.device_percent(need, 10 * GIB) == percent
+
+
+@given(st.lists(st.integers(1, 40 * GIB), min_size=1, max_size=20), st.integers(GIB, 40 * GIB))
+def test_parts_that_ray_finds_room_for_are_no_more_than_the_device(
+    needs: list[int], device: int
+) -> None:
+    fitting = [need for need in needs if need <= device]
+    if sum(sizing.device_percent(need, device) for need in fitting) <= 100:
+        assert sum(fitting) <= device

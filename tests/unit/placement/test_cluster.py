@@ -45,6 +45,33 @@ def test_a_device_is_taken_where_the_installation_offers_its_engine() -> None:
     assert made.worker.name == "nvidia-l4-8gi"
 
 
+def test_a_model_takes_the_part_of_its_device_that_it_needs() -> None:
+    made = placed(view(gpu_node(accelerator=gpu(memory=10 * GIB)), engines=BOTH))
+
+    percent = made.placement.device_percent
+    assert percent is not None
+    need = made.placement.option.size.total
+    assert (percent - 1) * GIB // 10 < need <= percent * GIB // 10
+    assert f"Each takes {percent} % of a device." in made.placement.message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"isolation": "Dedicated"},
+        {"resources": {"accelerator": {"class": "NVIDIA-L4", "count": 2}}},
+        {"engine": "LlamaCpp"},
+    ],
+)
+def test_one_that_is_apart_takes_several_or_none_has_its_devices_alone(
+    spec: dict[str, object],
+) -> None:
+    made = placed(view(node(), gpu_node(count=2), engines=BOTH), **spec)
+
+    assert made.placement.device_percent is None
+    assert "of a device" not in made.placement.message
+
+
 def test_without_a_free_device_the_cpu_is_taken_and_the_message_says_why() -> None:
     made = placed(view(node(), gpu_node(free=0), engines=BOTH))
 

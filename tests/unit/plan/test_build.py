@@ -24,12 +24,15 @@ def build(
     *,
     threads: int | None = None,
     accelerator: Accelerator | None = None,
+    device_percent: int | None = None,
     scaling: dict[str, Any] | None = None,
     weights: dict[str, Any] | None = None,
     **resolved: Any,
 ) -> PlannedModel:
     options = resolved_model(**resolved)
-    placed = placement(options, threads=threads, accelerator=accelerator)
+    placed = placement(
+        options, threads=threads, accelerator=accelerator, device_percent=device_percent
+    )
     return build_model(small_model(**scaling or {}), options, placed, fetched(**weights or {}))
 
 
@@ -125,6 +128,17 @@ def test_vllm_on_a_device_differs_in_the_device_lines_alone() -> None:
         "--tensor-parallel-size=2",
     }
     assert device.environment == {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+
+
+@pytest.mark.parametrize(("percent", "share"), [(7, "0.07"), (40, "0.4"), (90, "0.9"), (96, "0.9")])
+def test_vllm_on_a_part_of_a_device_takes_its_part_and_says_so(percent: int, share: str) -> None:
+    one = Accelerator.model_validate({"class": "NVIDIA-L4"})
+    engine = vllm(accelerator=one, device_percent=percent)
+
+    assert f"--gpu-memory-utilization={share}" in engine.arguments
+    assert [one for one in engine.arguments if one.startswith("--kv-cache-memory-bytes=")]
+    assert engine.environment["VLLM_RAY_PER_WORKER_GPUS"] == f"{percent / 100:g}"
+    assert build(engine=Engine.VLLM, device_percent=percent).device_percent == percent
 
 
 def test_vllm_pools_tokens_for_embeddings_and_keeps_no_cache() -> None:

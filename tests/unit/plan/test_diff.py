@@ -58,6 +58,7 @@ def test_a_model_that_is_gone_is_removed() -> None:
             {"accelerator": Accelerator.model_validate({"class": "NVIDIA-L4"})},
             "accelerator changed",
         ),
+        ({"device_percent": 7}, "device percent changed"),
     ],
 )
 def test_changed_arguments_and_needs_replace_the_replicas(

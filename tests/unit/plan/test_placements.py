@@ -228,6 +228,7 @@ specs = st.builds(
         secret_ref=st.none() | st.builds(SecretRef, name=names),
     ),
     worker=workers,
+    device_percent=st.none() | st.integers(1, 100),
     isolation=st.sampled_from(Isolation),
     args=st.builds(
         plan_values.model_args,
@@ -287,6 +288,7 @@ FULL = placement_spec(
     worker=WorkerClass(
         name="a", cpu="1", memory="1Gi", accelerator=Accelerator(class_="a", count=2), max_workers=2
     ),
+    device_percent=7,
     scaling=Scaling(
         min_replicas=1, max_replicas=2, target_ongoing_requests=5, idle_timeout="1m",
         park_after="2h", start_timeout="5s", max_queued_requests=7, request_timeout="9s",

@@ -158,6 +158,17 @@ def test_devices_are_asked_of_ray_and_an_unknown_resting_size_is_not() -> None:
     assert options == {"num_cpus": 0.01, "num_gpus": 2}
 
 
+@pytest.mark.parametrize(("percent", "asked"), [(None, 1), (7, 0.07), (50, 0.5), (100, 1)])
+def test_a_part_of_a_device_is_asked_of_ray_as_such(
+    percent: int | None, asked: int | float
+) -> None:
+    one = Accelerator.model_validate({"class": "NVIDIA-L4"})
+    options = deployment(accelerator=one, device_percent=percent)["ray_actor_options"]
+
+    # Ray refuses 1.0 and more with a fraction, and JSON keeps 1 apart from 1.0.
+    assert json.dumps(options["num_gpus"]) == json.dumps(asked)
+
+
 def test_replicas_are_spread_over_nodes_only_where_that_is_asked_for() -> None:
     front = FRONT.model_copy(update={"replicas_per_node": 1})
     text = dump_serve_config(build_serve_config(pool("chat"), front))

@@ -206,6 +206,7 @@ def _of_placement(placement: ModelPlacement) -> Fields:
             f"{memory_text(spec.resting_memory_bytes)} at rest"),
         ("Worker class", f"{worker.name}: {worker.cpu} CPU, {worker.memory}"
             + (f", {devices.count} x {devices.class_}" if devices else "")
+            + (f", of which a replica takes {spec.device_percent} %" if spec.device_percent else "")
             + f"; at most {worker.max_workers} of them in a pool"),
     )  # fmt: skip
 
