@@ -8,11 +8,14 @@ import yaml
 _PLACES: Final = {
     "cluster": "In the whole cluster",
     "models": "In every namespace with models",
+    "httpRoute": "With a Gateway of your own",
     "own": "In the operator's own namespace",
 }
 _MEANINGS: Final = {
     "cluster": "Objects without a namespace, and ModelPlacements.",
     "models": "The whole cluster, or the namespaces of the chart's value `watchNamespaces` alone.",
+    "httpRoute": "In every namespace with models too, where the chart's value "
+    "`gateway.httpRoute.enabled` is true.",
     "own": "Nothing here is granted elsewhere.",
 }
 

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel, Duration, Quantity, amount, seconds
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
+from smallmodel_operator.plan.gateway.http_route import ParentGateway
 from smallmodel_operator.plan.pools.values import (
     MODELS_PER_POOL,
     WEIGHTS_CLAIM,
@@ -116,6 +117,30 @@ class TolerationSettings(ApiModel):
         )
 
 
+class HttpRouteSettings(ApiModel):
+    """A Gateway of the Gateway API, to which HTTPRoutes lead instead of our own gateway."""
+
+    name: Namespace
+    """Its name."""
+    namespace: Namespace
+    """Where it is. Its listeners must take routes from the namespaces with models."""
+    section_name: str | None = None
+    """One of its listeners; unset: all."""
+    hostnames: tuple[str, ...] = ()
+    """The hosts whose requests are taken; none: those of the listeners."""
+    pod_namespaces: tuple[Namespace, ...] = ()
+    """Where its pods are, which must reach the pools; none: in its own namespace."""
+
+    def parent(self) -> ParentGateway:
+        """Return it as the plan takes it."""
+        return ParentGateway(
+            name=self.name,
+            namespace=self.namespace,
+            section=self.section_name,
+            hostnames=self.hostnames,
+        )
+
+
 class Settings(ApiModel):
     """The installation's choices. A field `x_y` is the variable `SMALLMODEL_X_Y`."""
 
@@ -147,6 +172,8 @@ class Settings(ApiModel):
     """The largest body of a request."""
     gateway_ipv6: bool = False
     """The gateway's pods listen on IPv6 too, which the nodes must have."""
+    http_route: Json[HttpRouteSettings] | None = None
+    """A JSON object: name, namespace, sectionName, hostnames, podNamespaces of your own Gateway."""
     fetch_env: Json[dict[str, str]] = Field(default_factory=dict)
     """A JSON object: further variables of fetch Jobs, for example `PIP_INDEX_URL`."""
     weights_volume: Json[WeightsSettings] = WeightsSettings()
@@ -199,6 +226,15 @@ class Settings(ApiModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_gateway_has_an_address(self) -> Self:
+        if self.http_route is not None and self.gateway_url is None:
+            raise ValueError(
+                "SMALLMODEL_HTTP_ROUTE names a Gateway whose address only you know: set "
+                "SMALLMODEL_GATEWAY_URL, for example https://models.example.com"
+            )
+        return self
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read every variable that has a field here; an empty one counts as unset.
@@ -220,6 +256,11 @@ class Settings(ApiModel):
         """Where `/NAMESPACE/v1` follows, without a slash at its end."""
         url = self.gateway_url or f"http://smallmodel-gateway.{self.namespace}.svc"
         return url.rstrip("/")
+
+    def model_url(self, namespace: str, model: str) -> str:
+        """Return the base URL of a model for OpenAI clients: its namespace's, or its own path's."""
+        base = f"{self.gateway_base_url}/{namespace}"
+        return f"{base}/v1" if self.http_route is None else f"{base}/{model}/v1"
 
     def pools(self, hub_id: str) -> PoolSettings:
         """Return what all pools have in common.
@@ -245,6 +286,7 @@ class Settings(ApiModel):
                 tolerations=_tolerations(self.accelerator_tolerations),
             ),
             kuberay_namespace=self.kuberay_namespace,
+            gateway_namespaces=self._gateway_namespaces(),
             metrics_namespaces=self.metrics_namespaces,
             request_timeout_seconds=seconds(self.request_timeout),
             fault_tolerance=(
@@ -255,6 +297,11 @@ class Settings(ApiModel):
                 else None
             ),
         )
+
+    def _gateway_namespaces(self) -> tuple[str, ...]:
+        if self.http_route is None:
+            return ()
+        return self.http_route.pod_namespaces or (self.http_route.namespace,)
 
     def gateway(self) -> ClusterGatewaySettings:
         """Return what stays while the gateway runs."""

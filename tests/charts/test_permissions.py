@@ -11,6 +11,11 @@ from tools import helm
 from tools.helm import Manifest
 
 LISTS: Final = helm.CHART / "files" / "permissions.yaml"
+HTTP_ROUTE: Final = [
+    "--set=gateway.enabled=false,gateway.url=https://models.example.com",
+    "--set=gateway.httpRoute.enabled=true",
+    "--set=gateway.httpRoute.parentRef.name=public,gateway.httpRoute.parentRef.namespace=gateways",
+]
 WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection", "*"})
 
 
@@ -22,11 +27,12 @@ def role(manifests: list[Manifest], name: str) -> Manifest:
     )
 
 
-def by_hand(path: Path) -> set[Permission]:
+def by_hand(path: Path, *, without: str = "") -> set[Permission]:
     lists = yaml.safe_load(path.read_text(encoding="utf-8"))
     return {
         Permission(group, resource, verb)
-        for rules in lists.values()
+        for name, rules in lists.items()
+        if name != without
         for rule in rules
         for group in rule["groups"]
         for resource in rule["resources"]
@@ -35,7 +41,14 @@ def by_hand(path: Path) -> set[Permission]:
 
 
 def test_the_operator_is_granted_the_list_and_nothing_else(default_render: list[Manifest]) -> None:
-    assert granted_to("smallmodel-operator", default_render) == by_hand(LISTS)
+    listed = by_hand(LISTS, without="httpRoute")
+    assert granted_to("smallmodel-operator", default_render) == listed
+
+
+def test_routes_are_granted_where_they_are_to_be_written() -> None:
+    with_routes = helm.render(HTTP_ROUTE)
+    assert granted_to("smallmodel-operator", with_routes) == by_hand(LISTS)
+    assert granted_to("smallmodel-gateway", with_routes) == set()
 
 
 def test_with_watched_namespaces_it_is_the_same_and_only_there(

@@ -16,6 +16,9 @@ REFUSED: Final = {
     "gateway.url=https://chat.example.com/v1": "at '/gateway/url'",
     "gateway.allowFrom={Team}": "at '/gateway/allowFrom/0': 'Team' does not match",
     "gateway.allowFrom={a,a}": "at '/gateway/allowFrom': items at 0 and 1 are equal",
+    "gateway.httpRoute.parentRef.name=Public": "at '/gateway/httpRoute/parentRef/name': 'Public'",
+    "gateway.httpRoute.hostnames={}": "at '/gateway/httpRoute/hostnames/0': minLength",
+    "gateway.httpRoute.parent.name=x": "additional properties 'parent' not allowed",
     "gateway.bodyLimit=32MB": "at '/gateway/bodyLimit': '32MB' does not match",
     "operator.replicas=3": "at '/operator/replicas': maximum: got 3, want 2",
     "operator.logLevel=loud": "at '/operator/logLevel': value must be one of 'debug', 'info'",
@@ -40,6 +43,10 @@ NOT_TOGETHER: Final = {
     "faultTolerance.mode=Redis": "set faultTolerance.redis.install=true, or faultTolerance.address",
     "faultTolerance.redis.install=true": "set faultTolerance.mode=Redis",
     "weights.volume.kind=Pool,weights.volume.existingClaim=mine": "leave one of them out",
+    "gateway.httpRoute.enabled=true": "set gateway.enabled=false",
+    "gateway.enabled=false,gateway.httpRoute.enabled=true": "set gateway.httpRoute.parentRef.name",
+    "gateway.enabled=false,gateway.httpRoute.enabled=true,gateway.httpRoute.parentRef.name=a"
+    ",gateway.httpRoute.parentRef.namespace=b": "set gateway.url",
     "gateway.service.type=LoadBalancer": 'Set gateway.allowFrom to ["*"]',
     "gateway.service.type=NodePort": 'Set gateway.allowFrom to ["*"]',
 }

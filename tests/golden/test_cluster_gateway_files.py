@@ -91,7 +91,7 @@ def test_the_restart_and_the_http_routes_are_as_they_were() -> None:
     parent = ParentGateway(name="public", namespace="gateways", section="https")
     objects = [
         gateway_restart(built("nothing"), "smallmodel-system"),
-        *build_http_routes("team-a", service_models(TEAM_A.models), parent),
+        *build_http_routes("team-a", service_models(TEAM_A.models), parent, "hub-1"),
     ]
 
     check_golden("plan/gateway/cluster/objects.yaml", yaml.safe_dump_all(objects))

@@ -28,6 +28,14 @@ def permissions_of(rules: Iterable[Manifest]) -> frozenset[Permission]:
     )
 
 
+class Grant(NamedTuple):
+    """A permission, and where it holds."""
+
+    permission: Permission
+    namespace: str | None
+    """None: everywhere."""
+
+
 def granted_to(account: str, manifests: Iterable[Manifest]) -> frozenset[Permission]:
     """Return what a service account may do by all roles that are bound to it.
 
@@ -35,6 +43,11 @@ def granted_to(account: str, manifests: Iterable[Manifest]) -> frozenset[Permiss
         account: The service account's name.
         manifests: What the chart renders.
     """
+    return frozenset(grant.permission for grant in grants_of(account, manifests))
+
+
+def grants_of(account: str, manifests: Iterable[Manifest]) -> frozenset[Grant]:
+    """Return the same with the namespace in which each permission holds."""
     found = list(manifests)
     bound = {
         (binding["roleRef"]["kind"], binding["roleRef"]["name"])
@@ -44,7 +57,7 @@ def granted_to(account: str, manifests: Iterable[Manifest]) -> frozenset[Permiss
     }
     roles = (one for one in found if one["kind"] in _ROLES)
     return frozenset(
-        permission
+        Grant(permission, role["metadata"].get("namespace"))
         for role in roles
         if (role["kind"], role["metadata"]["name"]) in bound
         for permission in permissions_of(role["rules"])

@@ -13,7 +13,6 @@ from typing import Any, Final
 from builders.cards import CardBuilder
 from builders.clusters import view
 from builders.pool_values import TOKEN_KEY, pool_settings
-from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.names import placement_name, placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
@@ -29,14 +28,13 @@ from smallmodel_operator.clusters.ref import (
     SMALLMODELS,
     Manifest,
     Resource,
-    ref_of,
 )
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
 from smallmodel_operator.handlers.stores import Stores, key_of
+from support.paper_serving import NOW, serve_on_paper
 
-NOW: Final = "2026-01-01T00:00:00Z"
 CARD: Final = CardBuilder().build()
 PLACEMENTS: Final = placement_namespace("local")
 OWNED: Final = (CLAIMS, JOBS, MODELPLACEMENTS, NETWORKPOLICIES, RAYSERVICES, SECRETS, SMALLMODELS)
@@ -85,7 +83,7 @@ class LoopsByHand:
             events=EventWriter(Events(self.api, "by-hand")),
             settings=settings,
             cluster="local",
-            base_url="http://gateway",
+            url=lambda namespace, _: f"http://gateway/{namespace}/v1",
             now=lambda: NOW,
             view=view,
             placed=lambda _: None,
@@ -112,7 +110,7 @@ class LoopsByHand:
         for key in keys:
             failed += await self._attempt(self._models.work(key))
         failed += await self._attempt(self._namespaces.work(self.namespace))
-        await self._fake_the_serving_side()
+        await serve_on_paper(self.admin, self.namespace)
         return failed
 
     async def owned(self) -> list[Manifest]:
@@ -151,22 +149,6 @@ class LoopsByHand:
             return [p for p in all_of_them if p["spec"]["model"]["namespace"] == self.namespace]
         return (await self.admin.list(resource, self.namespace))[0]
 
-    async def _fake_the_serving_side(self) -> None:
-        for pool in await self._listed(RAYSERVICES):
-            generation = pool["metadata"]["generation"]
-            if (pool.get("status") or {}).get("observedGeneration") != generation:
-                await self._report(pool, _ready(generation))
-        for pod in await self._listed(PODS):
-            if (pod.get("status") or {}).get("phase") == "Pending":
-                await self._report(pod, _fetched(pod))
-
-    async def _report(self, live: Manifest, status: dict[str, Any]) -> None:
-        try:
-            await self.admin.patch_status(ref_of(live), status)
-        except errors.NotFound:
-            # It went away meanwhile.
-            return
-
 
 def comparable(manifests: Iterable[Manifest], namespace: str) -> list[str]:
     """Return what was made in a form that is the same for each run, sorted."""
@@ -180,44 +162,3 @@ def comparable(manifests: Iterable[Manifest], namespace: str) -> list[str]:
         text = json.dumps(kept, sort_keys=True).replace(namespace, "NAMESPACE")
         texts.append(text.replace(placement_name(namespace, "chat")[-8:], "HASH"))
     return sorted(texts)
-
-
-def _ready(generation: int) -> dict[str, Any]:
-    """Return what KubeRay says of a pool that serves; without a head, nobody asks its Serve."""
-    return {
-        "observedGeneration": generation,
-        "conditions": [
-            {
-                "type": "Ready",
-                "status": "True",
-                "reason": "NonZeroServeEndpoints",
-                "message": "",
-                "lastTransitionTime": NOW,
-            }
-        ],
-    }
-
-
-def _fetched(pod: Manifest) -> dict[str, Any]:
-    container = pod["spec"]["containers"][0]
-    done = FetchDone(path="/weights/model.gguf", bytes=1000, sha256="0" * 64)
-    ended = {
-        "exitCode": 0,
-        "reason": "Completed",
-        "message": done.model_dump_json(by_alias=True, exclude_none=True),
-        "startedAt": NOW,
-        "finishedAt": NOW,
-    }
-    return {
-        "phase": "Succeeded",
-        "containerStatuses": [
-            {
-                "name": container["name"],
-                "image": container["image"],
-                "imageID": "",
-                "ready": False,
-                "restartCount": 0,
-                "state": {"terminated": ended},
-            }
-        ],
-    }

@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
+from smallmodel_operator.plan.gateway.http_route import ParentGateway
 from smallmodel_operator.plan.pools.values import (
     FaultTolerance,
     PoolSettings,
@@ -38,6 +39,35 @@ def test_two_variables_are_enough() -> None:
         hub_id="hub",
         operator_namespace="smallmodel-system",
         cpu_image="registry.internal/serving-cpu:1",
+    )
+
+
+ROUTE: Final = '{"name": "public", "namespace": "gateways", "hostnames": [], "podNamespaces": []}'
+
+
+def test_models_of_a_gateway_of_somebodys_own_have_a_path_each() -> None:
+    settings = read(HTTP_ROUTE=ROUTE, GATEWAY_URL="https://models.example.com/")
+
+    assert settings.http_route is not None
+    assert settings.http_route.parent() == ParentGateway(name="public", namespace="gateways")
+    assert settings.model_url("team", "chat") == "https://models.example.com/team/chat/v1"
+    assert settings.pools("hub").gateway_namespaces == ("gateways",)
+    assert (
+        read().model_url("team", "chat")
+        == "http://smallmodel-gateway.smallmodel-system.svc/team/v1"
+    )
+
+
+def test_its_pods_may_be_elsewhere() -> None:
+    route = ROUTE.replace('"podNamespaces": []', '"podNamespaces": ["envoys"]')
+    settings = read(HTTP_ROUTE=route, GATEWAY_URL="https://models.example.com")
+    assert settings.pools("hub").gateway_namespaces == ("envoys",)
+
+
+def test_its_address_has_to_be_told() -> None:
+    assert "set SMALLMODEL_GATEWAY_URL" in refused(HTTP_ROUTE=ROUTE)
+    assert "SMALLMODEL_HTTP_ROUTE" in refused(
+        HTTP_ROUTE='{"name": "public"}', GATEWAY_URL="http://x"
     )
 
 

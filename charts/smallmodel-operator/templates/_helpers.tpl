@@ -87,6 +87,15 @@ helm.sh/resource-policy: keep
 {{- default (printf "http://%s" (include "smallmodel.gatewayHost" .)) .Values.gateway.url | trimSuffix "/" }}
 {{- end }}
 
+{{/* Where `helm test` asks: one address for a namespace, or one for each model. */}}
+{{- define "smallmodel.testUrl" -}}
+{{- if .root.Values.gateway.httpRoute.enabled -}}
+{{ include "smallmodel.gatewayUrl" .root }}/{{ .root.Release.Namespace }}/{{ .model }}/v1
+{{- else -}}
+http://{{ include "smallmodel.gatewayHost" .root }}/{{ .root.Release.Namespace }}/v1
+{{- end -}}
+{{- end }}
+
 {{- define "smallmodel.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 1000
@@ -182,6 +191,13 @@ imagePullSecrets:
 {{- end }}
 {{- if $v.pools.tolerations }}
 {{- $_ := set $values "POOL_TOLERATIONS" (toJson $v.pools.tolerations) }}
+{{- end }}
+{{- if $v.gateway.httpRoute.enabled }}
+{{- $route := omit $v.gateway.httpRoute "enabled" "parentRef" | merge (deepCopy $v.gateway.httpRoute.parentRef) }}
+{{- if not $route.sectionName }}
+{{- $route = omit $route "sectionName" }}
+{{- end }}
+{{- $_ := set $values "HTTP_ROUTE" (toJson $route) }}
 {{- end }}
 {{- if eq $v.faultTolerance.mode "Redis" }}
 {{- $_ := set $values "REDIS_ADDRESS" (include "smallmodel.redisAddress" .) }}

@@ -100,6 +100,9 @@ NETWORKPOLICIES: Final = Resource(
 DISRUPTIONBUDGETS: Final = Resource(
     group="policy", plural="poddisruptionbudgets", kind="PodDisruptionBudget"
 )
+HTTPROUTES: Final = Resource(
+    group="gateway.networking.k8s.io", plural="httproutes", kind="HTTPRoute"
+)
 LEASES: Final = Resource(group="coordination.k8s.io", plural="leases", kind="Lease")
 EVENTS: Final = Resource(group="events.k8s.io", plural="events", kind="Event")
 CRDS: Final = Resource(
@@ -138,6 +141,7 @@ RESOURCES: Final = (
     JOBS,
     NETWORKPOLICIES,
     DISRUPTIONBUDGETS,
+    HTTPROUTES,
     LEASES,
     EVENTS,
     CRDS,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from smallmodel_operator.api.modelcluster import ModelCluster
@@ -43,6 +44,7 @@ class ClusterLoop:
         stores: Stores,
         name: str,
         now: Callable[[], str],
+        gateway_problem: Callable[[], str | None],
         changed: Callable[[], None],
     ) -> None:
         """Make it.
@@ -54,6 +56,7 @@ class ClusterLoop:
             stores: What is known of the objects.
             name: The ModelCluster.
             now: Tells the time as RFC 3339.
+            gateway_problem: Tells what is to be done before requests can be led to models.
             changed: Called when something is there, or free, that was not before.
         """
         self._api = api
@@ -62,6 +65,7 @@ class ClusterLoop:
         self._stores = stores
         self._name = name
         self._now = now
+        self._gateway_problem = gateway_problem
         self._changed = changed
         self._observer = ClusterObserver(api, settings.hub_id)
         self._sight: ClusterSight | None = None
@@ -127,7 +131,8 @@ class ClusterLoop:
     async def _look(self) -> None:
         before = self._sight
         try:
-            sight: ClusterSight | None = sight_of(await self._observer.observe(), self._settings)
+            seen = sight_of(await self._observer.observe(), self._settings)
+            sight: ClusterSight | None = replace(seen, gateway_problem=self._gateway_problem())
         except errors.ApiError as error:
             _LOG.warning("the cluster could not be observed: %s", error)
             sight = None

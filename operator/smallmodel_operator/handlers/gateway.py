@@ -96,6 +96,8 @@ class GatewayLoop:
         self._written: tuple[Routes, str] | None = None
         """Routes, and the version of the ConfigMap that has them."""
         self.withheld: Withheld | None = None
+        self.problem: str | None = None
+        """What is to be done before there are routes; a ConfigMap needs nothing."""
 
     def note_deleted(self, key: RouteKey) -> None:
         """Remember that a SmallModel was seen to be deleted."""
@@ -107,7 +109,7 @@ class GatewayLoop:
         Raises:
             ApiError: The ConfigMap could not be read or written.
         """
-        namespaces = self._routes()
+        namespaces = namespace_routes(self._stores, self._admitted)
         live = await self._api.get(CONFIGMAPS.ref(GATEWAY_NAME, self._namespace))
         if self._is_written(namespaces, live):
             return None
@@ -174,21 +176,28 @@ class GatewayLoop:
                 About.of(live), withheld.reason, withheld.message, type_=EventType.WARNING
             )
 
-    def _routes(self) -> tuple[NamespaceRoutes, ...]:
-        models: dict[str, list[RoutedModel]] = {}
-        for (namespace, _), model in sorted(self._stores.models.items()):
-            if not model.metadata.deletion_timestamp:
-                placement = self._stores.placements.get((namespace, model.metadata.name))
-                models.setdefault(namespace, []).append(route_of(model, placement))
-        return tuple(
-            NamespaceRoutes(name=name, models=tuple(found), admitted=self._admitted(name))
-            for name, found in sorted(models.items())
-        )
-
     def _admitted(self, namespace: str) -> tuple[str, ...]:
         if EVERY_NAMESPACE in self._allow_from:
             return EVERYONE
         return self._stores.addresses({namespace, *self._allow_from})
+
+
+def namespace_routes(stores: Stores, admitted: Callable[[str], tuple[str, ...]]) -> Routes:
+    """Return where requests for all models go, by namespace.
+
+    Args:
+        stores: What is known of the objects.
+        admitted: Tells which addresses may ask a namespace's models.
+    """
+    models: dict[str, list[RoutedModel]] = {}
+    for (namespace, _), model in sorted(stores.models.items()):
+        if not model.metadata.deletion_timestamp:
+            placement = stores.placements.get((namespace, model.metadata.name))
+            models.setdefault(namespace, []).append(route_of(model, placement))
+    return tuple(
+        NamespaceRoutes(name=name, models=tuple(found), admitted=admitted(name))
+        for name, found in sorted(models.items())
+    )
 
 
 def _last_good(live: Manifest | None) -> frozenset[RouteKey]:

@@ -42,7 +42,7 @@ class ModelLoop:
         events: EventWriter,
         settings: PoolSettings,
         cluster: str,
-        base_url: str,
+        url: Callable[[str, str], str],
         now: Callable[[], str],
         view: Callable[[], ClusterView | None],
         placed: Callable[[ObjectKey], None],
@@ -56,7 +56,7 @@ class ModelLoop:
             events: Tells people of changes.
             settings: The installation's choices.
             cluster: The ModelCluster on which everything is placed.
-            base_url: Where `/NAMESPACE/v1` follows.
+            url: Tells the base URL of a model, by its namespace and its name.
             now: Tells the time as RFC 3339.
             view: Returns the cluster as it was seen last, None before the first look.
             placed: Called with a SmallModel's key when its placement was written: it is to be
@@ -69,7 +69,7 @@ class ModelLoop:
         self._settings = settings
         self._writer = Writer(api, settings)
         self._placements = placement_namespace(cluster)
-        self._base_url = base_url
+        self._url = url
         self._now = now
         self._view = view
         self._refused = Refused()
@@ -96,7 +96,7 @@ class ModelLoop:
             catalog=self._stores.catalog(),
             cluster=None,
             secrets=await self._secrets(model),
-            url=self._url(key),
+            url=self._url(*key),
             hub_id=self._stores.hub_id,
             job=self._job(model),
             refused=self._refused.get(key),
@@ -114,13 +114,10 @@ class ModelLoop:
             status=model.status,
             message=model.message,
             placement=self._stores.placements.get(key),
-            url=self._url(key),
+            url=self._url(*key),
         )
         orders = decide_unreadable(sight, self._now())
         await self._carry_out(orders, model.metadata, model.status, sight.placement)
-
-    def _url(self, key: ObjectKey) -> str:
-        return f"{self._base_url}/{key[0]}/v1"
 
     def _job(self, model: SmallModel) -> JobSight | None:
         """Return the Job that fetches the model's source, where there is one."""

@@ -24,6 +24,7 @@ from smallmodel_operator.clusters.ref import (
 from smallmodel_operator.handlers.cluster import ClusterLoop
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.gateway import GatewayLoop
+from smallmodel_operator.handlers.http_routes import HttpRouteLoop
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
@@ -73,6 +74,7 @@ class Operator:
             stores=self.stores,
             name=LOCAL_CLUSTER,
             now=now,
+            gateway_problem=lambda: self.gateway.problem,
             changed=self._cluster_changed,
         )
         self.events = EventWriter(events, lambda: self.model_queue.depth > _MANY_MODELS)
@@ -82,7 +84,7 @@ class Operator:
             events=self.events,
             settings=pools,
             cluster=LOCAL_CLUSTER,
-            base_url=settings.gateway_base_url,
+            url=settings.model_url,
             now=now,
             view=self.cluster.view,
             placed=self._placed,
@@ -100,15 +102,7 @@ class Operator:
             told=self._told,
             more=lambda namespace: self.namespace_queue.is_wanted(namespace),
         )
-        self.gateway = GatewayLoop(
-            api=api,
-            stores=self.stores,
-            events=events,
-            namespace=settings.namespace,
-            settings=settings.gateway(),
-            allow_from=settings.gateway_allow_from,
-            all_pools_read=lambda: self._synced,
-        )
+        self.gateway = self._gateway(events)
         self.model_queue = WorkQueue[ObjectKey](
             "model",
             named(self.models.work, _model_fields),
@@ -128,6 +122,27 @@ class Operator:
             workers=1,
             rest=_GATEWAY_REST,
             failed=_log_failure("gateway", lambda _: {}),
+        )
+
+    def _gateway(self, events: Events) -> GatewayLoop | HttpRouteLoop:
+        """Return what leads requests to models: our own gateway, or routes of somebody's."""
+        settings = self._settings
+        if settings.http_route is not None:
+            return HttpRouteLoop(
+                api=self._api,
+                stores=self.stores,
+                parent=settings.http_route.parent(),
+                watched=settings.watch_namespaces,
+                all_pools_read=lambda: self._synced,
+            )
+        return GatewayLoop(
+            api=self._api,
+            stores=self.stores,
+            events=events,
+            namespace=settings.namespace,
+            settings=settings.gateway(),
+            allow_from=settings.gateway_allow_from,
+            all_pools_read=lambda: self._synced,
         )
 
     @property

@@ -48,6 +48,8 @@ class ClusterSight:
     kube_ray: KubeRay | None
     """None: there is no RayService."""
     nodes: tuple[Node, ...]
+    gateway_problem: str | None = None
+    """What is to be done before requests can be led to models."""
 
 
 def kuberay_problem(kube_ray: KubeRay | None) -> str | None:
@@ -107,6 +109,8 @@ def _ready(sight: ClusterSight | None) -> Verdict:
     problem = kuberay_problem(sight.kube_ray)
     if problem is not None:
         return Verdict("False", Reason.API_MISSING, problem)
+    if sight.gateway_problem is not None:
+        return Verdict("False", Reason.API_MISSING, sight.gateway_problem)
     ready = sum(node.takes_pods for node in sight.nodes)
     return Verdict("True", Reason.OBSERVED, f"{ready} of {len(sight.nodes)} nodes take pods")
 

@@ -44,7 +44,7 @@ class FakeCluster:
             events=EventWriter(Events(api, "operator-0")),
             settings=SETTINGS,
             cluster="local",
-            base_url="http://gateway",
+            url=lambda namespace, _: f"http://gateway/{namespace}/v1",
             now=lambda: START,
             view=view,
             placed=self.placed.append,

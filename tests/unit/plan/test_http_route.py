@@ -5,6 +5,7 @@ from smallmodel_operator.plan.gateway.http_route import (
     ParentGateway,
     ServiceModel,
     build_http_routes,
+    models_in,
     service_models,
 )
 from smallmodel_operator.plan.gateway.values import Endpoint, Unavailable
@@ -29,7 +30,7 @@ def test_the_service_is_the_first_part_of_the_upstreams_name() -> None:
 
 
 def test_each_model_has_a_rule_that_takes_the_namespace_off_its_path() -> None:
-    [route] = build_http_routes("team-a", [model("embed"), model("chat")], PARENT)
+    [route] = build_http_routes("team-a", [model("embed"), model("chat")], PARENT, "hub-1")
 
     assert route["metadata"]["namespace"] == "team-a"
     assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
@@ -46,7 +47,7 @@ def test_each_model_has_a_rule_that_takes_the_namespace_off_its_path() -> None:
 
 def test_one_route_has_sixteen_rules_at_most() -> None:
     models = [model(f"m{number:02}") for number in range(33)]
-    routes = build_http_routes("team-a", models, PARENT)
+    routes = build_http_routes("team-a", models, PARENT, "hub-1")
 
     assert [len(route["spec"]["rules"]) for route in routes] == [16, 16, 1]
     assert len({route["metadata"]["name"] for route in routes}) == 3
@@ -54,7 +55,33 @@ def test_one_route_has_sixteen_rules_at_most() -> None:
 
 def test_a_listener_can_be_chosen_and_no_model_is_no_route() -> None:
     parent = ParentGateway(name="public", namespace="gateways", section="https")
-    [route] = build_http_routes("team-a", [model("chat")], parent)
+    [route] = build_http_routes("team-a", [model("chat")], parent, "hub-1")
 
     assert route["spec"]["parentRefs"][0]["sectionName"] == "https"
-    assert build_http_routes("team-a", [], parent) == ()
+    assert build_http_routes("team-a", [], parent, "hub-1") == ()
+
+
+def test_hosts_are_named_where_they_are_given() -> None:
+    parent = ParentGateway(name="public", namespace="gateways", hostnames=("models.example.com",))
+    [route] = build_http_routes("team-a", [model("chat")], parent, "hub-1")
+
+    assert route["spec"]["hostnames"] == ["models.example.com"]
+
+
+def test_what_routes_lead_to_can_be_read_from_them() -> None:
+    names = [f"m{number:02}" for number in range(20)]
+    routes = build_http_routes("team-a", [model(name) for name in names], PARENT, "hub-1")
+
+    assert models_in(routes) == {("team-a", name) for name in names}
+
+
+def test_rules_that_are_not_ours_lead_to_no_model() -> None:
+    [route] = build_http_routes("team-a", [model("chat")], PARENT, "hub-1")
+    edited = [
+        {},
+        {"matches": [{}]},
+        {"matches": [{"path": {"value": "/"}}]},
+        {"matches": [{"path": {"value": "/team-b/chat/v1"}}]},
+    ]
+
+    assert models_in([{**route, "spec": {"rules": edited}}, {**route, "spec": None}]) == set()

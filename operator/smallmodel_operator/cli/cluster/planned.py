@@ -117,7 +117,7 @@ def decide(asked: Asked, observed: Observed, now: str) -> Decided:
         catalog=observed.catalog,
         cluster=observed.view(),
         secrets=asked.secrets,
-        url=f"{observed.settings.gateway_base_url}/{metadata.namespace}/v1",
+        url=observed.settings.model_url(metadata.namespace, metadata.name),
         hub_id=observed.hub_id,
     )
     orders = decide_model(sight, observed.pool_settings, now)

@@ -111,6 +111,9 @@ def _network_policy(pool: ClusterPool, settings: PoolSettings) -> Manifest:
         # KubeRay asks Serve's front whether the head is well, and the operator asks a model.
         {"from": [operator, kuberay], "ports": [_tcp(SERVE_PORT), _tcp(DASHBOARD_PORT)]},
     ]
+    if settings.gateway_namespaces:
+        senders = [_namespace(name) for name in sorted(settings.gateway_namespaces)]
+        ingress.append({"from": senders, "ports": [_tcp(SERVE_PORT)]})
     if settings.metrics_namespaces:
         readers = [_namespace(name) for name in sorted(settings.metrics_namespaces)]
         ingress.append({"from": readers, "ports": [_tcp(METRICS_PORT)]})

@@ -123,6 +123,8 @@ class PoolSettings:
         ("app.kubernetes.io/name", "smallmodel-gateway"),
     )
     """Of the gateway's pods in the operator's namespace, which send the requests."""
+    gateway_namespaces: tuple[str, ...] = ()
+    """Of a Gateway's pods that send requests in the place of ours."""
     metrics_namespaces: tuple[str, ...] = ()
     """Namespaces whose pods may read Ray's metrics."""
     request_timeout_seconds: float = REQUEST_TIMEOUT_FLOOR
