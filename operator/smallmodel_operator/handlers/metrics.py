@@ -58,6 +58,14 @@ def _queues(operator: Operator) -> Iterable[Metric]:
         busy.add_metric([queue.name], queue.busy)
     yield depth
     yield busy
+    conflicts = CounterMetricFamily(
+        f"{PREFIX}_conflicts",
+        "Passes tried again because somebody else wrote first",
+        labels=["queue"],
+    )
+    for queue in operator.queues:
+        conflicts.add_metric([queue.name], operator.conflicts[queue.name])
+    yield conflicts
 
 
 def _models(operator: Operator) -> Metric:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -65,6 +66,8 @@ class Operator:
         self._settings = settings
         self._synced = False
         self.stores = Stores(hub_id=hub_id)
+        self.conflicts: Counter[str] = Counter()
+        """Writes over something that was newer, by queue."""
         pools = settings.pools(hub_id)
         events = Events(api, settings.pod_name)
         self.cluster = ClusterLoop(
@@ -107,21 +110,21 @@ class Operator:
             "model",
             named(self.models.work, _model_fields),
             workers=_MODEL_WORKERS,
-            failed=_log_failure("model", _model_fields),
+            failed=log_failure("model", _model_fields, self.conflicts),
         )
         self.namespace_queue = WorkQueue[str](
             "namespace",
             named(self.namespaces.work, _namespace_fields),
             workers=_NAMESPACE_WORKERS,
             rest=_NAMESPACE_REST,
-            failed=_log_failure("namespace", _namespace_fields),
+            failed=log_failure("namespace", _namespace_fields, self.conflicts),
         )
         self.gateway_queue = WorkQueue[str](
             "gateway",
             self.gateway.work,
             workers=1,
             rest=_GATEWAY_REST,
-            failed=_log_failure("gateway", lambda _: {}),
+            failed=log_failure("gateway", lambda _: {}, self.conflicts),
         )
 
     def _gateway(self, events: Events) -> GatewayLoop | HttpRouteLoop:
@@ -321,13 +324,19 @@ def _namespace_fields(key: str) -> Mapping[str, str]:
     return {"namespace": key}
 
 
-def _log_failure(
-    name: str, fields: Callable[[Any], Mapping[str, str]]
+def log_failure(
+    name: str, fields: Callable[[Any], Mapping[str, str]], conflicts: Counter[str]
 ) -> Callable[[Any, Exception], None]:
+    """Return what is told of failures of a queue: what passes by itself is counted, and no more."""
+
     def failed(key: Any, error: Exception) -> None:
         text = key if isinstance(key, str) else "/".join(key)
         extra = fields(key)
-        if isinstance(error, errors.ApiError):
+        if isinstance(error, errors.Conflict):
+            # Somebody else wrote a moment earlier, which is decided on at the next try.
+            conflicts[name] += 1
+            _LOG.debug("%s %s is tried again: %s", name, text, error, extra=extra)
+        elif isinstance(error, errors.ApiError):
             _LOG.warning("%s %s is tried again: %s", name, text, error, extra=extra)
         else:
             message = "%s %s failed by a defect of this program"
