@@ -53,6 +53,7 @@ def view(*nodes: Node, **changes: Any) -> ClusterView:
         "pools": (),
         "models_per_pool": 20,
         "max_workers": 3,
+        "request_timeout_seconds": 600.0,
     }
     return ClusterView(**values | changes)
 

@@ -122,6 +122,7 @@ class ClusterLoop:
             pools=self._seats(),
             models_per_pool=self._settings.models_per_pool,
             max_workers=self._workers_max,
+            request_timeout_seconds=self._settings.request_timeout_seconds,
         )
 
     def missing_api(self) -> str | None:

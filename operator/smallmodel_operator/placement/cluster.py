@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from smallmodel_operator.api.base import amount, human_bytes
+from smallmodel_operator.api.base import amount, human_bytes, seconds
 from smallmodel_operator.api.modelplacement import ModelPlacementSpec, WorkerClass
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModelSpec
@@ -89,6 +89,7 @@ def _placed(
         f"({worker.cpu} CPU, {human_bytes(amount(worker.memory))}), {option.context_length} "
         f"tokens of context, {option.slots} requests at a time. {why}",
         *([f"Each takes {percent} % of a device."] if percent is not None else []),
+        *_cut_short(question),
         *(f"Not {refusal.variant}: {refusal.message}" for refusal in rejected),
     ]
     return ClusterPlacement(
@@ -118,6 +119,19 @@ def _threads(question: Question, worker: WorkerClass) -> int | None:
     if question.candidate.stock is not None:
         return None
     return threads_of(question.candidate.option) or max(1, int(amount(worker.cpu)))
+
+
+def _cut_short(question: Question) -> tuple[str, ...]:
+    """Return what a user has to know who asks for more time than pools give a request."""
+    asked = question.spec.scaling.request_timeout
+    most = question.cluster.request_timeout_seconds
+    if seconds(asked) <= most:
+        return ()
+    return (
+        f"Its requests end after {most:g} s, and not after the {asked} of "
+        "spec.scaling.requestTimeout: that is the most that pools give, the chart's "
+        "pools.requestTimeout.",
+    )
 
 
 def _most_replicas(spec: SmallModelSpec, cluster: ClusterView) -> tuple[int, str]:

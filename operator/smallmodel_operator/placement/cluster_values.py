@@ -61,6 +61,8 @@ class ClusterView:
     models_per_pool: int
     max_workers: int
     """Workers of one pool at most."""
+    request_timeout_seconds: float
+    """The longest `requestTimeout` that pools honour."""
 
     @property
     def described(self) -> str:

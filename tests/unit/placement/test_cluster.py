@@ -66,7 +66,7 @@ def test_a_model_takes_the_part_of_its_device_that_it_needs() -> None:
 def test_one_that_is_apart_takes_several_or_none_has_its_devices_alone(
     spec: dict[str, object],
 ) -> None:
-    made = placed(view(node(), gpu_node(count=2), engines=BOTH), **spec)
+    made = placed(view(node(), gpu_node(count=2), engines=BOTH), spec)
 
     assert made.placement.device_percent is None
     assert "of a device" not in made.placement.message
@@ -78,6 +78,14 @@ def test_without_a_free_device_the_cpu_is_taken_and_the_message_says_why() -> No
     assert made.placement.option.engine is Engine.LLAMA_CPP
     assert made.placement.rejected[0].reason is Reason.ACCELERATOR_CAPACITY
     assert "gpu-a has 1, 0 of them free" in made.placement.message
+
+
+@pytest.mark.parametrize(("asked", "told"), [("10m", False), ("601s", True), ("2h", True)])
+def test_who_asks_for_more_time_than_pools_give_is_told(asked: str, told: bool) -> None:
+    made = placed(view(), {"scaling": {"requestTimeout": asked}})
+
+    sentence = f"Its requests end after 600 s, and not after the {asked}"
+    assert (sentence in made.placement.message) == told
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,13 @@ def test_metrics_are_read_from_the_namespaces_that_are_named() -> None:
     assert ports_from(fence(), namespace("monitoring")) == set()
 
 
+def test_the_pods_of_somebodys_own_gateway_reach_the_models_alone() -> None:
+    policy = fence(gateway_namespaces=("envoys",))
+
+    assert ports_from(policy, namespace("envoys")) == {8000}
+    assert ports_from(fence(), namespace("envoys")) == set()
+
+
 def test_the_token_lies_where_kuberay_looks_for_it() -> None:
     pool = cluster_pool()
     secret = token_secret(pool, pool_settings(), "s3cret")

@@ -100,6 +100,15 @@ def test_a_missing_or_old_kuberay_is_told_with_the_command(
     assert status.nodes == 1
 
 
+def test_a_missing_gateway_api_is_told_once_kuberay_is_there() -> None:
+    without = replace(sight(), gateway_problem="Install the Gateway API.")
+
+    told = ready(summarise_cluster(cluster(), without, NOW))
+    assert told == ("False", Reason.API_MISSING, "Install the Gateway API.")
+    neither = ready(summarise_cluster(cluster(), replace(without, kube_ray=None), NOW))
+    assert neither[2].startswith("KubeRay is not installed")
+
+
 def test_what_was_known_stays_while_the_cluster_does_not_answer() -> None:
     before = summarise_cluster(cluster(), sight(), NOW)
     status = summarise_cluster(cluster(before), None, LATER)

@@ -230,7 +230,10 @@ async def check_gateway(examined: Examined) -> AsyncIterator[Finding]:
     except errors.Forbidden as error:
         yield Finding(Level.NOTE, "gateway", f"not looked for: {error}")
         return
-    if not found:
+    routes = _http_routes(examined)
+    if routes is not None:
+        yield Finding(Level.OK, "gateway", routes)
+    elif not found:
         yield Finding(
             Level.FAIL,
             "gateway",
@@ -249,6 +252,19 @@ async def check_gateway(examined: Examined) -> AsyncIterator[Finding]:
             yield Finding(Level.WARN, "gateway", f"{name}: {counted}; see {command}")
         else:
             yield Finding(Level.OK, "gateway", f"{name}: {counted}")
+
+
+def _http_routes(examined: Examined) -> str | None:
+    """Return which Gateway leads requests to models, where it is not the chart's own."""
+    operators = examined.operators if isinstance(examined.operators, tuple) else ()
+    for settings in map(settings_of, operators):
+        if settings is not None and settings.http_route is not None:
+            parent = settings.http_route
+            return (
+                f"requests come by HTTPRoutes of the Gateway {parent.namespace}/{parent.name}, to "
+                f"{settings.gateway_base_url}"
+            )
+    return None
 
 
 async def check_catalogue(examined: Examined) -> AsyncIterator[Finding]:

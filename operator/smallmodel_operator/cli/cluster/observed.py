@@ -62,6 +62,7 @@ class Observed:
             pools=tuple(self._seats()),
             models_per_pool=settings.models_per_pool,
             max_workers=self.settings.workers_max,
+            request_timeout_seconds=settings.request_timeout_seconds,
         )
 
     def _seats(self) -> Iterable[PoolSeats]:

@@ -148,6 +148,18 @@ def test_a_gateway_that_is_not_all_there(
     assert f"{ready} of {wanted} ready" in message
 
 
+def test_a_gateway_of_somebodys_own_is_enough(slm: Slm, cluster: FakeCluster) -> None:
+    del cluster.kube.objects[GATEWAY]
+    [container] = cluster.kube.objects[OPERATOR]["spec"]["template"]["spec"]["containers"]
+    container["env"] += [
+        {"name": "SMALLMODEL_GATEWAY_URL", "value": "https://models.example.com"},
+        {"name": "SMALLMODEL_HTTP_ROUTE", "value": '{"name": "public", "namespace": "gateways"}'},
+    ]
+    [(level, message)] = findings(slm, "gateway")
+    assert level == "ok"
+    assert "the Gateway gateways/public, to https://models.example.com" in message
+
+
 def test_a_gateway_that_is_not_there(slm: Slm, cluster: FakeCluster) -> None:
     del cluster.kube.objects[GATEWAY]
     assert findings(slm, "gateway")[0][0] == "FAIL"
