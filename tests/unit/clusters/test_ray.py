@@ -79,6 +79,20 @@ async def test_engines_that_nobody_speaks_of_are_unknown_and_nothing_else(
     assert (seen["tiny"].replicas, seen["tiny"].engine) == (1, None)
 
 
+async def test_an_index_that_does_not_answer_is_not_waited_for(
+    dashboards: RayDashboards, ray: FakeRayDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smallmodel_operator.clusters.ray.ENGINES_SECONDS", 0.1)
+    answer = ray.dispatch
+
+    async def dispatch(request: web.Request) -> web.StreamResponse:
+        silent = request.path.startswith("/-index")
+        return await (stay_silent(request) if silent else answer(request))
+
+    monkeypatch.setattr(ray, "dispatch", dispatch)
+    assert (await at(dashboards, ray).observe())["tiny"].engine is None
+
+
 async def test_a_pool_where_nothing_runs_is_not_asked_for_engines(
     dashboards: RayDashboards, ray: FakeRayDashboard
 ) -> None:
