@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -158,9 +157,7 @@ class ClusterLoop:
             await self._api.patch_status(MODELCLUSTERS.ref(self._name), values)
 
     def _seats(self) -> tuple[PoolSeats, ...]:
-        assigned = Counter(
-            (key[0], placement.status.pool) for key, placement in self._stores.placements.items()
-        )
+        assigned = self._stores.assigned
         return tuple(
             PoolSeats(
                 namespace=pool.key.namespace,

@@ -55,6 +55,10 @@ _LOG: Final = logging.getLogger(__name__)
 _WITHHELD_RETRY: Final = 5.0
 
 Routes: TypeAlias = tuple[NamespaceRoutes, ...]
+MadeRoutes: TypeAlias = dict[
+    RouteKey, tuple[SmallModel | Unreadable, ModelPlacement | None, RoutedModel]
+]
+"""Routes, and what each was made of: most stay the same from pass to pass."""
 
 
 class GatewayLoop:
@@ -95,6 +99,7 @@ class GatewayLoop:
         self._withheld_at: float | None = None
         self._written: tuple[Routes, str] | None = None
         """Routes, and the version of the ConfigMap that has them."""
+        self._made: MadeRoutes = {}
         self.withheld: Withheld | None = None
         self.problem: str | None = None
         """What is to be done before there are routes; a ConfigMap needs nothing."""
@@ -109,7 +114,7 @@ class GatewayLoop:
         Raises:
             ApiError: The ConfigMap could not be read or written.
         """
-        namespaces = namespace_routes(self._stores, self._admitted)
+        namespaces = namespace_routes(self._stores, self._admitted, self._made)
         live = await self._api.get(CONFIGMAPS.ref(GATEWAY_NAME, self._namespace))
         if self._is_written(namespaces, live):
             return None
@@ -182,18 +187,27 @@ class GatewayLoop:
         return self._stores.addresses({namespace, *self._allow_from})
 
 
-def namespace_routes(stores: Stores, admitted: Callable[[str], tuple[str, ...]]) -> Routes:
+def namespace_routes(
+    stores: Stores, admitted: Callable[[str], tuple[str, ...]], made: MadeRoutes
+) -> Routes:
     """Return where requests for all models go, by namespace.
 
     Args:
         stores: What is known of the objects.
         admitted: Tells which addresses may ask a namespace's models.
+        made: Routes that were made before; becomes those that are returned.
     """
+    before = dict(made)
+    made.clear()
     models: dict[str, list[RoutedModel]] = {}
-    for (namespace, _), model in sorted(stores.models.items()):
+    for key in sorted(stores.models):
+        model, placement = stores.models[key], stores.placements.get(key)
         if not model.metadata.deletion_timestamp:
-            placement = stores.placements.get((namespace, model.metadata.name))
-            models.setdefault(namespace, []).append(route_of(model, placement))
+            known = before.get(key)
+            if known is None or known[0] is not model or known[1] is not placement:
+                known = (model, placement, route_of(model, placement))
+            made[key] = known
+            models.setdefault(key[0], []).append(known[2])
     return tuple(
         NamespaceRoutes(name=name, models=tuple(found), admitted=admitted(name))
         for name, found in sorted(models.items())

@@ -12,7 +12,7 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import is_applied, stamp
 from smallmodel_operator.clusters.guard import apply_owned, delete_owned
 from smallmodel_operator.clusters.ref import HTTPROUTES, Ref, ref_of
-from smallmodel_operator.handlers.gateway import Routes, namespace_routes
+from smallmodel_operator.handlers.gateway import MadeRoutes, Routes, namespace_routes
 from smallmodel_operator.handlers.stores import Stores
 from smallmodel_operator.plan.gateway.cluster_values import EVERYONE
 from smallmodel_operator.plan.gateway.http_route import (
@@ -75,6 +75,7 @@ class HttpRouteLoop:
         self._withheld_at: float | None = None
         self._written: tuple[Routes, float] | None = None
         """Routes, and when it was seen that they are there."""
+        self._made: MadeRoutes = {}
         self.withheld: Withheld | None = None
         self.problem: str | None = None
         """What is to be done before there can be routes."""
@@ -89,7 +90,7 @@ class HttpRouteLoop:
         Raises:
             ApiError: A route could not be read or written; the others were.
         """
-        namespaces = namespace_routes(self._stores, lambda _: EVERYONE)
+        namespaces = namespace_routes(self._stores, lambda _: EVERYONE, self._made)
         if self._is_written(namespaces):
             return _CHECK_SECONDS
         try:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
@@ -100,7 +101,7 @@ class NamespaceLoop:
         stores = self._stores
         manifests = stores.pools_in(namespace)
         placements = stores.placements_in(namespace)
-        read = [(manifest, read_live(manifest, placements)) for manifest in manifests]
+        read = [(manifest, self._read(manifest, placements)) for manifest in manifests]
         seen = await asyncio.gather(
             *(self._see_pool(manifest, pool) for manifest, pool in read if pool is not None)
         )
@@ -125,6 +126,11 @@ class NamespaceLoop:
             missing_api=self._missing_api(),
             ending=namespace in stores.ending,
         )
+
+    def _read(self, manifest: Manifest, placements: tuple[ModelPlacement, ...]) -> ReadPool | None:
+        """Read a pool; one that is ours as we made it was read when it came in."""
+        live = self._stores.live_pool(*key_of(manifest))
+        return ReadPool(live=live) if live is not None else read_live(manifest, placements)
 
     async def _see_pool(self, manifest: Manifest, read: ReadPool) -> PoolSight:
         status = (manifest.get("status") or {}).get("activeServiceStatus") or {}

@@ -186,30 +186,38 @@ class Operator:
         """Fill the stores by lists, and have everything worked on once."""
         for resource in WATCHED:
             try:
-                items, version = await self._list(resource)
+                there, version = await self._see_all(resource)
+            except errors.ListExpired:
+                there, version = await self._see_all(resource)
             except errors.ApiMissing:
                 # KubeRay's: models wait for it, and the cluster's status says so.
                 continue
-            for item in items:
-                self.see(resource, item, gone=False)
-            self.stores.forget_missing(resource, {key_of(item) for item in items}, version)
+            self.stores.forget_missing(resource, there, version)
         for key in self.stores.models.keys() | self.stores.placements.keys():
             self.model_queue.add(key, later=True)
             self.namespace_queue.add(key[0])
         self.gateway_queue.add(_GATEWAY)
 
-    async def _list(self, resource: Resource) -> tuple[list[Manifest], str]:
-        """Return all objects, or those of the watched namespaces and of the placements'.
+    async def _see_all(self, resource: Resource) -> tuple[set[ObjectKey], str]:
+        """Take all objects, or those of the watched namespaces and of the placements'.
 
-        The version beside them is one that all of them are at least as new as.
+        Page by page, so that not all of them are in memory twice.
+
+        Returns:
+            What there is, and a version at which that was so.
         """
-        watched = self._settings.watch_namespaces
-        if not watched or not resource.namespaced:
-            return await self._api.list(resource)
-        namespaces = (*watched, placement_namespace(LOCAL_CLUSTER))
-        pages = await asyncio.gather(*(self._api.list(resource, name) for name in namespaces))
-        oldest = min((version for _, version in pages), key=int)
-        return [item for items, _ in pages for item in items], oldest
+        watched: tuple[str | None, ...] = self._settings.watch_namespaces
+        everywhere = not watched or not resource.namespaced
+        there, versions = set[ObjectKey](), list[str]()
+        for name in (None,) if everywhere else (*watched, placement_namespace(LOCAL_CLUSTER)):
+            version = ""
+            async for page in self._api.pages(resource, name):
+                version = page.resource_version
+                for item in page.items:
+                    self.see(resource, item, gone=False)
+                    there.add(key_of(item))
+            versions.append(version)
+        return there, min(versions, key=lambda version: int(version or 0))
 
     async def _resync(self) -> None:
         while True:

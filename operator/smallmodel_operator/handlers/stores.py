@@ -5,6 +5,7 @@ Objects are parsed once, when they come in. All of this lives in one event loop.
 
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -15,10 +16,11 @@ from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import LABEL_HUB, LABEL_JOB, LABEL_POOL
+from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.clusters.ref import JOBS, PODS, RAYSERVICES, SMALLMODELS, Resource
+from smallmodel_operator.handlers.pods import PodSight, read_pod
 from smallmodel_operator.plan.pools.live import read_pool
 from smallmodel_operator.plan.pools.values import LivePool, Manifest, PoolError
 from smallmodel_operator.reconcile.sight import JobSight, UnpulledImage
@@ -29,24 +31,8 @@ _LOG: Final = logging.getLogger(__name__)
 ObjectKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
-_ENDED: Final = frozenset({"Succeeded", "Failed"})
 _MANAGED: Final = "managedFields"
 _BURIED_MAX: Final = 10_000
-
-_UNPULLED: Final = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "ErrImageNeverPull",
-        "InvalidImageName",
-        "RegistryUnavailable",
-        "SignatureValidationFailed",
-    }
-)
-"""https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/images/types.go, and the last
-two of https://github.com/kubernetes/cri-api/blob/v0.36.3/pkg/errors/errors.go"""
-_CAUSE: Final = "ErrImagePull: "
-"""Between two tries the kubelet says that it waits, and after this what it waits for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,22 +46,6 @@ class Unreadable:
     """Which field, and what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSight:
-    """What the loops need of a pod."""
-
-    namespace: str
-    name: str
-    address: str | None
-    """While it runs."""
-    job: str | None
-    last_words: str | None
-    """The termination message of its first container that ended."""
-    running: bool
-    pool: str | None = None
-    unpulled: UnpulledImage | None = None
-
-
 @dataclass(slots=True)
 class Stores:
     """Every object that the loops decide on."""
@@ -86,6 +56,8 @@ class Stores:
     clusters: dict[str, ModelCluster] = field(default_factory=dict)
     placements: dict[ObjectKey, ModelPlacement] = field(default_factory=dict)
     """By namespace and name of their SmallModels."""
+    assigned: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    """How many placements say that a pool serves them, by namespace and name of the pool."""
     unread_placements: set[ObjectKey] = field(default_factory=set)
     """The same of those that cannot be read."""
     pools: dict[ObjectKey, Manifest] = field(default_factory=dict)
@@ -154,16 +126,16 @@ class Stores:
             return None
         self.unread_placements.discard(key)
         if gone:
-            self.placements.pop(key, None)
+            self._keep_placement(key, None)
             return key
         try:
-            self.placements[key] = ModelPlacement.model_validate(manifest)
+            self._keep_placement(key, ModelPlacement.model_validate(manifest))
         except ValidationError as error:
             # Another version of this program wrote it, so what it says has to go on.
             _LOG.warning(
                 "ModelPlacement %s cannot be read: %s", manifest["metadata"]["name"], error
             )
-            self.placements.pop(key, None)
+            self._keep_placement(key, None)
             self.unread_placements.add(key)
         return key
 
@@ -238,6 +210,10 @@ class Stores:
         """Return the RayServices of ours in a namespace, by name."""
         keys = sorted(key for key in self.pools if key[0] == namespace)
         return tuple(self.pools[key] for key in keys)
+
+    def live_pool(self, namespace: str, name: str) -> LivePool | None:
+        """Return what was read of a pool of ours; None where it cannot be read."""
+        return self._live.get((namespace, name))
 
     def live_pools(self) -> tuple[LivePool, ...]:
         """Return the readable pools of ours, by namespace and name."""
@@ -333,6 +309,14 @@ class Stores:
         while len(self._buried) > _BURIED_MAX:
             del self._buried[next(iter(self._buried))]
 
+    def _keep_placement(self, key: ObjectKey, placement: ModelPlacement | None) -> None:
+        before = self.placements.pop(key, None)
+        if before is not None:
+            self.assigned[key[0], before.status.pool] -= 1
+        if placement is not None:
+            self.placements[key] = placement
+            self.assigned[key[0], placement.status.pool] += 1
+
     def _drop_model(self, key: ObjectKey) -> None:
         known = self.models.pop(key, None)
         job = source_job(known) if isinstance(known, SmallModel) else None
@@ -398,42 +382,3 @@ def owner(manifest: Manifest) -> str | None:
     """Return the id of the installation that owns an object."""
     labels: dict[str, Any] = manifest["metadata"].get("labels") or {}
     return labels.get(LABEL_HUB)
-
-
-def read_pod(manifest: Manifest) -> PodSight:
-    """Return what the loops need of a pod."""
-    namespace, name = key_of(manifest)
-    status = manifest.get("status") or {}
-    ended = status.get("phase") in _ENDED
-    labels = manifest["metadata"].get("labels") or {}
-    return PodSight(
-        namespace=namespace,
-        name=name,
-        address=None if ended else status.get("podIP"),
-        job=labels.get(LABEL_JOB),
-        last_words=_last_words(status),
-        running=status.get("phase") == "Running",
-        pool=labels.get(LABEL_POOL),
-        unpulled=_unpulled_image(status),
-    )
-
-
-def _unpulled_image(status: dict[str, Any]) -> UnpulledImage | None:
-    for container in (
-        *(status.get("initContainerStatuses") or ()),
-        *(status.get("containerStatuses") or ()),
-    ):
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _UNPULLED:
-            message: str = waiting.get("message") or waiting["reason"]
-            return UnpulledImage(image=container["image"], message=message.split(_CAUSE, 1)[-1])
-    return None
-
-
-def _last_words(status: dict[str, Any]) -> str | None:
-    for container in status.get("containerStatuses") or ():
-        ended = (container.get("state") or {}).get("terminated")
-        if ended and ended.get("message"):
-            message: str = ended["message"]
-            return message
-    return None

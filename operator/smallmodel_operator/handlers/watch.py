@@ -78,6 +78,7 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     # Events of one object within this time are one; the default of 0.1 s would be most of the time
     # from a change to the pool.
     settings.queueing.batch_window = 0.01
-    settings.queueing.idle_timeout = 1.0
+    # Each object has a task of kopf's for as long after its last event, and a start tells of all.
+    settings.queueing.idle_timeout = 0.2
     settings.queueing.exit_timeout = 0.5
     settings.networking.error_backoffs = [0.5, 1, 2, 5]

@@ -112,7 +112,7 @@ def seen_in(case: Case, pool: PoolSight | None) -> tuple[object, ...]:
 def stays(before: ModelPlacementStatus, found: Facts) -> bool:
     """Return whether the same will be learned at any time, until something else changes."""
     answered = before.probe is None or before.probe.passed
-    return answered and found.probe is None and found.status == before
+    return answered and found.probe is None and found.status is before
 
 
 def _fresh(case: Case, answer: PlacedProbe | None) -> PlacedProbe | None:

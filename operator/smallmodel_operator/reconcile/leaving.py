@@ -74,6 +74,8 @@ def _doomed_pools(sight: NamespaceSight, wanted: frozenset[str]) -> list[str]:
 
 
 def _doomed_jobs(sight: NamespaceSight, cases: Iterable[Case]) -> list[str]:
+    if not sight.jobs:
+        return []
     steps = [case.fetch for case in cases]
     going = {
         name

@@ -36,7 +36,7 @@ from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
 from smallmodel_operator.reconcile.pools import problems, wanted_pools
 from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
-from smallmodel_operator.reconcile.weights import placement_fetch
+from smallmodel_operator.reconcile.weights import FetchStep, placement_fetch
 from smallmodel_operator.status.placed import summarise_placement
 
 _RELEASE_SECONDS = 2.0
@@ -60,7 +60,7 @@ def decide_namespace(
         (p for p in sight.placements if not p.metadata.deletion_timestamp),
         key=lambda placement: placement.metadata.name,
     )
-    stuck = tuple(each for p in staying if (each := _stuck(p, sight, settings)) is not None)
+    stuck = tuple(each for p in staying if (each := _stuck(p, sight, settings, memory)) is not None)
     sight = _with_wishes(sight, staying, settings, now)
     held_up = {each.placement.metadata.name for each in stuck}
     cases = _cases(
@@ -87,7 +87,7 @@ def decide_namespace(
 
 
 def _stuck(
-    placement: ModelPlacement, sight: NamespaceSight, settings: PoolSettings
+    placement: ModelPlacement, sight: NamespaceSight, settings: PoolSettings, memory: Memory
 ) -> Stuck | None:
     """Return why nothing can be done for a placement; None where something can."""
     pool = placement.status.pool
@@ -99,7 +99,12 @@ def _stuck(
             f"{LABEL_HUB}={settings.hub_id}`, or delete it: the model then gets another pool.",
         )
         return Stuck(placement=placement, problem=problem)
-    refusal = _refusal(pool_key(placement), settings)
+    refusal = memory.recall(
+        "refusal",
+        placement.metadata.name,
+        (placement.spec, settings),
+        lambda: _refusal(pool_key(placement), settings),
+    )
     if refusal is not None:
         problem = Problem(reason=Reason.ENGINE_NOT_INSTALLED, message=refusal[:1024])
         return Stuck(placement=placement, problem=problem)
@@ -133,10 +138,9 @@ def _cases(
     cases = []
     for placement in staying:
         model = model_id(placement)
-        job = sight.jobs.get(job_name(placement.spec.weights))
         inputs = (
             placement,
-            placement_fetch(placement, job, settings, now),
+            _fetch(placement, sight, settings, now, memory),
             pools[model],
             _template_hash(live.get(pools[model]), placement, settings),
             _fetches(live.get(pools[model]), settings),
@@ -145,6 +149,21 @@ def _cases(
         name = placement.metadata.name
         cases.append(memory.recall("case", name, inputs, partial(case_of, *inputs)))
     return tuple(cases)
+
+
+def _fetch(
+    placement: ModelPlacement,
+    sight: NamespaceSight,
+    settings: PoolSettings,
+    now: str,
+    memory: Memory,
+) -> FetchStep:
+    job = sight.jobs.get(job_name(placement.spec.weights)) if sight.jobs else None
+    decide = partial(placement_fetch, placement, job, settings, now)
+    if job is not None:
+        return decide()
+    # Without a Job, the time is of no account.
+    return memory.recall("fetch", placement.metadata.name, (placement, settings), decide)
 
 
 def _with_wishes(
@@ -208,7 +227,9 @@ def _learned(
     now: str,
 ) -> Facts:
     found = learn(case, there, answer, problem, now)
-    return replace(found, status=_with_conditions(case.placement, found.status, now))
+    status = _with_conditions(case.placement, found.status, now)
+    # The same one where nothing changed, which is then seen at once.
+    return replace(found, status=case.status if status == case.status else status)
 
 
 def _changed(
@@ -216,7 +237,7 @@ def _changed(
 ) -> dict[str, ModelPlacementStatus]:
     """Return the statuses that are to be written."""
     by_name = ((case.placement.metadata.name, case.status) for case in cases)
-    return {name: known[name] for name, before in by_name if known[name] != before}
+    return {name: known[name] for name, before in by_name if known[name] is not before}
 
 
 def _changed_stuck(stuck: Iterable[Stuck], now: str) -> dict[str, ModelPlacementStatus]:

@@ -97,10 +97,9 @@ def _pool(
         return ClusterPool(key=_key(members, None), name=name, models=())
     if there.live.deleting:
         return None
-    key = _key(members, there)
     if not there.established:
         return ClusterPool(
-            key=key,
+            key=_key(members, there),
             name=name,
             models=(),
             contract=there.live.contract,
@@ -111,18 +110,25 @@ def _pool(
     if there.foreign_config and as_they_run:
         # How those run that are to go on is not known, so nothing is written in their place.
         return None
-    return ClusterPool(
-        key=key,
-        name=name,
-        models=tuple(
-            model
-            for case in members.assigned
-            if (model := _model(case, statuses[case.placement.metadata.name], now, memory))
-        ),
-        kept=_kept(there, as_they_run),
-        contract=there.live.contract,
-        declined=there.live.wish is not None and not there.live.emptying,
+    models = tuple(
+        model
+        for case in members.assigned
+        if (model := _model(case, statuses[case.placement.metadata.name], now, memory))
     )
+
+    def made() -> ClusterPool:
+        return ClusterPool(
+            key=_key(members, there),
+            name=name,
+            models=models,
+            kept=_kept(there, as_they_run),
+            contract=there.live.contract,
+            declined=there.live.wish is not None and not there.live.emptying,
+        )
+
+    if as_they_run:
+        return made()
+    return memory.recall("pool", name, (there.live, tuple(members.assigned), models), made)
 
 
 def _key(members: _Members, there: PoolSight | None) -> PoolKey:

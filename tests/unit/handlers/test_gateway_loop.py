@@ -16,7 +16,8 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
 from smallmodel_operator.handlers.gateway import GatewayLoop, Routes, route_of, serving_pool
-from smallmodel_operator.handlers.stores import PodSight, Stores, Unreadable
+from smallmodel_operator.handlers.pods import PodSight
+from smallmodel_operator.handlers.stores import Stores, Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
 from smallmodel_operator.plan.gateway.values import GatewayConfig

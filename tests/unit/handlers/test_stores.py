@@ -11,7 +11,8 @@ from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.names import LABEL_HUB, LABEL_POOL
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.clusters.ref import JOBS, MODELCARDS, PODS, SMALLMODELS
-from smallmodel_operator.handlers.stores import Stores, Unreadable, key_of, read_pod
+from smallmodel_operator.handlers.pods import read_pod
+from smallmodel_operator.handlers.stores import Stores, Unreadable, key_of
 from smallmodel_operator.plan.placements import placement_manifest, source_weights
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.reconcile.sight import UnpulledImage
@@ -184,6 +185,18 @@ def test_what_a_list_lacks_is_dropped_unless_it_was_made_after_it() -> None:
     known.see_model(model("there"), gone=False)
     known.see_model(model("new"), gone=False)
     assert not known._models_of_jobs
+
+
+def test_the_placements_of_a_pool_are_counted_as_they_come_change_and_go() -> None:
+    known = stores()
+    known.see_placement(placement("chat", pool="p"), gone=False)
+    known.see_placement(placement("embed", pool="p"), gone=False)
+    known.see_placement(placement("draft"), gone=False)
+    assert known.assigned[TEAM, "p"] == 2
+
+    known.see_placement(placement("chat", pool="q"), gone=False)
+    known.see_placement(placement("embed"), gone=True)
+    assert (known.assigned[TEAM, "p"], known.assigned[TEAM, "q"]) == (0, 1)
 
 
 def test_who_wrote_which_field_is_not_kept() -> None:
