@@ -1,0 +1,95 @@
+"""What is read by lists, at the start and every five minutes, and what is worked on for it."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from builders.fake_kube_api import FakeKubeApi, refuse
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.ref import SMALLMODELS
+from smallmodel_operator.handlers.operator import Operator
+from smallmodel_operator.settings import Settings
+
+MODELS = "/apis/smallmodel.dev/v1alpha1/namespaces/{}/smallmodels/{}"
+REQUIRED = {
+    "SMALLMODEL_NAMESPACE": "smallmodel-system",
+    "SMALLMODEL_SERVING_CPU_IMAGE": "registry.example/serving-cpu:1",
+}
+
+
+@contextlib.asynccontextmanager
+async def operator(api: Api, **variables: str) -> AsyncIterator[Operator]:
+    settings = Settings.from_environment(REQUIRED | variables)
+    made = Operator(api=api, settings=settings, hub_id="hub-1", token_key="key")
+    yield made
+    await made.namespaces.close()
+
+
+def put_model(kube: FakeKubeApi, name: str, namespace: str = "team") -> dict[str, Any]:
+    manifest = {
+        "apiVersion": "smallmodel.dev/v1alpha1",
+        "kind": "SmallModel",
+        "metadata": {"name": name, "namespace": namespace, "generation": 1},
+        "spec": {"model": "little-1b"},
+    }
+    return kube.put(MODELS.format(namespace, name), manifest)
+
+
+async def test_everything_is_read_page_by_page_and_worked_on_once(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    kube.page = 1
+    for name in ("chat", "embed", "draft"):
+        put_model(kube, name)
+    async with operator(api) as one:
+        await one._read_everything()
+
+        assert {name for _, name in one.stores.models} == {"chat", "embed", "draft"}
+        assert one.model_queue.depth == 3
+        assert one.namespace_queue.is_wanted("team")
+        assert one.gateway_queue.depth == 1
+
+
+async def test_a_deletion_that_the_watch_missed_is_found(api: Api, kube: FakeKubeApi) -> None:
+    put_model(kube, "chat")
+    put_model(kube, "embed")
+    async with operator(api) as one:
+        await one._read_everything()
+        del kube.objects[MODELS.format("team", "embed")]
+
+        await one._read_everything()
+
+        assert {name for _, name in one.stores.models} == {"chat"}
+
+
+async def test_only_watched_namespaces_are_read(api: Api, kube: FakeKubeApi) -> None:
+    put_model(kube, "chat", "team")
+    put_model(kube, "chat", "other")
+    async with operator(api, SMALLMODEL_WATCH_NAMESPACES="team") as one:
+        await one._read_everything()
+
+        assert set(one.stores.models) == {("team", "chat")}
+
+
+async def test_what_the_operator_wrote_is_no_reason_to_work_when_its_event_comes(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    written = put_model(kube, "chat")
+    async with operator(api) as one:
+        one.stores.see_model(written, gone=False)
+
+        one.see(SMALLMODELS, written, gone=False)
+        assert not one.model_queue.is_wanted(("team", "chat"))
+
+        one.see(SMALLMODELS, put_model(kube, "chat"), gone=False)
+        assert one.model_queue.is_wanted(("team", "chat"))
+
+
+async def test_a_list_that_expired_is_begun_anew(api: Api, kube: FakeKubeApi) -> None:
+    put_model(kube, "chat")
+    expired = refuse(410, "Expired", "the continue token is too old")
+    kube.replies = [lambda request: expired(request) if "smallmodels" in request.path else None] * 3
+    async with operator(api) as one:
+        await one._read_everything()
+
+        assert set(one.stores.models) == {("team", "chat")}
