@@ -63,7 +63,7 @@ def test_a_killed_head_wakes_no_idle_model(operator: Installed, team: Team) -> N
     woken: set[str] = set()
 
     with counting(operator, team, BUSY, seconds=300) as client:
-        client.wait_for_answers(len(BUSY))
+        client.wait_for_answers(len(BUSY), within=_BACK_SECONDS)
         (head,), (worker,) = _pods(team, "head"), _pods(team, "worker")
         killed = time.time()
         team.kubectl("delete", "pod", head, "--grace-period=0", "--force")
@@ -109,10 +109,10 @@ def test_another_image_is_taken_over_model_by_model(
         return old not in team.names("rayservices")
 
     with counting(operator, team, BUSY, seconds=600) as client:
-        client.wait_for_answers(len(BUSY))
+        client.wait_for_answers(len(BUSY), within=_BACK_SECONDS)
         operator.install(images={"servingCpu": next_image})
         wait_until(is_left, f"{old} is left", within=_MOVED_SECONDS, explain=lambda: _told(team))
-        client.wait_for_answers(len(BUSY))
+        client.wait_for_answers(len(BUSY), within=_BACK_SECONDS)
         asked = client.stop()
     with counting(operator, team, IDLE, clients=1, count=len(IDLE)) as client:
         asked_once = client.wait()
