@@ -25,11 +25,12 @@ _ABOUT: Final = (
     "namespace, one after the other, by one call to the API server each. *To the first answer* is "
     "the time from that call to the last byte of a whole completion of four tokens; the client "
     "asks the gateway every 50 ms until then. The image is on the node and the weights are in the "
-    "namespace's volume; each model's fetch Job still runs, and finds them. The first model has to "
-    "wait for a pool, with its head and its worker. The second one finds both, while a client "
-    "without a second try asks the first one 10 times a second at most: *failed* are its requests "
-    "without a whole answer from the call on until the second model is Ready. *Added* is a part of "
-    "the second time, from the moment at which the pool's RayService has the model in its config. "
+    "namespace's volume; a fetch Job still runs for the first model, and finds them; the second "
+    "one has the same weights. The first one has to wait for a pool, with its head and its worker. "
+    "The second one finds both, while a client without a second try asks the first one 10 times a "
+    "second at most: *failed* are its requests without a whole answer from the call on until the "
+    "second model is Ready. *Added* is a part of the second time, from the moment at which the "
+    "pool's RayService has the model in its config. "
     "KubeRay's own init container is switched off, as docs/reference/pools.md advises."
 )
 
