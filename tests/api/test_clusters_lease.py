@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 
 import pytest
 
 from cluster.access import KubeAccess
 from cluster.running import Cluster
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.clock import SystemClock
 from smallmodel_operator.clusters.lease import Leadership
 from smallmodel_operator.clusters.ref import LEASES
 from support.waiting import eventually
@@ -54,14 +56,30 @@ class Contest:
         await asyncio.gather(*self.tasks, self._watch, return_exceptions=True)
 
 
+class WrongClock(SystemClock):
+    """A clock whose time of day is wrong, and whose seconds are as long as everybody's."""
+
+    def __init__(self, by: timedelta) -> None:
+        self._by = by
+
+    def now(self) -> datetime:
+        return super().now() + self._by
+
+
 @asynccontextmanager
-async def contest(control_plane: KubeAccess, namespace: str, many: int) -> AsyncIterator[Contest]:
+async def contest(
+    control_plane: KubeAccess, namespace: str, many: int, apart: timedelta = timedelta()
+) -> AsyncIterator[Contest]:
+    """Start candidates, each of whose clocks is so much before the next one's."""
     async with AsyncExitStack() as stack:
         candidates = []
         for number in range(many):
             api = await stack.enter_async_context(await Api.connect(control_plane.kubeconfig))
             ref = LEASES.ref("operator", namespace)
-            candidates.append(Leadership(api, ref, f"operator-{number}", duration=DURATION))
+            clock = WrongClock(apart * (number - many // 2))
+            candidates.append(
+                Leadership(api, ref, f"operator-{number}", duration=DURATION, clock=clock)
+            )
         running = Contest(candidates)
         stack.push_async_callback(running.end)
         yield running
@@ -81,6 +99,23 @@ async def test_of_several_one_leads_and_the_next_takes_over(
         await running.candidates[second].release()
         _, took = await running.a_leader(within=10, but=second)
         assert took < DURATION
+        assert running.most == 1
+        assert running.lost == []
+
+
+async def test_clocks_that_are_hours_apart_make_no_second_leader_and_no_gap(
+    control_plane: KubeAccess, namespace: str
+) -> None:
+    """The machine's clock stays as it is: each candidate is given one that is wrong."""
+    async with contest(control_plane, namespace, 3, apart=timedelta(hours=1)) as running:
+        leader, _ = await running.a_leader(within=10)
+        for _ in range(2):
+            # The time of three renewals, in which nothing is to happen.
+            await asyncio.sleep(DURATION)
+            assert running.leaders == [leader]
+            running.tasks[leader].cancel()
+            leader, took = await running.a_leader(within=15, but=leader)
+            assert took > DURATION / 3
         assert running.most == 1
         assert running.lost == []
 

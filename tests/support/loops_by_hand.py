@@ -57,11 +57,13 @@ class LoopsByHand:
         api: what the loops call.
         admin: lists and fakes.
         namespace: the models'.
+        now: what the operator believes the time to be.
     """
 
     api: Api
     admin: Api
     namespace: str
+    now: str = NOW
     _known: dict[Resource, dict[tuple[str, str], Manifest]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,7 +86,7 @@ class LoopsByHand:
             settings=settings,
             cluster="local",
             url=lambda namespace, _: f"http://gateway/{namespace}/v1",
-            now=lambda: NOW,
+            now=lambda: self.now,
             view=view,
             placed=lambda _: None,
             told=lambda _: None,
@@ -95,7 +97,7 @@ class LoopsByHand:
             settings=settings,
             token_key=TOKEN_KEY,
             cluster="local",
-            now=lambda: NOW,
+            now=lambda: self.now,
             missing_api=lambda: None,
             wake=lambda _: None,
             told=lambda _: None,
