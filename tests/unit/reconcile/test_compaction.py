@@ -87,11 +87,13 @@ def test_models_move_one_at_a_time_and_say_nothing_of_waiting() -> None:
 def test_no_model_is_added_to_a_pool_that_is_being_emptied() -> None:
     fake, emptier, fuller = two_half_empty_pools()
     fake.settings = replace(fake.settings, models_per_pool=9)
-    fake.wish(emptier)
+    fake.place("more").settle(passes=4)
+    assert fake.placements["more"].status.pool == fuller
+    fake.wish(fuller)
 
     fake.place("new").work()
 
-    assert fake.placements["new"].status.pool == fuller
+    assert fake.placements["new"].status.pool == emptier
 
 
 def test_without_room_elsewhere_the_wish_is_taken_back() -> None:

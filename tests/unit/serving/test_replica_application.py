@@ -146,6 +146,26 @@ async def test_a_source_that_did_not_answer_is_asked_again_only_after_a_pause(
     assert len(asked) == 2
 
 
+async def test_weights_that_are_wrong_are_not_fetched_again_by_the_same_replica(
+    upstream: Upstream,
+) -> None:
+    _, engine = upstream
+    clock = FakeClock()
+    asked: list[float] = []
+
+    def obtain() -> None:
+        asked.append(clock.monotonic())
+        raise EngineError(Reason.DIGEST_MISMATCH, "Another file lies there.")
+
+    async with running_replica(
+        model_args(), lambda: engine, obtain=obtain, clock=clock.monotonic
+    ) as replica:
+        assert (await post(replica))[0] == 503
+        clock.turn(RETRY_AFTER_SECONDS)
+        assert (await post(replica))[0] == 503
+    assert len(asked) == 1
+
+
 async def test_an_engine_that_cannot_be_imported_says_so() -> None:
     def missing() -> FakeEngine:
         raise ImportError("libgomp.so.1: cannot open shared object file")
