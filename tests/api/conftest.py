@@ -11,6 +11,8 @@ import yaml
 
 from cluster.access import KubeAccess
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.ref import NAMESPACES
+from support.loops_by_hand import PLACEMENTS
 
 CRDS: Final = Path(__file__).parents[2] / "crds"
 
@@ -37,6 +39,15 @@ def crds(control_plane: KubeAccess) -> None:
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CRDS))
     names = sorted(path.stem for path in CRDS.glob("*.smallmodel.dev.yaml"))
     control_plane.kubectl("wait", "--for=condition=Established", *(f"crd/{one}" for one in names))
+
+
+@pytest.fixture
+async def placements(api: Api, crds: None) -> None:
+    """The namespace of ModelPlacements, which the operator makes as it starts."""
+    del crds
+    metadata = {"name": PLACEMENTS}
+    if await api.get(NAMESPACES.ref(PLACEMENTS)) is None:
+        await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
 
 @pytest.fixture

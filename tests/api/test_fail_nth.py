@@ -16,17 +16,21 @@ import pytest
 
 from cluster.access import KubeAccess
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.ref import NAMESPACES, RAYSERVICES, SMALLMODELS
+from smallmodel_operator.clusters.ref import NAMESPACES, SMALLMODELS
 from smallmodel_operator.clusters.requests import Request
 from support.fail_nth import FailNth
-from support.loops_by_hand import CARD, PLACEMENTS, LoopsByHand, comparable
+from support.loops_by_hand import (
+    PASSES_MAX,
+    PLACEMENTS,
+    LoopsByHand,
+    comparable,
+    model_manifest,
+)
 
 pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
 
 NEVER: Final = 0
 _AT_ONCE: Final = 6
-_PASSES_MAX: Final = 150
-"""Of one life: about thirty are needed, and a busy controller manager may need some more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +86,11 @@ async def live(control_plane: KubeAccess, admin: Api, fault: FailNth, *, crash: 
     ):
         loops = LoopsByHand(api, admin, namespace)
         before = await loops.owned()
-        await admin.create(_model(namespace))
+        await admin.create(model_manifest(namespace))
         await _settle(loops, fault, crash=crash)
         made = comparable(await loops.owned(), namespace)
         await admin.delete(SMALLMODELS.ref("chat", namespace))
-        for _ in range(_PASSES_MAX):
+        for _ in range(PASSES_MAX):
             await _one_pass(loops, fault, crash=crash)
             if await loops.owned() == before:
                 break
@@ -99,9 +103,9 @@ async def live(control_plane: KubeAccess, admin: Api, fault: FailNth, *, crash: 
 
 async def _settle(loops: LoopsByHand, fault: FailNth, *, crash: bool) -> None:
     """Work until the model is in its pool and a pass writes nothing."""
-    for _ in range(_PASSES_MAX):
+    for _ in range(PASSES_MAX):
         writes = await _one_pass(loops, fault, crash=crash)
-        if not writes and await _is_in_its_pool(loops):
+        if not writes and await loops.is_served():
             return
     raise AssertionError(f"nothing settles: {[one.what for one in fault.seen[-10:]]}")
 
@@ -113,11 +117,6 @@ async def _one_pass(loops: LoopsByHand, fault: FailNth, *, crash: bool) -> int:
     if crash and had_failed is None and fault.failed is not None:
         await loops.crash()
     return sum(not request.repeatable for request in fault.seen[before:])
-
-
-async def _is_in_its_pool(loops: LoopsByHand) -> bool:
-    pools, _ = await loops.admin.list(RAYSERVICES, loops.namespace)
-    return any('"name":"chat"' in pool["spec"]["serveConfigV2"] for pool in pools)
 
 
 @asynccontextmanager
@@ -132,12 +131,3 @@ async def _namespace_of_its_own(admin: Api) -> AsyncIterator[str]:
 
 def _namespace(name: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-
-
-def _model(namespace: str) -> dict[str, object]:
-    return {
-        "apiVersion": SMALLMODELS.api_version,
-        "kind": SMALLMODELS.kind,
-        "metadata": {"name": "chat", "namespace": namespace},
-        "spec": {"model": CARD.metadata.name},
-    }

@@ -6,7 +6,7 @@ are faked: RayServices become ready, and fetch pods end well.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,13 +32,16 @@ from smallmodel_operator.clusters.ref import (
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
-from smallmodel_operator.handlers.stores import Stores, key_of
+from smallmodel_operator.handlers.stores import Stores, key_of, owner
 from support.paper_serving import NOW, serve_on_paper
 
 CARD: Final = CardBuilder().build()
 PLACEMENTS: Final = placement_namespace("local")
 OWNED: Final = (CLAIMS, JOBS, MODELPLACEMENTS, NETWORKPOLICIES, RAYSERVICES, SECRETS, SMALLMODELS)
 """The kinds of everything that is made for a model."""
+PASSES_MAX: Final = 150
+"""Of one life: about thirty are needed, and a busy controller manager may need some more."""
+_READS: Final = frozenset({"get", "list", "watch"})
 
 _SEEN_BY: Final = {
     SMALLMODELS: Stores.see_model,
@@ -106,7 +109,29 @@ class LoopsByHand:
 
     async def one_pass(self) -> int:
         """List everything and work on everything once; return how many keys failed."""
-        await self._watch()
+        await self.watch()
+        return await self.work()
+
+    async def settle(self, until: Callable[[], Awaitable[bool]]) -> None:
+        """Work until a condition holds and a pass writes nothing, or nothing that is taken.
+
+        Raises:
+            AssertionError: It never does.
+        """
+        for _ in range(PASSES_MAX):
+            before = self.writes()
+            failed = await self.one_pass()
+            # What is refused is tried again in each pass.
+            if (failed or self.writes() == before) and await until():
+                return
+        raise AssertionError(f"nothing settles: {comparable(await self.owned(), self.namespace)}")
+
+    def writes(self) -> int:
+        """Return how many writes the loops have tried."""
+        return sum(count for call, count in self.api.calls.items() if call.verb not in _READS)
+
+    async def work(self) -> int:
+        """Work on everything once, by what was known before; return how many keys failed."""
         keys = sorted(self._stores.models.keys() | self._stores.placements.keys())
         failed = 0
         for key in keys:
@@ -114,6 +139,11 @@ class LoopsByHand:
         failed += await self._attempt(self._namespaces.work(self.namespace))
         await serve_on_paper(self.admin, self.namespace)
         return failed
+
+    async def is_served(self) -> bool:
+        """Return whether the model `chat` is in the namespace's pool of ours."""
+        pools = await self._listed(RAYSERVICES)
+        return any('"name":"chat"' in p["spec"]["serveConfigV2"] for p in pools if owner(p))
 
     async def owned(self) -> list[Manifest]:
         """Return everything of the namespace's models."""
@@ -135,8 +165,11 @@ class LoopsByHand:
             return 1
         return 0
 
-    async def _watch(self) -> None:
+    async def watch(self, *, unseen: Container[Resource] = ()) -> None:
+        """List everything, and tell it as a watch would, but for kinds whose watch is behind."""
         for resource, see in _SEEN_BY.items():
+            if resource in unseen:
+                continue
             there = {key_of(item): item for item in await self._listed(resource)}
             for key, gone in self._known.get(resource, {}).items():
                 if key not in there:
@@ -150,6 +183,16 @@ class LoopsByHand:
             all_of_them, _ = await self.admin.list(resource, PLACEMENTS)
             return [p for p in all_of_them if p["spec"]["model"]["namespace"] == self.namespace]
         return (await self.admin.list(resource, self.namespace))[0]
+
+
+def model_manifest(namespace: str, name: str = "chat", **spec: Any) -> Manifest:
+    """Return a SmallModel of the only card."""
+    return {
+        "apiVersion": SMALLMODELS.api_version,
+        "kind": SMALLMODELS.kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"model": CARD.metadata.name, **spec},
+    }
 
 
 def comparable(manifests: Iterable[Manifest], namespace: str) -> list[str]:
