@@ -57,7 +57,8 @@ def test_with_watched_namespaces_it_is_the_same_and_only_there(
     account = "smallmodel-operator"
     assert granted_to(account, everything) == granted_to(account, default_render)
     cluster = permissions_of(role(everything, "smallmodel-system:smallmodel-operator")["rules"])
-    resources = {permission.resource for permission in cluster}
+    # What pods of others take of the nodes is counted wherever these are.
+    resources = {one.resource for one in cluster if one != Permission("", "pods", "list")}
     assert not resources & {"secrets", "pods", "jobs", "smallmodels", "rayservices", "services"}
     roles = [one for one in everything if one["metadata"]["name"] == "smallmodel-operator-models"]
     places = {(one["kind"], one["metadata"]["namespace"]) for one in roles}

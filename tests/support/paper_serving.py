@@ -56,7 +56,9 @@ def _ready(pool: str, generation: int) -> dict[str, Any]:
 
 def _fetched(pod: Manifest) -> dict[str, Any]:
     container = pod["spec"]["containers"][0]
-    done = FetchDone(path="/weights/model.gguf", bytes=1000, sha256="0" * 64)
+    words = dict(word.split("=", 1) for word in container["command"] if "=" in word)
+    digest = words.get("--sha256", "0" * 64)
+    done = FetchDone(path="/weights/model.gguf", bytes=1000, sha256=digest)
     ended = {
         "exitCode": 0,
         "reason": "Completed",
