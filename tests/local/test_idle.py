@@ -3,27 +3,26 @@
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from smallmodel_operator.api.serving import PROBE_HEADER
 from smallmodel_operator.status.state import State
-from support.live_run import LiveRun, live_run
+from support.live_run import LiveRun
 
 pytestmark = pytest.mark.local
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, bundled_gguf: Path) -> Iterator[LiveRun]:
-    assert bundled_gguf.exists()
-    with live_run(tmp_path_factory.mktemp("idle")) as run:
-        run.apply("napper", scaling={"idleTimeout": "3s", "parkAfter": "1h"}, contextLength=512)
-        run.apply("leaver", scaling={"idleTimeout": "2s", "parkAfter": "6s"}, contextLength=512)
-        run.apply("keeper", scaling={"minReplicas": 1, "idleTimeout": "1s"}, contextLength=512)
-        for name in ("napper", "leaver", "keeper"):
-            run.until_state(name)
+def run(shared_run: LiveRun) -> Iterator[LiveRun]:
+    scaling = {
+        "napper": {"idleTimeout": "3s", "parkAfter": "1h"},
+        "leaver": {"idleTimeout": "2s", "parkAfter": "6s"},
+        "keeper": {"minReplicas": 1, "idleTimeout": "1s"},
+    }
+    models = {name: {"scaling": given, "contextLength": 512} for name, given in scaling.items()}
+    with shared_run.serving(**models) as run:
         yield run
 
 

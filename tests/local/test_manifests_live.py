@@ -8,17 +8,15 @@ import pytest
 
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.status.state import State, find
-from support.live_run import LiveRun, live_run, tokens
+from support.live_run import LiveRun, tokens
 
 pytestmark = pytest.mark.local
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, bundled_gguf: Path) -> Iterator[LiveRun]:
-    assert bundled_gguf.exists()
-    with live_run(tmp_path_factory.mktemp("manifests")) as run:
-        run.apply("steady", scaling={"idleTimeout": "1h"}, contextLength=8192)
-        run.until_state("steady", State.READY)
+def run(shared_run: LiveRun) -> Iterator[LiveRun]:
+    steady = {"scaling": {"idleTimeout": "1h"}, "contextLength": 8192}
+    with shared_run.serving(steady=steady) as run:
         yield run
 
 
@@ -111,6 +109,20 @@ def test_weights_that_the_engine_refuses_fail_within_seconds_with_its_words(
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "LoadFailed"
     run.delete("strange")
+
+
+def test_a_replica_that_is_killed_is_replaced_and_its_client_is_told(run: LiveRun) -> None:
+    with run.stream("steady", max_tokens=3000, ignore_eos=True) as response:
+        pieces = tokens(response)
+        assert next(pieces)
+        run.process_of("ray::ServeReplica:steady").kill()
+        with pytest.raises(Exception, match=r"peer closed|incomplete|disconnected"):
+            list(pieces)
+    answer = run.ask("steady", max_tokens=2)
+    assert answer.status_code in {200, 503}
+    if answer.status_code != 200:
+        assert answer.json()["error"]["message"]
+    run.until(lambda: run.ask("steady", max_tokens=2).status_code == 200)
 
 
 def test_what_asks_only_for_state_answers_from_the_gateway(run: LiveRun) -> None:

@@ -22,9 +22,17 @@ SCHEMA = {
 }
 
 
+@pytest.fixture(scope="module")
+def run(shared_run: LiveRun, minilm_gguf: Path) -> Iterator[LiveRun]:
+    awake = {"scaling": {"idleTimeout": "1h"}}
+    embed = awake | {"source": {"uri": f"file://{minilm_gguf}"}}
+    with shared_run.serving(chat=awake, embed=embed) as run:
+        yield run
+
+
 @pytest.fixture
-def client(shared_run: LiveRun) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=shared_run.url, api_key="none", max_retries=0) as client:
+def client(run: LiveRun) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=run.url, api_key="none", max_retries=0) as client:
         yield client
 
 
@@ -123,8 +131,8 @@ def test_models_are_listed_by_name(client: openai.OpenAI) -> None:
     assert client.models.retrieve("chat").id == "chat"
 
 
-def test_embeddings_agree_with_the_reference(shared_run: LiveRun, minilm_folder: Path) -> None:
-    check_embeddings(shared_run.url, "embed", ReferenceEncoder(minilm_folder))
+def test_embeddings_agree_with_the_reference(run: LiveRun, minilm_folder: Path) -> None:
+    check_embeddings(run.url, "embed", ReferenceEncoder(minilm_folder))
 
 
 def test_base64_embeddings_are_what_the_client_asks_for(client: openai.OpenAI) -> None:
@@ -158,13 +166,13 @@ def test_a_prompt_beyond_the_context_is_refused_with_both_sizes(client: openai.O
         client.chat.completions.create(model="chat", messages=user("word " * 6000), max_tokens=1)
 
 
-def test_invalid_json_is_refused_as_openai_does(shared_run: LiveRun) -> None:
-    answer = httpx.post(f"{shared_run.url}/chat/completions", content=b'{"model": "chat", ')
+def test_invalid_json_is_refused_as_openai_does(run: LiveRun) -> None:
+    answer = httpx.post(f"{run.url}/chat/completions", content=b'{"model": "chat", ')
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_plain_curl_and_a_charset_are_understood(shared_run: LiveRun) -> None:
+def test_a_plain_curl_and_a_charset_are_understood(run: LiveRun) -> None:
     body = json.dumps({"model": "chat", "messages": user("Hi"), "max_tokens": 2})
     for content_type in (
         "application/x-www-form-urlencoded",
@@ -172,7 +180,7 @@ def test_a_plain_curl_and_a_charset_are_understood(shared_run: LiveRun) -> None:
         "text/plain",
     ):
         answer = httpx.post(
-            f"{shared_run.url}/chat/completions",
+            f"{run.url}/chat/completions",
             content=body,
             headers={"content-type": content_type},
             timeout=60,
@@ -180,10 +188,10 @@ def test_a_plain_curl_and_a_charset_are_understood(shared_run: LiveRun) -> None:
         assert answer.status_code == 200, (content_type, answer.text)
 
 
-def test_a_body_of_20_mib_passes_and_one_of_40_mib_is_refused(shared_run: LiveRun) -> None:
+def test_a_body_of_20_mib_passes_and_one_of_40_mib_is_refused(run: LiveRun) -> None:
     def post(mebibytes: int) -> httpx.Response:
         body = {"model": "embed", "input": "a cat", "user": "x" * (mebibytes * 2**20)}
-        return httpx.post(f"{shared_run.url}/embeddings", json=body, timeout=60)
+        return httpx.post(f"{run.url}/embeddings", json=body, timeout=60)
 
     assert post(20).status_code == 200
     refused = post(40)
@@ -191,17 +199,17 @@ def test_a_body_of_20_mib_passes_and_one_of_40_mib_is_refused(shared_run: LiveRu
     assert refused.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_missing_model_is_refused_and_the_known_ones_are_named(shared_run: LiveRun) -> None:
-    answer = httpx.post(f"{shared_run.url}/chat/completions", json={"messages": user("Hi")})
+def test_a_missing_model_is_refused_and_the_known_ones_are_named(run: LiveRun) -> None:
+    answer = httpx.post(f"{run.url}/chat/completions", json={"messages": user("Hi")})
     assert answer.status_code == 400
     assert "chat" in answer.json()["error"]["message"]
 
 
-def test_the_direct_path_serves_those_who_want_no_gateway(shared_run: LiveRun) -> None:
-    report = shared_run.report("chat")
+def test_the_direct_path_serves_those_who_want_no_gateway(run: LiveRun) -> None:
+    report = run.report("chat")
     assert report is not None
     assert report.engine_url is not None
     body = {"messages": user("Hi"), "max_tokens": 2}
-    for base in (report.engine_url, f"http://127.0.0.1:{shared_run.port}/chat/v1"):
+    for base in (report.engine_url, f"http://127.0.0.1:{run.port}/chat/v1"):
         answer = httpx.post(f"{base}/chat/completions", json=body, timeout=60)
         assert answer.status_code == 200, (base, answer.text)

@@ -140,7 +140,7 @@ async def test_a_tool_call_is_the_engine_s_own_whole_or_cut(tool_replica: Runnin
 
 @pytest_asyncio.fixture
 async def tool_replica(bundled_gguf: Path) -> AsyncIterator[RunningReplica]:
-    args = model_args(weights=bundled_gguf, options={"chat-template": TOOL_TEMPLATE})
+    args = model_args(weights=bundled_gguf, threads=1, options={"chat-template": TOOL_TEMPLATE})
     async with running_replica(args, partial(engine_of, args)) as running:
         yield running
 

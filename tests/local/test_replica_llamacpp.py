@@ -75,13 +75,14 @@ async def test_a_client_that_leaves_frees_its_slot(
     replica: RunningReplica, streaming: bool
 ) -> None:
     await post(replica, CHAT, asking())
+    calm = await _seconds_to_first_byte(replica)
     endless = asking(max_tokens=2000, ignore_eos=True, stream=streaming)
     # Every slot is taken, and two more wait behind them.
     leaving = [asyncio.create_task(post(replica, CHAT, endless)) for _ in range(SLOTS + 2)]
     await wait_until(lambda: replica.lifecycle.in_flight == SLOTS + 2)
     await _all_slots_busy(replica)
     await _leave(leaving)
-    assert await _seconds_to_first_byte(replica) < 1.0
+    assert await _seconds_to_first_byte(replica) < max(1.0, 5 * calm)
     await wait_until(lambda: replica.lifecycle.in_flight == 0)
 
 
@@ -89,13 +90,14 @@ async def test_a_plain_client_that_leaves_beside_a_running_stream_frees_its_slot
     replica: RunningReplica,
 ) -> None:
     await post(replica, CHAT, asking())
+    calm = await _seconds_to_first_byte(replica)
     endless = asking(max_tokens=2000, ignore_eos=True)
     async with replica.http.post(CHAT, json={**endless, "stream": True}) as stream:
         await stream.content.readany()
         leaving = [asyncio.create_task(post(replica, CHAT, endless)) for _ in range(SLOTS - 1)]
         await _all_slots_busy(replica)
         await _leave(leaving)
-        assert await _seconds_to_first_byte(replica) < 1.0
+        assert await _seconds_to_first_byte(replica) < max(1.0, 5 * calm)
         # Tokens of the stream are there all the time, and more come.
         assert await stream.content.readany()
         assert not stream.content.at_eof()
@@ -108,7 +110,11 @@ async def _leave(clients: list[asyncio.Task[tuple[int, Any]]]) -> None:
 
 
 async def _seconds_to_first_byte(replica: RunningReplica) -> float:
-    """Return how long the next request waits for a slot and its first token."""
+    """Return how long the next request waits for a slot and its first token.
+
+    On a calm machine a slot is free within a second after its client left, and after half a minute
+    if nobody noticed. A busy one takes several times what it took with all slots free.
+    """
     began = time.monotonic()
     async with replica.http.post(CHAT, json=asking(max_tokens=1, stream=True)) as response:
         assert response.status == 200

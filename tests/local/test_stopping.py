@@ -73,7 +73,7 @@ def test_whatever_is_killed_nothing_is_left_and_the_next_start_works(
 ) -> None:
     """Each case is also the next start of the one before."""
     with _started(same_place) as run:
-        _victim(run, name).kill()
+        run.process_of(name).kill()
         run.process.terminate()
         run.process.wait(timeout=30)
         assert run.pids() == set()
@@ -93,41 +93,13 @@ def test_after_supervisor_and_driver_were_killed_the_next_start_reaps_the_rest(
     same_place: tuple[Path, int], bundled_gguf: Path
 ) -> None:
     with _started(same_place) as run:
-        driver, left = _victim(run, VICTIMS["the driver"]), run.pids()
+        driver, left = run.process_of(VICTIMS["the driver"]), run.pids()
         run.process.kill()
         driver.kill()
         run.process.wait()
     with _started(same_place) as run:
         assert not any(psutil.pid_exists(pid) for pid in left)
         assert run.stop() < LONGEST_STOP
-
-
-def test_a_replica_that_is_killed_is_replaced_and_its_client_is_told(
-    tmp_path: Path, bundled_gguf: Path
-) -> None:
-    with live_run(tmp_path) as run:
-        run.apply("chat")
-        run.until_state("chat", State.READY)
-        with run.stream("chat", max_tokens=3000, ignore_eos=True) as response:
-            pieces = tokens(response)
-            assert next(pieces)
-            _victim(run, "ray::ServeReplica:chat").kill()
-            with pytest.raises(Exception, match=r"peer closed|incomplete|disconnected"):
-                list(pieces)
-        answer = run.ask("chat", max_tokens=2)
-        assert answer.status_code in {200, 503}
-        if answer.status_code != 200:
-            assert answer.json()["error"]["message"]
-        run.until(lambda: run.ask("chat", max_tokens=2).status_code == 200)
-
-
-def _victim(run: LiveRun, name: str) -> psutil.Process:
-    for pid in run.pids():
-        process = psutil.Process(pid)
-        words = process.cmdline()
-        if name in " ".join(words[:3]) or process.name() == name:
-            return process
-    raise AssertionError(f"no process {name!r} in the run")
 
 
 @contextlib.contextmanager

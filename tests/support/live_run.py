@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
+import psutil
 import yaml
 
 from smallmodel_operator.local.node import observe_engines
@@ -24,8 +25,8 @@ from support.free_ports import free_port
 _T = TypeVar("_T")
 
 UP: Final = frozenset({State.READY, State.ASLEEP, State.PARKED})
-_DEADLINE: Final = 90.0
-"""Seconds: three times what a busy machine of two cores needs for any step."""
+_DEADLINE: Final = 180.0
+"""Seconds: several times what a busy machine of two cores needs for any step."""
 
 
 @dataclass
@@ -167,6 +168,28 @@ class LiveRun:
         record = read_record(self.folder)
         return {process.pid for process in of_run(record.run_id)} if record else set()
 
+    def process_of(self, name: str) -> psutil.Process:
+        """The process whose name that is, or that has it among the first words of its command."""
+        for pid in self.pids():
+            process = psutil.Process(pid)
+            words = process.cmdline()
+            if name in " ".join(words[:3]) or process.name() == name:
+                return process
+        raise AssertionError(f"no process {name!r} in the run")
+
+    @contextlib.contextmanager
+    def serving(self, **models: Mapping[str, Any]) -> Iterator["LiveRun"]:
+        """Have these models, by name, until the end of the block."""
+        for name, spec in models.items():
+            self.apply(name, **spec)
+        for name in models:
+            self.until_state(name)
+        yield self
+        for name in models:
+            self.delete(name)
+        for name in models:
+            self.until(lambda name=name: self.report(name) is None)  # type: ignore[misc] # a default binds the loop's value
+
 
 SLM: Final = (sys.executable, "-m", "smallmodel_operator.cli")
 
@@ -199,6 +222,8 @@ def live_run(
         "XDG_STATE_HOME": str(state or folder / "state"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "PYTHONUNBUFFERED": "1",
+        # Ray would let its workers, so replicas too, starve beside whatever else the machine does.
+        "RAY_worker_niceness": "0",
     }
     output = folder / "output.txt"
     with output.open("w", encoding="utf-8") as file:

@@ -39,6 +39,8 @@ def environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "smallmodel_serving.runtime.guard:middlewares",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray would let its workers starve beside whatever else the machine does.
+        "RAY_worker_niceness": "0",
         "SMALLMODEL_NODE_DIR": str(folder / "node"),
         "SMALLMODEL_NODE_MEMORY": "600000000",
     }
