@@ -21,7 +21,7 @@ from smallmodel_operator.status.state import State
 from support.command_line import Slm
 
 SLM = Path(sys.executable).with_name("slm")
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class Recorder:
         self.together -= 1
 
     async def until(self, count: int) -> None:
-        async with self.changed, asyncio.timeout(5):
+        async with self.changed, asyncio.timeout(20):
             await self.changed.wait_for(lambda: len(self.seen) >= count)
 
 
@@ -96,7 +96,7 @@ async def test_a_failed_key_comes_back_and_a_wanted_pause_is_kept() -> None:
         done.set()
         return None
 
-    async with running(work) as queue, asyncio.timeout(5):
+    async with running(work) as queue, asyncio.timeout(20):
         queue.add("a")
         await done.wait()
         assert queue.idle() or queue.depth == 0
@@ -111,7 +111,7 @@ async def test_adding_now_overtakes_a_timer() -> None:
     async def work(_: str) -> None:
         ran.set()
 
-    async with running(work) as queue, asyncio.timeout(2):
+    async with running(work) as queue, asyncio.timeout(20):
         queue.add_after("a", 60)
         queue.add("a")
         await ran.wait()
@@ -123,7 +123,7 @@ async def test_the_earlier_of_two_timers_counts() -> None:
     async def work(_: str) -> None:
         ran.set()
 
-    async with running(work) as queue, asyncio.timeout(2):
+    async with running(work) as queue, asyncio.timeout(20):
         queue.add_after("a", 60)
         queue.add_after("a", 0.01)
         queue.add_after("a", 60)
@@ -144,7 +144,7 @@ async def test_failures_are_told() -> None:
     queue = WorkQueue[str]("test", work, workers=1, failed=failed)
     task = asyncio.create_task(queue.run())
     queue.add("a")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await heard.wait()
     task.cancel()
     await asyncio.wait([task])
@@ -161,7 +161,7 @@ async def test_many_keys_are_all_worked_on(count: int) -> None:
         if len(seen) == count:
             done.set()
 
-    async with running(work, workers=4) as queue, asyncio.timeout(2):
+    async with running(work, workers=4) as queue, asyncio.timeout(20):
         for number in range(count):
             queue.add(str(number))
         await done.wait()
