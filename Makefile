@@ -42,12 +42,14 @@ demo: $(READY) ## Serve the bundled model and stream one answer; Ctrl-C stops it
 test: $(READY) ## Run every test; the pure rooms must be covered to the last branch
 	$(call say,'Pure rooms: every branch must be covered by their own tests')
 	@export COVERAGE_FILE=.coverage.pure; \
-	$(BIN)/pytest -q $(PURE_TESTS) -m 'not local and not vllm' --cov --cov-report=; \
+	$(BIN)/pytest -q -n 2 $(PURE_TESTS) -m 'not local and not vllm' --cov --cov-report=; \
 	$(BIN)/coverage report --show-missing --skip-covered --fail-under=100 \
 	  --include='$(subst $(space),$(comma),$(PURE:%=*/smallmodel_operator/%/*))'
-	$(call say,'All tests (those marked local start a real Ray and Envoy and take minutes)')
-	@$(BIN)/pytest -m 'not api and not e2e and not vllm' \
-	  --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(call say,'All other tests (those marked local start a real Ray and Envoy and take minutes)')
+	@cp .coverage.pure .coverage
+	@$(BIN)/pytest $(PURE_TESTS:%=--ignore=%) \
+	  -m 'not api and not e2e and not vllm' \
+	  --cov --cov-append --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 cluster-up: $(READY) ## Bring up a real Kubernetes on this machine (root; CLUSTER_ARGS='--nodes 2')
 	@PYTHONPATH=tests $(BIN)/python -m cluster up $(CLUSTER_ARGS)

