@@ -14,7 +14,9 @@ import pytest
 
 from bench.cluster.operator_process import SYSTEM, operator_process
 from cluster.access import KubeAccess
+from smallmodel_operator.api.names import LABEL_HUB, LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.identity import hub_id
 from smallmodel_operator.clusters.ref import NAMESPACES, NODES, SMALLMODELS
 from smallmodel_operator.install.catalogue import build_card
 from smallmodel_operator.local.bundled import fetch_bundled_cards
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.api
 CARD: Final = "smollm2-135m-instruct"
 PRODUCT: Final = "NVIDIA-TEST"
 GPU: Final = "nvidia.com/gpu"
+PLACEMENTS: Final = placement_namespace(LOCAL_CLUSTER)
 _LOOKS_EVERY: Final = 10.0
 """Seconds between two looks of the operator at the nodes."""
 
@@ -34,8 +37,9 @@ async def operator(
 ) -> AsyncIterator[None]:
     """The operator with an image for accelerators, and the card that is asked for."""
     del crds
-    if await api.get(NAMESPACES.ref(SYSTEM)) is None:
-        await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})
+    await _namespace(api, SYSTEM, {})
+    # Tests before this one may have made it for loops of their own.
+    await _namespace(api, PLACEMENTS, {LABEL_HUB: await hub_id(api, SYSTEM)})
     for card in fetch_bundled_cards().cards:
         if card.metadata.name == CARD:
             await api.apply(build_card(card))
@@ -110,6 +114,12 @@ async def test_a_cordoned_node_counts_for_nothing_until_it_is_uncordoned(
 
     await api.merge_patch(NODES.ref(node), {"spec": {"unschedulable": False}})
     await _placed(api, namespace, model, lambda it: it["status"] == "True")
+
+
+async def _namespace(api: Api, name: str, labels: dict[str, str]) -> None:
+    if await api.get(NAMESPACES.ref(name)) is None:
+        await api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    await api.merge_patch(NAMESPACES.ref(name), {"metadata": {"labels": labels}})
 
 
 async def _placed(
