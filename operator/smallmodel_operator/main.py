@@ -13,16 +13,16 @@ from typing import Final
 import kopf
 from prometheus_client import CollectorRegistry
 
-from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.identity import hub_id, token_key
 from smallmodel_operator.clusters.lease import hold
+from smallmodel_operator.clusters.ref import Resource
 from smallmodel_operator.handlers.endpoints import Measures, served
 from smallmodel_operator.handlers.login import login
 from smallmodel_operator.handlers.logs import set_up_logging
 from smallmodel_operator.handlers.metrics import measures
-from smallmodel_operator.handlers.operator import Operator
+from smallmodel_operator.handlers.operator import WATCHED, Operator, namespaces_of
 from smallmodel_operator.handlers.watch import registry
 from smallmodel_operator.settings import Settings, SettingsError
 
@@ -96,22 +96,31 @@ class Process:
                 self._leads = False
 
     async def _watch(self, operator: Operator) -> None:
-        made = registry(operator)
+        places: dict[tuple[str, ...], list[Resource]] = {}
+        for resource in WATCHED:
+            # What has no namespace is watched beside what has one.
+            where = namespaces_of(resource, self._settings.watch_namespaces)
+            places.setdefault(where or self._settings.watch_namespaces, []).append(resource)
+        # One kopf watches all of its kinds in all of its namespaces, and may not in some of them.
+        await asyncio.gather(
+            *(self._watch_in(place, kinds, operator) for place, kinds in places.items())
+        )
+
+    async def _watch_in(
+        self, namespaces: tuple[str, ...], kinds: list[Resource], operator: Operator
+    ) -> None:
+        """Watch kinds in namespaces; none: everywhere."""
+        made = registry(operator, kinds)
         kopf.on.login(registry=made)(login(self._kubeconfig))
         await kopf.operator(
             registry=made,
             standalone=True,
-            clusterwide=not self._settings.watch_namespaces,
-            namespaces=self._namespaces(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
             stop_flag=self._stop,
         )
         # kopf takes the process's signals, and returns when one came.
         self.stop()
-
-    def _namespaces(self) -> tuple[str, ...]:
-        """Return where to watch, with the operator's own placements; nothing: everywhere."""
-        watched = self._settings.watch_namespaces
-        return (*watched, placement_namespace(LOCAL_CLUSTER)) if watched else ()
 
     def _lose(self, reason: str) -> None:
         """End at once: another replica may act a moment later."""

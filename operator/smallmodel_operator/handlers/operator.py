@@ -199,17 +199,15 @@ class Operator:
         self.gateway_queue.add(_GATEWAY)
 
     async def _see_all(self, resource: Resource) -> tuple[set[ObjectKey], str]:
-        """Take all objects, or those of the watched namespaces and of the placements'.
+        """Take all objects, or those of the watched namespaces.
 
         Page by page, so that not all of them are in memory twice.
 
         Returns:
             What there is, and a version at which that was so.
         """
-        watched: tuple[str | None, ...] = self._settings.watch_namespaces
-        everywhere = not watched or not resource.namespaced
         there, versions = set[ObjectKey](), list[str]()
-        for name in (None,) if everywhere else (*watched, placement_namespace(LOCAL_CLUSTER)):
+        for name in namespaces_of(resource, self._settings.watch_namespaces) or (None,):
             version = ""
             async for page in self._api.pages(resource, name):
                 version = page.resource_version
@@ -317,6 +315,18 @@ _SEEN_BY: Final[dict[Resource, Callable[[Operator, Manifest, bool], None]]] = {
     PODS: Operator._see_pod,
     NAMESPACES: Operator._see_namespace,
 }
+
+
+def namespaces_of(resource: Resource, watched: tuple[str, ...]) -> tuple[str, ...]:
+    """Return where objects of a kind are looked for; nothing: everywhere.
+
+    Args:
+        resource: The kind.
+        watched: The namespaces with models, in which alone the operator may read, or none.
+    """
+    if not watched or not resource.namespaced:
+        return ()
+    return (placement_namespace(LOCAL_CLUSTER),) if resource is MODELPLACEMENTS else watched
 
 
 def now() -> str:

@@ -1,23 +1,24 @@
 """kopf's part: it watches, and tells the operator of each object."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import kopf
 
 from smallmodel_operator.clusters.ref import Resource
-from smallmodel_operator.handlers.operator import WATCHED, Operator
+from smallmodel_operator.handlers.operator import Operator
 
 _GONE: Final = "DELETED"
 
 
-def registry(operator: Operator) -> kopf.OperatorRegistry:
-    """Return the handlers: one for each watched kind.
+def registry(operator: Operator, resources: Iterable[Resource]) -> kopf.OperatorRegistry:
+    """Return the handlers: one for each of these kinds.
 
     They are `on.event` handlers, so that kopf itself never writes to an object: no annotation, no
     finalizer, no status of its own.
     """
     made = kopf.OperatorRegistry()
-    for resource in WATCHED:
+    for resource in resources:
         kopf.on.event(resource.group, resource.version, resource.plural, registry=made)(
             _handler(operator, resource)
         )

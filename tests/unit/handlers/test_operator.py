@@ -4,10 +4,19 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from builders.fake_kube_api import FakeKubeApi, refuse
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.ref import SMALLMODELS
-from smallmodel_operator.handlers.operator import Operator
+from smallmodel_operator.clusters.ref import (
+    MODELPLACEMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SMALLMODELS,
+    Resource,
+)
+from smallmodel_operator.handlers.operator import Operator, namespaces_of
 from smallmodel_operator.settings import Settings
 
 MODELS = "/apis/smallmodel.dev/v1alpha1/namespaces/{}/smallmodels/{}"
@@ -69,6 +78,24 @@ async def test_only_watched_namespaces_are_read(api: Api, kube: FakeKubeApi) -> 
         await one._read_everything()
 
         assert set(one.stores.models) == {("team", "chat")}
+
+
+@pytest.mark.parametrize(
+    ("resource", "where"),
+    [
+        (SMALLMODELS, ("team", "other")),
+        (PODS, ("team", "other")),
+        (MODELPLACEMENTS, ("slm-cluster-local",)),
+        (NODES, ()),
+        (NAMESPACES, ()),
+    ],
+    ids=lambda value: value.plural if isinstance(value, Resource) else None,
+)
+def test_each_kind_is_read_where_the_operator_may(
+    resource: Resource, where: tuple[str, ...]
+) -> None:
+    assert namespaces_of(resource, ("team", "other")) == where
+    assert namespaces_of(resource, ()) == ()
 
 
 async def test_what_the_operator_wrote_is_no_reason_to_work_when_its_event_comes(
