@@ -64,7 +64,7 @@ e2e: $(READY) ## Test on a real Kubernetes (root; or PYTEST_ARGS='--kubeconfig F
 	$(call say,'Tests on a real Kubernetes')
 	@$(BIN)/pytest tests/api tests/e2e -m '(api or e2e) and not faults' $(PYTEST_ARGS)
 
-e2e-faults: $(READY) ## Break that Kubernetes and count what is lost (root; half an hour)
+e2e-faults: $(READY) ## Break something of that Kubernetes and count what is lost (root)
 	$(call say,'Faults on a real Kubernetes')
 	@$(BIN)/pytest tests/e2e -m faults $(PYTEST_ARGS)
 

@@ -13,7 +13,7 @@ from support.counting import answered, counting, failed, report
 from support.counting_client import Asked
 from support.installation import LIGHT, Installed, Team
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
 START_TIMEOUT: Final = 30
 """Seconds; what a held request may add to it is the time in which the reason gets around."""
