@@ -10,11 +10,24 @@ from builders.pool_values import (
     NAMESPACE,
     TOKEN_KEY,
     cluster_pool,
-    fetch_job_of,
     key_of,
     placement_of,
     pool_settings,
     worker_class,
+)
+from builders.written_pool import (
+    CLAIM,
+    CLUSTER,
+    CORE,
+    JOB,
+    JOB_PATH,
+    POLICIES,
+    POOL,
+    SECRET,
+    SERVICE,
+    SETTINGS,
+    live_pool,
+    writes,
 )
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.names import (
@@ -32,33 +45,10 @@ from smallmodel_operator.plan.pools.objects import pool_token
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
 from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolSettings, WeightsVolume
 
-SETTINGS = pool_settings()
-POOL = cluster_pool("chat")
-CORE = f"/api/v1/namespaces/{NAMESPACE}"
-SERVICE = f"/apis/ray.io/v1/namespaces/{NAMESPACE}/rayservices/{POOL.name}"
-CLUSTER = f"/apis/ray.io/v1/namespaces/{NAMESPACE}/rayclusters/chat-xyz"
-SECRET = f"{CORE}/secrets/{POOL.name}-token"
-POLICIES = f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies"
-JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-CLAIM = f"{CORE}/persistentvolumeclaims/smallmodel-weights"
-JOB = fetch_job_of(placement_of(), SETTINGS)
-JOB_PATH = f"{JOBS}/{JOB['metadata']['name']}"
-
 
 @pytest.fixture
 def writer(api: Api) -> Writer:
     return Writer(api, SETTINGS, TOKEN_KEY)
-
-
-def writes(kube: FakeKubeApi) -> list[tuple[str, str]]:
-    return [(one.method, one.path) for one in kube.seen if one.method != "GET"]
-
-
-async def live_pool(writer: Writer, kube: FakeKubeApi, pool: ClusterPool = POOL) -> Manifest:
-    """The pool is written, and nothing is remembered of that."""
-    await writer.pool(pool, None)
-    kube.seen.clear()
-    return kube.objects[SERVICE]
 
 
 async def test_a_pool_is_made_with_its_token_and_its_fence(
