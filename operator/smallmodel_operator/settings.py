@@ -30,6 +30,7 @@ from smallmodel_operator.plan.pools.values import (
     FaultTolerance,
     PoolSettings,
     Toleration,
+    UpgradePolicy,
     VolumeKind,
     WeightsVolume,
 )
@@ -182,6 +183,8 @@ class Settings(ApiModel):
     """The most worker pods of one pool."""
     pool_models_max: Annotated[int, Field(ge=1, le=100)] = MODELS_PER_POOL
     """The most models of one pool."""
+    pool_upgrade_policy: UpgradePolicy = UpgradePolicy.MOVE
+    """Move: models go one at a time to a new pool. Recreate: the old pool ends first."""
     pool_surge_max: Annotated[int, Field(ge=0, le=100)] = 1
     """Pools beyond the old ones while models move to a new template."""
     pool_tolerations: Json[tuple[TolerationSettings, ...]] = ()
@@ -278,6 +281,7 @@ class Settings(ApiModel):
             weights=self.weights_volume.volume(),
             fetch_environment=tuple(sorted(self.fetch_env.items())),
             models_per_pool=self.pool_models_max,
+            upgrade_policy=self.pool_upgrade_policy,
             max_surge_pools=self.pool_surge_max,
             tolerations=_tolerations(self.pool_tolerations),
             accelerators=AcceleratorNodes(

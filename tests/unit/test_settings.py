@@ -11,6 +11,7 @@ from smallmodel_operator.plan.pools.values import (
     FaultTolerance,
     PoolSettings,
     Toleration,
+    UpgradePolicy,
     VolumeKind,
 )
 from smallmodel_operator.settings import Settings, SettingsError
@@ -108,6 +109,7 @@ def test_what_is_told_about_pools_reaches_the_plan() -> None:
         WEIGHTS_VOLUME='{"storageClassName": "", "size": "9Gi", "accessMode": "ReadWriteMany"}',
         POOL_MODELS_MAX="7",
         POOL_SURGE_MAX="0",
+        POOL_UPGRADE_POLICY="Recreate",
         POOL_TOLERATIONS='[{"key": "dedicated", "operator": "Equal", "value": "models"}]',
         REQUEST_TIMEOUT="1h30m",
         KUBERAY_NAMESPACE="ray-system",
@@ -130,6 +132,7 @@ def test_what_is_told_about_pools_reaches_the_plan() -> None:
     assert (pools.weights.storage_class, pools.weights.size) == ("", "9Gi")
     assert (pools.weights.access_mode, pools.weights.create) == ("ReadWriteMany", True)
     assert (pools.models_per_pool, pools.max_surge_pools) == (7, 0)
+    assert pools.upgrade_policy is UpgradePolicy.RECREATE
     assert pools.tolerations == (Toleration(key="dedicated", operator="Equal", value="models"),)
     assert pools.request_timeout_seconds == 5400
     assert (pools.kuberay_namespace, pools.metrics_namespaces) == ("ray-system", ("monitoring",))

@@ -175,6 +175,7 @@ imagePullSecrets:
   "WEIGHTS_VOLUME" (toJson $v.weights.volume)
   "WORKERS_MAX" (toString (int $v.pools.workersMax))
   "POOL_MODELS_MAX" (toString (int $v.pools.modelsMax))
+  "POOL_UPGRADE_POLICY" $v.pools.upgradePolicy
   "POOL_SURGE_MAX" (toString (int $v.pools.surgeMax))
   "REQUEST_TIMEOUT" $v.pools.requestTimeout
   "FAULT_TOLERANCE" $v.faultTolerance.mode

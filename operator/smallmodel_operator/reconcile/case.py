@@ -67,6 +67,12 @@ class Stuck:
     placement: ModelPlacement
     problem: Problem
 
+    @property
+    def pools(self) -> frozenset[str]:
+        """The names of the pools that serve it, or are to."""
+        status = self.placement.status
+        return frozenset(filter(None, (status.pool, status.moving_to, status.leaving)))
+
 
 def case_of(
     placement: ModelPlacement,

@@ -19,12 +19,10 @@ from smallmodel_operator.plan.pools.assign import assign, model_id
 from smallmodel_operator.plan.pools.fetchjob import build_fetch_job, job_name
 from smallmodel_operator.plan.pools.live import pool_key
 from smallmodel_operator.plan.pools.moves import moves
-from smallmodel_operator.plan.pools.names import template_hash
+from smallmodel_operator.plan.pools.template import refusal, template_hash
 from smallmodel_operator.plan.pools.values import (
     LivePool,
     Manifest,
-    PoolError,
-    PoolKey,
     PoolSettings,
     VolumeKind,
 )
@@ -35,6 +33,7 @@ from smallmodel_operator.reconcile.leaving import doomed, released
 from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
 from smallmodel_operator.reconcile.pools import problems, wanted_pools
+from smallmodel_operator.reconcile.recreate import without_outdated
 from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
 from smallmodel_operator.reconcile.weights import FetchStep, placement_fetch
 from smallmodel_operator.status.placed import summarise_placement
@@ -61,7 +60,8 @@ def decide_namespace(
         key=lambda placement: placement.metadata.name,
     )
     stuck = tuple(each for p in staying if (each := _stuck(p, sight, settings, memory)) is not None)
-    sight = _with_wishes(sight, staying, settings, now)
+    whole = _with_wishes(sight, staying, settings, now)
+    sight = without_outdated(whole, stuck, settings)
     held_up = {each.placement.metadata.name for each in stuck}
     cases = _cases(
         [p for p in staying if p.metadata.name not in held_up], sight, settings, now, memory
@@ -70,15 +70,15 @@ def decide_namespace(
     known = {name: fact.status for name, fact in facts.items()}
     wanted = wanted_pools(cases, stuck, known, sight, now, memory)
     may_write = not sight.ending and sight.missing_api is None
-    gone = released(sight)
+    gone = released(whole)
     asked = () if sight.ending else _one_for_each_pool(facts.values(), sight.probing)
     return NamespaceOrders(
         pools=tuple(
-            pool for pool in wanted.pools if may_write and _refusal(pool.key, settings) is None
+            pool for pool in wanted.pools if may_write and refusal(pool.key, settings) is None
         ),
         jobs=_jobs(sight.namespace, cases, settings) if may_write else (),
         wants_claim=bool(staying or sight.needed_jobs) and may_write,
-        delete=doomed(sight, cases, wanted.names),
+        delete=doomed(whole, cases, wanted.names),
         statuses=_changed(cases, known) | _changed_stuck(stuck, now),
         release=gone,
         probes=asked,
@@ -99,24 +99,15 @@ def _stuck(
             f"{LABEL_HUB}={settings.hub_id}`, or delete it: the model then gets another pool.",
         )
         return Stuck(placement=placement, problem=problem)
-    refusal = memory.recall(
+    refused = memory.recall(
         "refusal",
         placement.metadata.name,
         (placement.spec, settings),
-        lambda: _refusal(pool_key(placement), settings),
+        lambda: refusal(pool_key(placement), settings),
     )
-    if refusal is not None:
-        problem = Problem(reason=Reason.ENGINE_NOT_INSTALLED, message=refusal[:1024])
+    if refused is not None:
+        problem = Problem(reason=Reason.ENGINE_NOT_INSTALLED, message=refused[:1024])
         return Stuck(placement=placement, problem=problem)
-    return None
-
-
-def _refusal(key: PoolKey, settings: PoolSettings) -> str | None:
-    """Return why no pod can be made for a pool of that key."""
-    try:
-        template_hash(key, settings)
-    except PoolError as error:
-        return str(error)
     return None
 
 
@@ -128,7 +119,7 @@ def _cases(
     memory: Memory,
 ) -> tuple[Case, ...]:
     live = {pool.live.name: pool.live for pool in sight.pools}
-    fit = tuple(pool for pool in live.values() if _refusal(pool.key, settings) is None)
+    fit = tuple(pool for pool in live.values() if refusal(pool.key, settings) is None)
     reserved = frozenset((sight.namespace, name) for name in sight.foreign | sight.nobodys)
     pools = dict(assign(staying, fit, settings, reserved=reserved))
     seated = [_seated(placement, pools[model_id(placement)]) for placement in staying]
@@ -169,7 +160,7 @@ def _fetch(
 def _with_wishes(
     sight: NamespaceSight, staying: list[ModelPlacement], settings: PoolSettings, now: str
 ) -> NamespaceSight:
-    fit = tuple(pool for pool in sight.pools if _refusal(pool.live.key, settings) is None)
+    fit = tuple(pool for pool in sight.pools if refusal(pool.live.key, settings) is None)
     wished = with_wishes(fit, staying, sight.answers, settings, now)
     marked = {pool.live.name: pool for pool in wished}
     pools = tuple(marked.get(pool.live.name, pool) for pool in sight.pools)

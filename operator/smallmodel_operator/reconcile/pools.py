@@ -63,16 +63,7 @@ def wanted_pools(
         if pool.live.models & sight.unread:
             # Named, so that it stays; what it is to have of them is what it has.
             members.setdefault(name, _Members())
-    untouched = {
-        name
-        for each in stuck
-        for name in (
-            each.placement.status.pool,
-            each.placement.status.moving_to,
-            each.placement.status.leaving,
-        )
-        if name
-    }
+    untouched = {name for each in stuck for name in each.pools}
     built = [
         _pool(name, members[name], there.get(name), statuses, sight.unread, now, memory)
         for name in sorted(members.keys() - untouched)

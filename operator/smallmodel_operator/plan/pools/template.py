@@ -9,7 +9,13 @@ from smallmodel_operator.api.names import short_hash
 from smallmodel_operator.api.serving import CONTRACT
 from smallmodel_operator.plan.pools.pods import head_group, worker_group
 from smallmodel_operator.plan.pools.security import container_security
-from smallmodel_operator.plan.pools.values import FaultTolerance, Manifest, PoolKey, PoolSettings
+from smallmodel_operator.plan.pools.values import (
+    FaultTolerance,
+    Manifest,
+    PoolError,
+    PoolKey,
+    PoolSettings,
+)
 
 _HASH_DIGITS: Final = 8
 _AUTOSCALER_REQUESTS: Final = {"cpu": "50m", "memory": "128Mi"}
@@ -80,3 +86,12 @@ def _redis(tolerance: FaultTolerance) -> Manifest:
         reference = {"name": tolerance.redis_secret, "key": "password"}
         options["redisPassword"] = {"valueFrom": {"secretKeyRef": reference}}
     return options
+
+
+def refusal(key: PoolKey, settings: PoolSettings) -> str | None:
+    """Return why no pod can be made for a pool of that key; None where one can."""
+    try:
+        template_hash(key, settings)
+    except PoolError as error:
+        return str(error)
+    return None

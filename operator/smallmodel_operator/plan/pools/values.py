@@ -46,6 +46,15 @@ class VolumeKind(StrEnum):
     """A volume of each worker of a pool, which is gone with it and filled by its replicas."""
 
 
+class UpgradePolicy(StrEnum):
+    """What becomes of a pool whose template is outdated."""
+
+    MOVE = "Move"
+    """Its models move one at a time to a new pool beside it."""
+    RECREATE = "Recreate"
+    """It ends at once, and its models are held until a new pool has them, as Deployments have it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsVolume:
     """Where the fetched weights of each namespace lie."""
@@ -111,6 +120,7 @@ class PoolSettings:
     fetch_deadline_seconds: int = 6 * 3600
     """How long one fetch may take before its Job is failed."""
     models_per_pool: int = MODELS_PER_POOL
+    upgrade_policy: UpgradePolicy = UpgradePolicy.MOVE
     max_surge_pools: int = 1
     """Pools that may be there beyond the old ones while models move to a new template."""
     fault_tolerance: FaultTolerance | None = None
