@@ -45,11 +45,13 @@ test: $(READY) ## Run every test; the pure rooms must be covered to the last bra
 	$(BIN)/pytest -q -n 2 $(PURE_TESTS) -m 'not local and not vllm' --cov --cov-report=; \
 	$(BIN)/coverage report --show-missing --skip-covered --fail-under=100 \
 	  --include='$(subst $(space),$(comma),$(PURE:%=*/smallmodel_operator/%/*))'
-	$(call say,'All other tests (those marked local start a real Ray and Envoy and take minutes)')
-	@cp .coverage.pure .coverage
-	@$(BIN)/pytest $(PURE_TESTS:%=--ignore=%) \
-	  -m 'not api and not e2e and not vllm' \
-	  --cov --cov-append --cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(call say,'What starts neither Ray nor a cluster')
+	@export COVERAGE_FILE=.coverage.parts; \
+	$(BIN)/pytest -q -n 2 $(PURE_TESTS:%=--ignore=%) \
+	  -m 'not local and not api and not e2e and not vllm' --cov --cov-report= $(PYTEST_ARGS)
+	$(call say,'What starts a real Ray$(comma) engines and Envoy (takes minutes)')
+	@$(BIN)/coverage combine --quiet --keep --data-file=.coverage .coverage.pure .coverage.parts
+	@$(BIN)/pytest -m local --cov --cov-append --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 cluster-up: $(READY) ## Bring up a real Kubernetes on this machine (root; CLUSTER_ARGS='--nodes 2')
 	@PYTHONPATH=tests $(BIN)/python -m cluster up $(CLUSTER_ARGS)

@@ -16,7 +16,7 @@ from smallmodel_operator.cli.findings import Finding, Level
 from smallmodel_operator.local.processes import RUN_ID_VARIABLE
 from support.command_line import Slm
 
-RUN_ID = "a-run-of-this-test"
+RUN_ID = f"a-run-of-test-process-{os.getpid()}"
 LISTENER = """
 import socket, sys
 server = socket.create_server((sys.argv[1], 0))
