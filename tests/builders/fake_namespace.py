@@ -67,6 +67,8 @@ class FakeNamespace:
     """Models whose weights are gone, until they are asked once."""
     missing: set[str] = field(default_factory=set)
     """Images that no node can pull."""
+    full: str | None = None
+    """What the scheduler says while no node has room for another pool."""
     engines: dict[str, EngineReport] = field(default_factory=dict)
     """What `_index` says of engines, by the model's name."""
     writes: int = 0
@@ -111,6 +113,7 @@ class FakeNamespace:
                     head=HEAD,
                     applications=None if name in self.silent else self.serve.get(name),
                     unpulled=self._unpulled(_pool_image(self.services[name])),
+                    unscheduled=None if name in self.ready else self.full,
                 )
                 for name, pool in read.items()
                 if pool is not None
@@ -152,7 +155,7 @@ class FakeNamespace:
             if job.last_words is None and self._with_image(job).unpulled is None:
                 self.jobs[name] = fetched_job(job.manifest, self.now)
         for name, service in self.services.items():
-            if _pool_image(service) in self.missing:
+            if _pool_image(service) in self.missing or (self.full and name not in self.ready):
                 continue
             self.ready.add(name)
             if name not in self.silent and not self.is_broken(name):

@@ -110,7 +110,8 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "never touched: rename or delete it.",
     Reason.REFUSED: "The API server refuses an object that the model needs, for example for a "
     "quota or a policy. The message has its words; it is tried again by itself.",
-    Reason.POOL_STARTING: "The Ray cluster that will serve the model is starting.",
+    Reason.POOL_STARTING: "The Ray cluster that will serve the model is starting. Where no node "
+    "has room for its pods, the message has the scheduler's words.",
     Reason.IMAGE_PULL_FAILED: "A node cannot pull the image of a pool or of a fetch Job. The "
     "message has the image and the registry's words; what another pool serves goes on. Correct the "
     "image in the chart's values, or let the nodes reach it: the model then goes on by itself.",

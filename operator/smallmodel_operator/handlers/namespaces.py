@@ -148,6 +148,7 @@ class NamespaceLoop:
             head=head,
             applications=applications,
             unpulled=self._stores.unpulled_in(read.live.key.namespace, read.live.name),
+            unscheduled=self._stores.unscheduled_in(read.live.key.namespace, read.live.name),
         )
 
     async def _carry_out(self, orders: NamespaceOrders, sight: NamespaceSight) -> None:

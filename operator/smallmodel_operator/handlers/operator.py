@@ -274,7 +274,7 @@ class Operator:
         if pod.job is not None:
             self.namespace_queue.add(pod.namespace)
             self._see_fetch(pod.namespace, pod.job)
-        elif (before and before.unpulled) != (after and after.unpulled):
+        elif (before and before.held_up) != (after and after.held_up):
             self.namespace_queue.add(pod.namespace)
         self.gateway_queue.add(_GATEWAY)
 

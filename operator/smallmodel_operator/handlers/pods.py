@@ -38,6 +38,13 @@ class PodSight:
     running: bool
     pool: str | None = None
     unpulled: UnpulledImage | None = None
+    unscheduled: str | None = None
+    """The scheduler's words, while it finds no node for the pod."""
+
+    @property
+    def held_up(self) -> tuple[UnpulledImage | None, str | None]:
+        """What keeps the pod from starting."""
+        return self.unpulled, self.unscheduled
 
 
 def read_pod(manifest: Manifest) -> PodSight:
@@ -55,6 +62,7 @@ def read_pod(manifest: Manifest) -> PodSight:
         running=status.get("phase") == "Running",
         pool=labels.get(LABEL_POOL),
         unpulled=_unpulled_image(status),
+        unscheduled=_unscheduled(status),
     )
 
 
@@ -67,6 +75,14 @@ def _unpulled_image(status: dict[str, Any]) -> UnpulledImage | None:
         if waiting.get("reason") in _UNPULLED:
             message: str = waiting.get("message") or waiting["reason"]
             return UnpulledImage(image=container["image"], message=message.split(_CAUSE, 1)[-1])
+    return None
+
+
+def _unscheduled(status: dict[str, Any]) -> str | None:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            message: str = condition.get("message") or condition["reason"]
+            return message
     return None
 
 

@@ -73,8 +73,8 @@ class Stores:
     """What was read of pools; those that cannot be read are not in it."""
     _pods_of_jobs: dict[ObjectKey, set[ObjectKey]] = field(default_factory=dict)
     """By namespace and name of the Job."""
-    _unpulled: set[ObjectKey] = field(default_factory=set)
-    """Pods that wait for an image."""
+    _held_up: set[ObjectKey] = field(default_factory=set)
+    """Pods that wait for an image or for a node."""
     _models_of_jobs: dict[ObjectKey, set[ObjectKey]] = field(default_factory=dict)
     """SmallModels whose card is made of what a Job fetches, by namespace and name of the Job."""
     _buried: dict[str, None] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class Stores:
         """Take a pod, and return what was and what is known of it."""
         key = key_of(manifest)
         before = self.pods.pop(key, None)
-        self._unpulled.discard(key)
+        self._held_up.discard(key)
         if before is not None and before.job is not None:
             self._drop_from_job((before.namespace, before.job), key)
         if gone:
@@ -184,8 +184,8 @@ class Stores:
         pod = self.pods[key] = read_pod(manifest)
         if pod.job is not None:
             self._pods_of_jobs.setdefault((pod.namespace, pod.job), set()).add(key)
-        if pod.unpulled is not None:
-            self._unpulled.add(key)
+        if any(pod.held_up):
+            self._held_up.add(key)
         return before, pod
 
     def see_namespace(self, manifest: Manifest, *, gone: bool) -> str:
@@ -238,8 +238,17 @@ class Stores:
 
     def unpulled_in(self, namespace: str, pool: str) -> UnpulledImage | None:
         """Return the image of one of a pool's pods that cannot be pulled, where there is one."""
-        waiting = (self.pods.get(key) for key in sorted(self._unpulled) if key[0] == namespace)
-        return next((pod.unpulled for pod in waiting if pod and pod.pool == pool), None)
+        held_up = self._held_up_in(namespace, pool)
+        return next((pod.unpulled for pod in held_up if pod.unpulled), None)
+
+    def unscheduled_in(self, namespace: str, pool: str) -> str | None:
+        """Return what is said of one of a pool's pods that no node has room for."""
+        held_up = self._held_up_in(namespace, pool)
+        return next((pod.unscheduled for pod in held_up if pod.unscheduled), None)
+
+    def _held_up_in(self, namespace: str, pool: str) -> list[PodSight]:
+        pods = (self.pods.get(key) for key in sorted(self._held_up) if key[0] == namespace)
+        return [pod for pod in pods if pod is not None and pod.pool == pool]
 
     def models_of_job(self, namespace: str, name: str) -> tuple[ObjectKey, ...]:
         """Return the SmallModels whose card is made of what a Job fetches, by name."""

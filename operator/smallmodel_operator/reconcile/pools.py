@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from smallmodel_operator.api.modelplacement import ModelPlacementStatus, Problem
 from smallmodel_operator.api.reasons import Reason
@@ -14,6 +15,9 @@ from smallmodel_operator.reconcile.case import Case, Stuck, is_quarantined, once
 from smallmodel_operator.reconcile.images import pull_failure
 from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.sight import SHARED, NamespaceSight, PoolSight
+
+_WORDS_MAX: Final = 600
+"""Characters of the scheduler's words, which name every taint that some node has."""
 
 
 @dataclass(slots=True)
@@ -187,13 +191,23 @@ def _problem(name: str, pool: PoolSight | None, sight: NamespaceSight) -> Proble
             message=pull_failure(pool.unpulled, f"the pool {name}"),
         )
     if pool is None or not pool.established:
-        return Problem(reason=Reason.POOL_STARTING, message=f"The pool {name} is starting.")
+        return Problem(reason=Reason.POOL_STARTING, message=_starting(name, pool))
     if pool.live.deleting:
         return Problem(
             reason=Reason.POOL_STARTING,
             message=f"The pool {name} is being deleted, and is made anew once it is gone.",
         )
     return None
+
+
+def _starting(name: str, pool: PoolSight | None) -> str:
+    if pool is None or pool.unscheduled is None:
+        return f"The pool {name} is starting."
+    words = pool.unscheduled[:_WORDS_MAX].rstrip(". ")
+    return (
+        f"The pool {name} waits for a node that has room for its pods; the scheduler says: "
+        f"{words}. Add a node or make room, and this goes on by itself."
+    )
 
 
 def _waits_to_move(case: Case) -> Problem:

@@ -39,6 +39,8 @@ class PoolSight:
     """Its Serve config was changed by somebody else, and cannot be read."""
     unpulled: UnpulledImage | None = None
     """The image of one of its pods, where that cannot be pulled."""
+    unscheduled: str | None = None
+    """What the scheduler says of one of its pods, where no node has room for it."""
 
     @property
     def established(self) -> bool:

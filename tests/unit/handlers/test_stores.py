@@ -240,6 +240,11 @@ def waiting(reason: str, message: str | None = None) -> Manifest:
     return {"containerStatuses": [{"image": "registry.example/x:1", "state": state}]}
 
 
+def scheduled(status: str, reason: str = "", message: str = "") -> Manifest:
+    found = {"type": "PodScheduled", "status": status, "reason": reason, "message": message}
+    return {key: value for key, value in found.items() if value}
+
+
 def of_pool(name: str, pool: str, **status: Any) -> Manifest:
     return ours("Pod", name, labels={LABEL_POOL: pool}) | {"status": status}
 
@@ -279,6 +284,28 @@ def test_a_pool_waits_for_an_image_as_long_as_one_of_its_pods_does() -> None:
     assert known.unpulled_in(TEAM, "p") is None
     known.see_pod(of_pool("c", "other"), gone=True)
     assert known.unpulled_in(TEAM, "other") is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (scheduled("False", "Unschedulable", "1 Insufficient cpu."), "1 Insufficient cpu."),
+        (scheduled("False", "Unschedulable"), "Unschedulable"),
+        (scheduled("False", "SchedulingGated", "gated"), None),
+        (scheduled("True"), None),
+        ({"type": "Ready", "status": "False", "reason": "Unschedulable"}, None),
+    ],
+)
+def test_a_pod_that_no_node_has_room_for_is_known_with_the_schedulers_words(
+    condition: Manifest, words: str | None
+) -> None:
+    known = stores()
+    known.see_pod(of_pool("a", "p", conditions=[condition]), gone=False)
+
+    assert known.unscheduled_in(TEAM, "p") == words
+    assert known.unscheduled_in(TEAM, "other") is None
+    known.see_pod(of_pool("a", "p", conditions=[scheduled("True")]), gone=False)
+    assert known.unscheduled_in(TEAM, "p") is None
 
 
 def test_a_job_waits_for_the_image_of_its_pod() -> None:

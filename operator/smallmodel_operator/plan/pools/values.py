@@ -52,7 +52,7 @@ class UpgradePolicy(StrEnum):
     MOVE = "Move"
     """Its models move one at a time to a new pool beside it."""
     RECREATE = "Recreate"
-    """It ends at once, and its models are held until a new pool has them, as Deployments have it."""
+    """It ends at once, as with Deployments, and requests are held until a new pool answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
