@@ -6,6 +6,7 @@ from bench.measurements import (
     cycles,
     latency,
     memory,
+    placing,
     start,
     threads,
     throughput,
@@ -17,6 +18,7 @@ from bench.plan import Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     validate.MEASUREMENT,
+    placing.MEASUREMENT,
     start.MEASUREMENT,
     memory.MEASUREMENT,
     latency.MEASUREMENT,

@@ -31,6 +31,8 @@ class ClusterPlacement:
     placement: Placement
     """Its `machine` is the cluster's name."""
     worker: WorkerClass
+    new_pool: bool
+    """Whether a pool has to be made for it, with a head of its own."""
 
 
 def place_in_cluster(
@@ -62,13 +64,15 @@ def place_in_cluster(
     if incumbent is not None:
         running = incumbent_candidate(resolved, spec, cluster, incumbent)
         if running is not None:
-            return _placed(asked(running), _with_bound(incumbent.worker, cluster), "where it was")
+            worker = _with_bound(incumbent.worker, cluster)
+            return _placed(asked(running), worker, "where it was", new_pool=False)
     choice = choose(resolved, spec, stocks(cluster.nodes), judge)
     if choice.candidate is not None:
         question = asked(choice.candidate)
         worker = worker_of(question)
-        pool = "in a pool that is there" if question.has_seat(worker) else "in a new pool"
-        return _placed(question, worker, pool, choice.rejected)
+        new_pool = not question.has_seat(worker)
+        pool = "in a new pool" if new_pool else "in a pool that is there"
+        return _placed(question, worker, pool, choice.rejected, new_pool=new_pool)
     waiting = tuple(refusal for refusal in choice.rejected if refusal.waits)
     reason, told = telling(waiting or choice.rejected)
     if reason is Reason.MEMORY_FIT and not waiting:
@@ -78,7 +82,12 @@ def place_in_cluster(
 
 
 def _placed(
-    question: Question, worker: WorkerClass, pool: str, rejected: tuple[Refusal, ...] = ()
+    question: Question,
+    worker: WorkerClass,
+    pool: str,
+    rejected: tuple[Refusal, ...] = (),
+    *,
+    new_pool: bool,
 ) -> ClusterPlacement:
     option, cluster = question.candidate.option, question.cluster
     percent = device_percent_of(question.candidate, question.spec)
@@ -104,6 +113,7 @@ def _placed(
             message=" ".join(parts),
         ),
         worker=worker,
+        new_pool=new_pool,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from smallmodel_operator.api.base import amount, human_bytes
@@ -31,7 +32,7 @@ _NODES_NAMED: Final = 5
 """Of many nodes so many are named; a message stays readable."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """May this option run in this cluster?"""
 
@@ -40,7 +41,7 @@ class Question:
     cluster: ClusterView
     namespace: str
 
-    @property
+    @cached_property
     def workers(self) -> tuple[WorkerClass, ...]:
         """The classes that could run it, the best to share first."""
         return worker_classes(self.candidate, self.spec, self.cluster)

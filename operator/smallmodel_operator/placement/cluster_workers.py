@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil, floor
 from typing import Final, TypeVar
 
 from smallmodel_operator.api.base import amount
 from smallmodel_operator.api.modelplacement import WorkerClass
 from smallmodel_operator.api.names import bounded
-from smallmodel_operator.api.smallmodel import Isolation, SmallModelSpec
+from smallmodel_operator.api.smallmodel import Accelerator, Isolation, SmallModelSpec
 from smallmodel_operator.catalog.sizing import GIB, MIB, SERVE_REPLICA_PROCESS
 from smallmodel_operator.placement.candidates import Candidate, accelerator_of
 from smallmodel_operator.placement.cluster_values import ClusterView
@@ -46,8 +47,9 @@ def worker_classes(
     alone = host_bytes(candidate) + WORKER_OVERHEAD
     shared = alone + neighbours(spec, cluster) * SERVE_REPLICA_PROCESS
     memories = _falling((_rounded(shared), _whole(shared), _rounded(alone), _whole(alone)))
+    accelerator = accelerator_of(candidate)
     return tuple(
-        _class(candidate, cpu, memory, cluster)
+        _class(accelerator, cpu, memory, cluster.max_workers)
         for cpu in wanted_cpus(candidate, cluster)
         for memory in memories
     )
@@ -96,10 +98,13 @@ def _falling(sizes: Sequence[_Number]) -> tuple[_Number, ...]:
     return tuple(size for at, size in enumerate(sizes) if at == 0 or size < min(sizes[:at]))
 
 
-def _class(candidate: Candidate, cpu: float, memory: int, cluster: ClusterView) -> WorkerClass:
+# Few classes are asked for again and again: for each model in each of many clusters.
+@lru_cache(maxsize=4096)
+def _class(
+    accelerator: Accelerator | None, cpu: float, memory: int, max_workers: int
+) -> WorkerClass:
     size = f"{memory // GIB}gi"
     cores = _quantity(cpu)
-    accelerator = accelerator_of(candidate)
     if accelerator is None:
         name = f"cpu-{size}"
     else:
@@ -112,7 +117,7 @@ def _class(candidate: Candidate, cpu: float, memory: int, cluster: ClusterView) 
         cpu=cores,
         memory=f"{memory // GIB}Gi",
         accelerator=accelerator,
-        max_workers=cluster.max_workers,
+        max_workers=max_workers,
     )
 
 

@@ -35,6 +35,8 @@ def fit_together(bins: Iterable[Bin], worker: Item, workers: int, head: Item, he
                 total = beside + min(_times(_without(found, worker, here), head), heads)
                 extended[placed + here] = max(extended.get(placed + here, 0), total)
         most = extended
+        if most.get(workers, -1) >= heads:
+            return True
     return most.get(workers, -1) >= heads
 
 

@@ -6,13 +6,14 @@ from typing import Final
 from smallmodel_operator.api.fetch import FetchProgress
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementSpec, Problem
-from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER
+from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER, placement_name
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.catalog.resolve import resolve
-from smallmodel_operator.placement.cluster import ClusterView, place_in_cluster
+from smallmodel_operator.placement.among import place_among
+from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.placement.placement import Unplaced
 from smallmodel_operator.plan.placements import build_placement
 from smallmodel_operator.plan.pools.fetchjob import build_fetch_job
@@ -210,11 +211,12 @@ def _decide(
     resolved = resolve(model, sight.catalog, secrets=sight.secrets, weights=weights)
     if isinstance(resolved, ResolveError):
         return resolved
-    placed = place_in_cluster(
+    placed = place_among(
         resolved,
         model.spec,
-        sight.cluster,
+        (sight.cluster,),
         namespace=model.metadata.namespace,
+        key=placement_name(model.metadata.namespace, model.metadata.name),
         incumbent=_incumbent(sight),
     )
     if isinstance(placed, Unplaced):

@@ -1,0 +1,80 @@
+"""The decision: which clusters serve a model. The same inputs give the same bytes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from smallmodel_operator.placement.choice.codes import Code
+from smallmodel_operator.placement.choice.decision import SHOWN_MAX, Chosen, Decision
+from smallmodel_operator.placement.choice.filters import Case, allowed_by
+from smallmodel_operator.placement.choice.judge import Fitter, Judged, Offer, Rank, Refused, judge
+from smallmodel_operator.placement.choice.money import Market
+from smallmodel_operator.placement.choice.pick import Picked, pick
+from smallmodel_operator.placement.choice.verdicts import Circumstances, code_of, verdict
+from smallmodel_operator.placement.choice.wish import Policy, Wish
+
+_ORDER: Final = {code: number for number, code in enumerate(Code)}
+_NO_RANK: Final[Rank] = (0, 0, "")
+
+
+def decide(
+    wish: Wish, market: Market, fitter: Fitter, policy: Policy, *, may_move: bool = True
+) -> Decision:
+    """Return where a model's copies are to be, and what was said of each cluster.
+
+    Args:
+        wish: The model.
+        market: All clusters.
+        fitter: How the model would run in one of them.
+        policy: How things are weighed.
+        may_move: Whether the installation has a move left that is for money only.
+    """
+    case = Case(wish=wish, market=market, policy=policy, allowed=allowed_by(wish))
+    judged = [judge(case, place, fitter) for place in market.places]
+    picked = pick(wish, market, judged, policy, may_move=may_move)
+    return _decision(wish, market, judged, picked, policy)
+
+
+def _decision(
+    wish: Wish, market: Market, judged: Sequence[Judged], picked: Picked, policy: Policy
+) -> Decision:
+    selected = sorted(picked.ones, key=_by_rank)
+    names = {one.name for one in selected}
+    around = Circumstances(
+        wish=wish, market=market, policy=policy, selected=tuple(selected), picked=picked
+    )
+    codes = {one.name: code_of(one, around) for one in judged}
+    others = sorted(
+        (one for one in judged if one.name not in names), key=lambda one: _nearness(one, codes)
+    )
+    ended = sorted(one.name for one in others if wish.has(one.name))
+    counts = Counter(codes[one.name] for one in others)
+    return Decision(
+        chosen=tuple(
+            Chosen(
+                cluster=one.name,
+                code=codes[one.name],
+                fit=one.fit if isinstance(one, Offer) else None,
+                cost=one.cost if isinstance(one, Offer) else None,
+            )
+            for one in selected
+        ),
+        missing=wish.copies - len(selected),
+        ended=tuple(ended),
+        forbidden=tuple(name for name in ended if codes[name] is Code.RESIDENCY_FORBIDDEN),
+        verdicts=tuple(
+            verdict(one, codes[one.name], around) for one in [*selected, *others][:SHOWN_MAX]
+        ),
+        counts=tuple(sorted(counts.items(), key=lambda pair: (-pair[1], _ORDER[pair[0]]))),
+        streak=picked.calm.streak,
+    )
+
+
+def _by_rank(one: Judged) -> tuple[bool, Rank, str]:
+    return (isinstance(one, Refused), one.rank if isinstance(one, Offer) else _NO_RANK, one.name)
+
+
+def _nearness(one: Judged, codes: Mapping[str, Code]) -> tuple[bool, Rank, int, str]:
+    """Return what sorts those not selected: the affordable first, then by how far they came."""
+    refused, rank, name = _by_rank(one)
+    return (refused, rank, -_ORDER[codes[one.name]], name)

@@ -1,0 +1,173 @@
+"""What placement needs to know of a cluster beside its nodes. None is not known, never zero."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from smallmodel_operator.placement.cluster_values import ClusterView
+
+
+class Tier(StrEnum):
+    """What kind of place a cluster is."""
+
+    CLOUD = "Cloud"
+    ON_PREM = "OnPrem"
+    EDGE = "Edge"
+
+
+class Link(StrEnum):
+    """How the hub and a cluster get on."""
+
+    CONNECTED = "Connected"
+    DEGRADED = "Degraded"
+    """Slow; it answers."""
+    UNREACHABLE = "Unreachable"
+    """The network: nothing is known of what runs there."""
+    CREDENTIAL_ERROR = "CredentialError"
+    """It answers, and does not let the hub in."""
+    TERMINATING = "Terminating"
+    """It is being removed."""
+
+
+class Effect(StrEnum):
+    """What a taint keeps away."""
+
+    NO_SELECT = "NoSelect"
+    """Every model that does not tolerate it, running ones too."""
+    NO_SELECT_IF_NEW = "NoSelectIfNew"
+    """New ones; what runs there stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taint:
+    """Keeps models away that do not tolerate it."""
+
+    key: str
+    value: str = ""
+    effect: Effect = Effect.NO_SELECT
+
+    @property
+    def described(self) -> str:
+        """As `key=value:Effect`."""
+        return f"{self.key}{'=' if self.value else ''}{self.value}:{self.effect}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A point between which bytes go, as far as it is known."""
+
+    cluster: str | None = None
+    provider: str | None = None
+    """As the tables name it: aws, gcp, azure."""
+    region: str | None = None
+    zone: str | None = None
+    site: str | None = None
+    """A building of one's own."""
+
+    @property
+    def described(self) -> str:
+        """The most precise name there is."""
+        return self.cluster or self.site or self.zone or self.region or "an unnamed place"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names under which something may be declared of it, the most precise first."""
+        return tuple(filter(None, (self.cluster, self.site, self.zone, self.region)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What an hour costs, in the hub's one currency."""
+
+    cpu_hour: float | None = None
+    memory_gb_hour: float | None = None
+    """Of 10^9 bytes."""
+    accelerator_hour: Mapping[str, float] = field(default_factory=dict)
+    """By product."""
+    paid_kwh: float | None = None
+    """Set where the hardware is paid for: only electricity counts, at this price of a kWh."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """What its electricity means."""
+
+    grid: float | None = None
+    """g CO2e per kWh, a yearly average."""
+    pue: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """What its line carries, and what a byte costs."""
+
+    uplink_mbit: float | None = None
+    isolated: bool = False
+    """True: nothing outside can be read from there."""
+    egress_gb: Mapping[str, float] = field(default_factory=dict)
+    """Price of a GB by destination: a cluster, site, zone, region, or `internet`."""
+    rtt_ms: Mapping[str, float] = field(default_factory=dict)
+    """Round trip by the same kinds of names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is declared and seen of one cluster."""
+
+    # Without slots, which would leave no room for what is worked out once and asked for often.
+
+    name: str
+    tier: Tier | None = None
+    where: Location = Location()
+    jurisdiction: str | None = None
+    """ISO 3166-1, two letters. Written by an administrator, never by a model's author."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    prices: Prices = Prices()
+    energy: Energy = Energy()
+    network: Network = Network()
+    taints: tuple[Taint, ...] = ()
+    link: Link = Link.CONNECTED
+    capacity_age: float | None = 0.0
+    """Seconds since its nodes were seen; None: never."""
+    missing_api: str | None = None
+    """What is to be done before anything can be served there."""
+    cached: Mapping[str, float] = field(default_factory=dict)
+    """By data source: the share of it, 0 to 1, of which a copy is there."""
+    weights: frozenset[str] = frozenset()
+    """Digests of weights that are there."""
+
+    @cached_property
+    def location(self) -> Location:
+        """Where it is, under its own name."""
+        return Location(
+            cluster=self.name,
+            provider=self.where.provider,
+            region=self.where.region,
+            zone=self.where.zone,
+            site=self.where.site,
+        )
+
+    @cached_property
+    def failure_domain(self) -> str:
+        """What fails together with it."""
+        where = self.where
+        if where.site is not None:
+            return f"site {where.site}"
+        if where.region is not None:
+            return f"region {where.region}"
+        return f"cluster {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A cluster among others."""
+
+    facts: Facts
+    view: ClusterView
+    """Its nodes and pools, as they were seen last; without any where it was never seen."""
+
+    @property
+    def name(self) -> str:
+        """The ModelCluster's."""
+        return self.facts.name

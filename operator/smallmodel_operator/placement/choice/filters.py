@@ -1,0 +1,278 @@
+"""What speaks against a cluster, whatever it costs: one function for each question.
+
+The law comes first, then what is known of the cluster and its line, then what runs there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Final
+
+from smallmodel_operator.placement.choice.codes import Code
+from smallmodel_operator.placement.choice.facts import Effect, Link, Place
+from smallmodel_operator.placement.choice.money import Market, remote_gb
+from smallmodel_operator.placement.choice.rates import rtt_ms
+from smallmodel_operator.placement.choice.wish import Policy, Wish
+
+_MBIT_OF_GB_PER_HOUR: Final = 8000.0 / 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """What speaks against a cluster."""
+
+    code: Code
+    message: str
+    holds: bool = False
+    """True: it keeps new copies away, and one that is there stays."""
+    waits: bool = False
+    """True: it may pass by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is the same for all clusters that a model could be served in."""
+
+    wish: Wish
+    market: Market
+    policy: Policy
+    allowed: frozenset[str] | None
+    """Countries that the laws of its data allow; None: no law requires any."""
+
+
+Filter = Callable[[Case, Place], Rejection | None]
+
+
+def residency_allows(case: Case, place: Place) -> Rejection | None:
+    """Refuse a cluster outside what all required laws together allow."""
+    allowed, here = case.allowed, place.facts.jurisdiction
+    if allowed is None or here in allowed:
+        return None
+    required = [law for law in case.wish.laws if law.required]
+    sources = ", ".join(sorted(law.source for law in required))
+    if not allowed:
+        each = "; ".join(
+            f"{law.source} allows {_listed(law.jurisdictions)}"
+            for law in sorted(required, key=lambda law: law.source)
+        )
+        return Rejection(
+            code=Code.RESIDENCY_FORBIDDEN,
+            message=f"The laws of {sources} contradict each other, so no cluster is allowed: "
+            f"{each}. Their owners have to agree on a jurisdiction.",
+        )
+    where = f"is in {here}" if here else "has no jurisdiction, and unknown is never allowed"
+    step = (
+        "Choose another cluster, or have the data's owner allow it."
+        if here
+        else "An administrator sets it on the ModelCluster."
+    )
+    return Rejection(
+        code=Code.RESIDENCY_FORBIDDEN,
+        message=f"{place.name} {where}; {sources} may be read in {_listed(allowed)} only. {step}",
+    )
+
+
+def is_not_going(case: Case, place: Place) -> Rejection | None:
+    """Refuse a cluster that is being removed."""
+    if place.facts.link is not Link.TERMINATING:
+        return None
+    return Rejection(code=Code.TERMINATING, message=f"{place.name} is being removed from the hub.")
+
+
+def lets_the_hub_in(case: Case, place: Place) -> Rejection | None:
+    """Refuse new copies where the hub is not let in."""
+    if place.facts.link is not Link.CREDENTIAL_ERROR:
+        return None
+    return Rejection(
+        code=Code.CREDENTIAL_ERROR,
+        message=f"{place.name} answers and refuses the hub's credentials. Renew them; "
+        "what runs there stays.",
+        holds=True,
+        waits=True,
+    )
+
+
+def is_reachable(case: Case, place: Place) -> Rejection | None:
+    """Refuse new copies where the hub sees nothing."""
+    if place.facts.link is not Link.UNREACHABLE:
+        return None
+    return Rejection(
+        code=Code.UNREACHABLE,
+        message=f"{place.name} does not answer; unreachable is not gone, so what runs there stays.",
+        holds=True,
+        waits=True,
+    )
+
+
+def has_the_api(case: Case, place: Place) -> Rejection | None:
+    """Refuse a cluster without what serving needs."""
+    missing = place.facts.missing_api
+    return Rejection(code=Code.API_MISSING, message=missing, holds=True) if missing else None
+
+
+def is_in_bounds(case: Case, place: Place) -> Rejection | None:
+    """Refuse a cluster that the model's author leaves out."""
+    bounds, facts = case.wish.bounds, place.facts
+    if bounds.tiers and facts.tier not in bounds.tiers:
+        return Rejection(
+            code=Code.NOT_SELECTED,
+            message=f"{facts.name} is of tier {facts.tier or 'unknown'}, and "
+            f"spec.placement.tiers has {_listed(bounds.tiers)}.",
+        )
+    for key, value in sorted(bounds.labels.items()):
+        if facts.labels.get(key) != value:
+            return Rejection(
+                code=Code.NOT_SELECTED,
+                message=f"{facts.name} has no label {key}={value}, which "
+                "spec.placement.clusterSelector asks for.",
+            )
+    return None
+
+
+def taints_are_tolerated(case: Case, place: Place) -> Rejection | None:
+    """Refuse a cluster with a taint that the model does not tolerate."""
+    tolerations = case.wish.bounds.tolerations
+    for taint in place.facts.taints:
+        if any(one.covers(taint) for one in tolerations):
+            continue
+        return Rejection(
+            code=Code.TAINTED,
+            message=f"{place.name} has the taint {taint.described}, which "
+            "spec.placement.tolerations does not name.",
+            holds=taint.effect is Effect.NO_SELECT_IF_NEW,
+        )
+    return None
+
+
+def data_can_come_in(case: Case, place: Place) -> Rejection | None:
+    """Refuse an isolated cluster that lacks what the model needs."""
+    facts, wish = place.facts, case.wish
+    if not facts.network.isolated:
+        return None
+    away = sorted(read.source for read in wish.reads if remote_gb(read, place) > 0)
+    if away:
+        return Rejection(
+            code=Code.AIR_GAP,
+            message=f"{facts.name} is isolated, and {_listed(away)} lies elsewhere.",
+        )
+    if wish.digests & facts.weights or wish.has(facts.name):
+        return None
+    return Rejection(
+        code=Code.AIR_GAP,
+        message=f"{facts.name} is isolated and has no weights of this model. Bring them there "
+        "first.",
+    )
+
+
+def line_suffices(case: Case, place: Place) -> Rejection | None:
+    """Refuse a cluster whose line, or whose data's line, the reads would fill."""
+    wish, policy = case.wish, case.policy
+    here = sum(remote_gb(read, place) for read in wish.reads) * _MBIT_OF_GB_PER_HOUR
+    lines = [(place.name, place.facts.network.uplink_mbit, here)] if here else []
+    for read in wish.reads:
+        rate = remote_gb(read, place) * _MBIT_OF_GB_PER_HOUR
+        if rate and len(read.locations) == 1:
+            source = read.locations[0]
+            uplink = case.market.network_at(source).uplink_mbit
+            lines.append((source.described, uplink, rate))
+    for name, uplink, rate in lines:
+        if uplink is not None and rate > uplink * policy.uplink_headroom:
+            return Rejection(
+                code=Code.UPLINK_CAPACITY,
+                message=f"Reads of {rate:.4g} Mbit/s would have to pass the line of {name}, which "
+                f"has {uplink:g} Mbit/s, of which reads may take {policy.uplink_headroom:.0%}.",
+            )
+    return None
+
+
+def clients_are_near(case: Case, place: Place) -> Rejection | None:
+    """Refuse a cluster that is too far from the callers, or where nobody knows how far."""
+    wish = case.wish
+    bound = wish.bounds.max_rtt_ms
+    if bound is None:
+        return None
+    clients = case.market.located(wish.clients) if wish.clients else None
+    found = rtt_ms(place.facts, clients) if clients else None
+    if found is not None and found <= bound:
+        return None
+    far = "is not known" if found is None else f"is {found:g} ms"
+    return Rejection(
+        code=Code.LATENCY_BOUND,
+        message=f"The round trip from {clients.described if clients else 'the clients'} to "
+        f"{place.name} {far}, and spec.placement.maxRoundTrip is {bound:g} ms.",
+    )
+
+
+def grid_is_clean(case: Case, place: Place) -> Rejection | None:
+    """Refuse a cluster on a grid above the model's cap."""
+    cap = case.wish.bounds.max_grid
+    grid = case.market.rates[place.name].grid
+    if cap is None or grid.value <= cap:
+        return None
+    how = f" ({grid.source}, assumed)" if grid.assumed else ""
+    return Rejection(
+        code=Code.CARBON_CAP,
+        message=f"The grid of {place.name} has {grid.value:g} g/kWh{how}, and "
+        f"spec.placement.maxGridIntensity is {cap:g}.",
+    )
+
+
+def facts_are_fresh(case: Case, place: Place) -> Rejection | None:
+    """Refuse new copies where nobody looked for long."""
+    age, most = place.facts.capacity_age, case.policy.capacity_age_max
+    if age is not None and age <= most:
+        return None
+    seen = "was never seen" if age is None else f"was seen {age:.0f} s ago"
+    return Rejection(
+        code=Code.STALE_FACTS,
+        message=f"What {place.name} has room for {seen}, and new copies need what is at "
+        f"most {most:.0f} s old; what runs there stays.",
+        holds=True,
+        waits=True,
+    )
+
+
+FILTERS: Final[tuple[Filter, ...]] = (
+    residency_allows,
+    is_not_going,
+    lets_the_hub_in,
+    is_reachable,
+    has_the_api,
+    is_in_bounds,
+    taints_are_tolerated,
+    data_can_come_in,
+    line_suffices,
+    clients_are_near,
+    grid_is_clean,
+    facts_are_fresh,
+)
+
+
+def first_rejection(case: Case, place: Place) -> Rejection | None:
+    """Return what counts against a cluster, or None.
+
+    The first that keeps even a running copy away; where there is none, the first of the others.
+    """
+    held: Rejection | None = None
+    for check in FILTERS:
+        rejection = check(case, place)
+        if rejection is not None and not rejection.holds:
+            return rejection
+        held = held or rejection
+    return held
+
+
+def allowed_by(wish: Wish) -> frozenset[str] | None:
+    """Return the countries that all required laws together allow; None: no law is required."""
+    required = [law.jurisdictions for law in wish.laws if law.required]
+    return reduce(frozenset.intersection, required) if required else None
+
+
+def preferences_broken(wish: Wish, place: Place) -> int:
+    """Return how many of the preferred laws a cluster is outside of."""
+    here = place.facts.jurisdiction
+    return sum(not law.required and here not in law.jurisdictions for law in wish.laws)
+
+
+def _listed(names: frozenset[str] | list[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,98 @@
+"""Each cluster by itself: what it offers a model and at what price, or what speaks against it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from smallmodel_operator.api.names import short_hash
+from smallmodel_operator.placement.choice.codes import Code
+from smallmodel_operator.placement.choice.facts import Place
+from smallmodel_operator.placement.choice.filters import (
+    Case,
+    Rejection,
+    first_rejection,
+    preferences_broken,
+)
+from smallmodel_operator.placement.choice.money import Cost, Fit, bill
+from smallmodel_operator.placement.choice.words import money
+
+Fitter = Callable[[Place], Fit | Rejection]
+"""How a model would run in a cluster; asked only where nothing else speaks against it."""
+
+Rank = tuple[int, int, str]
+"""Preferred laws broken, then money, then a hash: the least is the best."""
+
+_SMALLEST_COIN: Final = 1e-9
+"""Less is rounding, and decides nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A cluster that could serve a copy."""
+
+    place: Place
+    fit: Fit
+    cost: Cost
+    rank: Rank
+
+    @property
+    def name(self) -> str:
+        """The cluster's."""
+        return self.place.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A cluster that something speaks against."""
+
+    place: Place
+    rejection: Rejection
+
+    @property
+    def name(self) -> str:
+        """The cluster's."""
+        return self.place.name
+
+
+Judged = Offer | Refused
+
+
+def judge(case: Case, place: Place, fitter: Fitter) -> Judged:
+    """Return what comes of one cluster.
+
+    Args:
+        case: The model among all clusters.
+        place: The cluster.
+        fitter: How the model would run there.
+    """
+    wish, policy = case.wish, case.policy
+    rejection = first_rejection(case, place)
+    if rejection is not None:
+        return Refused(place=place, rejection=rejection)
+    fit = fitter(place)
+    if isinstance(fit, Rejection):
+        return Refused(place=place, rejection=fit)
+    cost = bill(wish, place, fit, case.market, policy)
+    cap = wish.bounds.max_cost_hour
+    if cap is not None and cost.total > cap:
+        message = (
+            f"{place.name} would cost {money(cost.total)} {policy.currency}/h, and "
+            f"spec.placement.maxCostPerHour is {money(cap)}."
+        )
+        return Refused(place=place, rejection=Rejection(code=Code.COST_CAP, message=message))
+    rank = (
+        preferences_broken(wish, place),
+        round(cost.total / _SMALLEST_COIN),
+        short_hash(f"{wish.key}/{place.name}"),
+    )
+    return Offer(place=place, fit=fit, cost=cost, rank=rank)
+
+
+def rank_of(offer: Offer) -> Rank:
+    """Return what sorts offers, the best first."""
+    return offer.rank
+
+
+def domain_of(one: Judged) -> str:
+    """Return what fails together with a cluster."""
+    return one.place.facts.failure_domain

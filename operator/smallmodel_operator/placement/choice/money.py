@@ -1,0 +1,181 @@
+"""Dollars per hour of one copy at one place: what it takes, reads, sends and emits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from smallmodel_operator.placement.choice.facts import Location, Network, Place
+from smallmodel_operator.placement.choice.rates import (
+    Known,
+    Rates,
+    egress_gb,
+    is_same_place,
+    rates_of,
+)
+from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
+from smallmodel_operator.placement.choice.wish import Policy, Read, Wish
+from smallmodel_operator.placement.cluster import ClusterPlacement
+
+GB: Final = 1e9
+_GRAMS_PER_TON: Final = 1e6
+_NOWHERE: Final = Network()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How a model would run in a cluster: what one replica takes, and a pool around it."""
+
+    cpu: float
+    memory_bytes: int
+    devices: float = 0.0
+    """Of one product; a part of one where the model shares it."""
+    product: str | None = None
+    head_cpu: float = 0.0
+    """Of a pool's head that would have to be made; 0 where the model joins a pool."""
+    head_memory_bytes: int = 0
+    weights_bytes: int = 0
+    digest: str | None = None
+    """Of the weights, where it is known."""
+    placement: ClusterPlacement | None = None
+    """What `placement.cluster` found; None in a simulation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one copy costs in an hour, by what it is for."""
+
+    compute: float
+    data: float
+    answers: float
+    carbon: float
+    one_time: float
+    """What a new copy costs once, spread over the horizon; 0 for one that is there."""
+    grams: float
+    """CO2e per hour."""
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.steady + self.one_time
+
+    @property
+    def steady(self) -> float:
+        """All but what happens once."""
+        return self.compute + self.data + self.answers + self.carbon
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """Each part under its name."""
+        return (
+            ("compute", self.compute),
+            ("data reads", self.data),
+            ("answers", self.answers),
+            ("carbon", self.carbon),
+            ("moving there", self.one_time),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Market:
+    """All clusters with what counts at each of them; the same for every model."""
+
+    places: tuple[Place, ...]
+    rates: Mapping[str, Rates]
+    """By cluster."""
+    tables: Tables
+
+    def located(self, location: Location) -> Location:
+        """Return a location with all that is known of the cluster that it names."""
+        found = self.rates.get(location.cluster or "")
+        return found.facts.location if found else location
+
+    def network_at(self, location: Location) -> Network:
+        """Return what is declared of the line at a location."""
+        found = self.rates.get(location.cluster or "")
+        return found.facts.network if found else _NOWHERE
+
+
+def market_of(places: tuple[Place, ...], tables: Tables = SHIPPED) -> Market:
+    """Return the clusters with what counts at each of them."""
+    rates = {place.name: rates_of(place.facts, tables) for place in places}
+    return Market(places=places, rates=rates, tables=tables)
+
+
+def bill(wish: Wish, place: Place, fit: Fit, market: Market, policy: Policy) -> Cost:
+    """Return what one copy costs at a place.
+
+    Args:
+        wish: The model.
+        place: Where.
+        fit: How it would run there.
+        market: All clusters.
+        policy: How things are weighed.
+    """
+    rates = market.rates[place.name]
+    here = place.facts.location
+    kilowatts = power(wish, fit, rates, policy) * rates.pue.value
+    grams = kilowatts * rates.grid.value
+    answers = 0.0
+    if wish.clients is not None and wish.answers_gb_per_hour:
+        clients = market.located(wish.clients)
+        price = egress_gb(here, place.facts.network, clients, market.tables)
+        answers = wish.answers_gb_per_hour * price.value
+    is_new = not wish.has(place.name)
+    return Cost(
+        compute=_compute(wish, fit, rates, kilowatts),
+        data=sum(
+            remote_gb(read, place) * reading_price(read, place, market).value for read in wish.reads
+        ),
+        answers=answers,
+        carbon=grams / _GRAMS_PER_TON * policy.carbon_price_ton,
+        one_time=moving(wish, place, fit, market) / policy.horizon_hours if is_new else 0.0,
+        grams=grams,
+    )
+
+
+def moving(wish: Wish, place: Place, fit: Fit, market: Market) -> float:
+    """Return what bringing the weights to a place costs, once."""
+    if wish.weights_home is None or fit.digest in place.facts.weights:
+        return 0.0
+    return fit.weights_bytes / GB * _price_between(wish.weights_home, place, market).value
+
+
+def power(wish: Wish, fit: Fit, rates: Rates, policy: Policy) -> float:
+    """Return the kW of all replicas, before the building's own."""
+    devices = fit.devices * rates.watts(fit.product).value if fit.product else 0.0
+    replica = devices + fit.cpu * rates.tables.cpu_watts
+    watts = wish.demand.replicas * replica + fit.head_cpu * rates.tables.cpu_watts
+    return watts * policy.utilisation / 1000.0
+
+
+def remote_gb(read: Read, place: Place) -> float:
+    """Return the GB of an hour that have to come over a line: all that no copy here has."""
+    if any(is_same_place(place.facts.location, one) for one in read.locations):
+        return 0.0
+    cached = min(1.0, max(0.0, place.facts.cached.get(read.source, 0.0)))
+    return read.gb_per_hour * (1.0 - cached)
+
+
+def reading_price(read: Read, place: Place, market: Market) -> Known:
+    """Return the price of a GB of a data source, from its cheapest location."""
+    prices = [_price_between(one, place, market) for one in read.locations]
+    unknown = Known(market.tables.any_egress_gb, "table egress, unknown location", assumed=True)
+    return min(prices, key=lambda known: (known.value, known.source), default=unknown)
+
+
+def _price_between(source: Location, place: Place, market: Market) -> Known:
+    where = market.located(source)
+    return egress_gb(where, market.network_at(source), place.facts.location, market.tables)
+
+
+def _compute(wish: Wish, fit: Fit, rates: Rates, kilowatts: float) -> float:
+    paid = rates.facts.prices.paid_kwh
+    if paid is not None:
+        return kilowatts * paid
+    devices = fit.devices * rates.accelerator_hour(fit.product).value if fit.product else 0.0
+    replica = devices + _host(fit.cpu, fit.memory_bytes, rates)
+    return wish.demand.replicas * replica + _host(fit.head_cpu, fit.head_memory_bytes, rates)
+
+
+def _host(cpu: float, memory_bytes: int, rates: Rates) -> float:
+    return cpu * rates.cpu_hour.value + memory_bytes / GB * rates.memory_gb_hour.value

@@ -1,0 +1,158 @@
+"""What is said of a cluster: a code, a sentence, and the numbers that went into it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from smallmodel_operator.placement.choice.codes import Code
+from smallmodel_operator.placement.choice.decision import Input, Verdict
+from smallmodel_operator.placement.choice.facts import Place
+from smallmodel_operator.placement.choice.judge import Judged, Offer, Refused, domain_of
+from smallmodel_operator.placement.choice.money import (
+    Cost,
+    Fit,
+    Market,
+    reading_price,
+    remote_gb,
+)
+from smallmodel_operator.placement.choice.pick import Picked
+from smallmodel_operator.placement.choice.rates import Known
+from smallmodel_operator.placement.choice.wish import Policy, Wish
+from smallmodel_operator.placement.choice.words import money, signed
+
+_WORTH_SAYING: Final = 0.00005
+"""An amount that is not written as zero."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What a cluster is compared with."""
+
+    wish: Wish
+    market: Market
+    policy: Policy
+    selected: tuple[Judged, ...]
+    """The best first."""
+    picked: Picked
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Those of the selected."""
+        return frozenset(one.name for one in self.selected)
+
+    @cached_property
+    def offers(self) -> tuple[Offer, ...]:
+        """Those of the selected that were priced."""
+        return tuple(one for one in self.selected if isinstance(one, Offer))
+
+    @cached_property
+    def domains(self) -> frozenset[str]:
+        """What fails together with them."""
+        return frozenset(domain_of(one) for one in self.selected)
+
+
+def code_of(one: Judged, around: Circumstances) -> Code:
+    """Return what is said of a cluster in one word."""
+    is_selected = one.name in around.names
+    if isinstance(one, Refused):
+        return Code.HELD if is_selected else one.rejection.code
+    if is_selected:
+        return Code.KEPT if around.wish.has(one.name) else Code.LOWEST_COST
+    if one.name == around.picked.rival:
+        return Code.NOT_WORTH_A_MOVE
+    dearest = max((other.rank for other in around.offers), default=one.rank)
+    if one.rank < dearest:
+        return Code.SPREAD_LIMIT if domain_of(one) in around.domains else Code.NOT_WORTH_A_MOVE
+    return Code.LESS_PREFERRED if one.rank[0] > dearest[0] else Code.COST_HIGHER
+
+
+def verdict(one: Judged, code: Code, around: Circumstances) -> Verdict:
+    """Return what is said of a cluster.
+
+    Args:
+        one: The cluster, and what came of it.
+        code: The one word.
+        around: What it is compared with.
+    """
+    is_selected = one.name in around.names
+    if isinstance(one, Refused):
+        message = one.rejection.message
+        if is_selected:
+            message = f"The copy there stays, and a new one would not go there: {message}"
+        return Verdict(
+            cluster=one.name,
+            selected=is_selected,
+            code=code,
+            message=message,
+            waits=one.rejection.waits,
+        )
+    return Verdict(
+        cluster=one.name,
+        selected=is_selected,
+        code=code,
+        message=costs(one.cost, around.policy) if is_selected else _why_not(one, code, around),
+        cost=one.cost,
+        inputs=inputs_of(around.wish, one.place, one.fit, around.market),
+    )
+
+
+def _why_not(one: Offer, code: Code, around: Circumstances) -> str:
+    if one.name == around.picked.rival:
+        return f"Not worth a move: {around.picked.calm.why_not}"
+    if code is Code.SPREAD_LIMIT:
+        same = (other for other in around.selected if domain_of(other) == domain_of(one))
+        return f"{domain_of(one)} has a copy already, on {next(same).name}"
+    if code is Code.LESS_PREFERRED:
+        return f"It is outside of {one.rank[0]} preferred laws, more than where copies are"
+    if not around.offers:
+        return costs(one.cost, around.policy)
+    return against(one.cost, around.offers[0], around.policy)
+
+
+def costs(cost: Cost, policy: Policy) -> str:
+    """Return a cost with its parts."""
+    parts = ", ".join(f"{name} {money(part)}" for name, part in cost.parts if _says(part))
+    total = f"{money(cost.total)} {policy.currency}/h"
+    return f"{total}: {parts or 'nothing'}; {cost.grams:.3g} g CO2e/h"
+
+
+def against(cost: Cost, best: Offer, policy: Policy) -> str:
+    """Return what makes a cluster dearer than the best one, the largest difference first."""
+    differences = [
+        (part, here - there)
+        for (part, here), (_, there) in zip(cost.parts, best.cost.parts, strict=True)
+        if _says(here - there)
+    ]
+    listed = ", ".join(
+        f"{part} {signed(more)}"
+        for part, more in sorted(differences, key=lambda pair: (-abs(pair[1]), pair[0]))
+    )
+    total = f"{signed(cost.total - best.cost.total)} {policy.currency}/h against {best.name}"
+    return f"{total}: {listed or 'a tie, broken by a hash'}"
+
+
+def inputs_of(wish: Wish, place: Place, fit: Fit, market: Market) -> tuple[Input, ...]:
+    """Return the numbers that a cost was computed from, and how each of them is known."""
+    rates, prices = market.rates[place.name], place.facts.prices
+    found = [("grid g/kWh", rates.grid), ("pue", rates.pue)]
+    if prices.paid_kwh is not None:
+        found.append(("electricity /kWh", Known(prices.paid_kwh, "declared")))
+    else:
+        found += [("cpu /h", rates.cpu_hour), ("memory /GB/h", rates.memory_gb_hour)]
+        if fit.product is not None:
+            found.append((f"{fit.product} /h", rates.accelerator_hour(fit.product)))
+    if fit.product is not None:
+        found.append((f"{fit.product} W", rates.watts(fit.product)))
+    found += [
+        (f"egress {read.source} /GB", reading_price(read, place, market))
+        for read in wish.reads
+        if remote_gb(read, place) > 0
+    ]
+    return tuple(
+        Input(name=name, value=known.value, source=known.source, assumed=known.assumed)
+        for name, known in found
+    )
+
+
+def _says(amount: float) -> bool:
+    return abs(amount) >= _WORTH_SAYING
