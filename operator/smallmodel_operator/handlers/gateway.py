@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -15,6 +14,7 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import is_applied, stamp
 from smallmodel_operator.clusters.events import About, Events, EventType
 from smallmodel_operator.clusters.ref import CONFIGMAPS, ref_of
+from smallmodel_operator.handlers.last_good import WITHHELD_RETRY, LastGood, Tell
 from smallmodel_operator.handlers.stores import Stores, Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import (
@@ -34,11 +34,9 @@ from smallmodel_operator.plan.gateway.config_map import (
 )
 from smallmodel_operator.plan.gateway.snapshot import (
     RouteKey,
-    SnapshotInput,
     Withheld,
     routes_in,
     routes_of,
-    withhold,
 )
 from smallmodel_operator.plan.gateway.values import (
     Endpoint,
@@ -51,8 +49,6 @@ from smallmodel_operator.settings import EVERY_NAMESPACE
 from smallmodel_operator.status.state import find, state
 
 _LOG: Final = logging.getLogger(__name__)
-
-_WITHHELD_RETRY: Final = 5.0
 
 Routes: TypeAlias = tuple[NamespaceRoutes, ...]
 MadeRoutes: TypeAlias = dict[
@@ -92,21 +88,22 @@ class GatewayLoop:
         self._namespace = namespace
         self._settings = settings
         self._allow_from = allow_from
-        self._all_pools_read = all_pools_read
-        self._before: frozenset[RouteKey] | None = None
-        self._deleted: set[RouteKey] = set()
+        self._last_good = LastGood(all_pools_read)
         self._bootstrap: str | None = None
-        self._withheld_at: float | None = None
         self._written: tuple[Routes, str] | None = None
         """Routes, and the version of the ConfigMap that has them."""
         self._made: MadeRoutes = {}
-        self.withheld: Withheld | None = None
         self.problem: str | None = None
         """What is to be done before there are routes; a ConfigMap needs nothing."""
 
+    @property
+    def withheld(self) -> Withheld | None:
+        """Why the last good routes stay, or None where they do not."""
+        return self._last_good.withheld
+
     def note_deleted(self, key: RouteKey) -> None:
         """Remember that a SmallModel was seen to be deleted."""
-        self._deleted.add(key)
+        self._last_good.note_deleted(key)
 
     async def work(self, _: str) -> float | None:
         """Do one pass, and return after how many seconds the next one is due.
@@ -119,25 +116,14 @@ class GatewayLoop:
         if self._is_written(namespaces, live):
             return None
         after = routes_of(namespaces)
-        given = SnapshotInput(
-            before=_last_good(live) if self._before is None else self._before,
-            after=after,
-            deleted=frozenset(self._deleted),
-            all_pools_read=self._all_pools_read(),
-            withheld_for=time.monotonic() - self._withheld_at if self._withheld_at else 0.0,
-        )
-        before, self.withheld = self.withheld, withhold(given)
-        if self.withheld is not None:
-            self._withheld_at = self._withheld_at or time.monotonic()
-            if before != self.withheld:
-                await self._tell(self.withheld, live)
-            return _WITHHELD_RETRY
-        self._withheld_at = None
+        if not await self._last_good.may_be_replaced(
+            after, found=lambda: _routes_of_before(live), tell=self._teller(live)
+        ):
+            return WITHHELD_RETRY
         # Hundreds of models take tens of milliseconds, in which events should not wait.
         config = await asyncio.to_thread(build_cluster_gateway, namespaces, self._settings)
-        await self._write(namespaces, config, live)
-        self._before = after
-        self._deleted &= after
+        if await self._write(namespaces, config, live):
+            self._last_good.replaced(after)
         return None
 
     def _is_written(self, namespaces: Routes, live: Manifest | None) -> bool:
@@ -150,18 +136,20 @@ class GatewayLoop:
 
     async def _write(
         self, namespaces: Routes, config: GatewayConfig, live: Manifest | None
-    ) -> None:
+    ) -> bool:
+        """Return whether these routes are in the ConfigMap now."""
         try:
             wanted = stamp(gateway_config_map(config, self._namespace))
         except SnapshotTooLarge as error:
             # The last good one stays, and the metric says so.
-            self.withheld = Withheld(reason="SnapshotTooLarge", message=str(error))
-            await self._tell(self.withheld, live)
-            return
+            why = Withheld(reason="SnapshotTooLarge", message=str(error))
+            await self._last_good.keep(why, self._teller(live))
+            return False
         if live is None or not is_applied(live, wanted):
             live = await self._api.apply(wanted)
         await self._restart_where_needed(config)
         self._written = (namespaces, live["metadata"].get("resourceVersion", ""))
+        return True
 
     async def _restart_where_needed(self, config: GatewayConfig) -> None:
         """Give running Envoys another bootstrap, by a rolling restart of their Deployment."""
@@ -174,12 +162,16 @@ class GatewayLoop:
             await self._api.apply(wanted)
         self._bootstrap = config.bootstrap
 
-    async def _tell(self, withheld: Withheld, live: Manifest | None) -> None:
-        _LOG.warning("%s", withheld.message, extra={"reason": withheld.reason})
-        if live is not None:
-            await self._events.record(
-                About.of(live), withheld.reason, withheld.message, type_=EventType.WARNING
-            )
+    def _teller(self, live: Manifest | None) -> Tell:
+        """Return what tells people by an Event of the ConfigMap, where there is one."""
+
+        async def tell(withheld: Withheld) -> None:
+            if live is not None:
+                await self._events.record(
+                    About.of(live), withheld.reason, withheld.message, type_=EventType.WARNING
+                )
+
+        return tell
 
     def _admitted(self, namespace: str) -> tuple[str, ...]:
         if EVERY_NAMESPACE in self._allow_from:
@@ -214,7 +206,7 @@ def namespace_routes(
     )
 
 
-def _last_good(live: Manifest | None) -> frozenset[RouteKey]:
+def _routes_of_before(live: Manifest | None) -> frozenset[RouteKey]:
     """Return what the ConfigMap of an earlier process leads to."""
     if live is None:
         return frozenset()

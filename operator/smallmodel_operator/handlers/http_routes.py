@@ -13,6 +13,7 @@ from smallmodel_operator.clusters.compare import is_applied, stamp
 from smallmodel_operator.clusters.guard import apply_owned, delete_owned
 from smallmodel_operator.clusters.ref import HTTPROUTES, Ref, ref_of
 from smallmodel_operator.handlers.gateway import MadeRoutes, Routes, namespace_routes
+from smallmodel_operator.handlers.last_good import WITHHELD_RETRY, LastGood
 from smallmodel_operator.handlers.stores import Stores
 from smallmodel_operator.plan.gateway.cluster_values import EVERYONE
 from smallmodel_operator.plan.gateway.http_route import (
@@ -22,18 +23,11 @@ from smallmodel_operator.plan.gateway.http_route import (
     models_in,
     service_models,
 )
-from smallmodel_operator.plan.gateway.snapshot import (
-    RouteKey,
-    SnapshotInput,
-    Withheld,
-    routes_of,
-    withhold,
-)
+from smallmodel_operator.plan.gateway.snapshot import RouteKey, Withheld, routes_of
 from smallmodel_operator.plan.pools.values import Manifest
 
 _LOG: Final = logging.getLogger(__name__)
 
-_WITHHELD_RETRY: Final = 5.0
 _MISSING_RETRY: Final = 10.0
 _CHECK_SECONDS: Final = 60.0
 """How long routes that were seen to be as they should are believed to stay so."""
@@ -69,20 +63,21 @@ class HttpRouteLoop:
         self._stores = stores
         self._parent = parent
         self._watched = watched
-        self._all_pools_read = all_pools_read
-        self._before: frozenset[RouteKey] | None = None
-        self._deleted: set[RouteKey] = set()
-        self._withheld_at: float | None = None
+        self._last_good = LastGood(all_pools_read)
         self._written: tuple[Routes, float] | None = None
         """Routes, and when it was seen that they are there."""
         self._made: MadeRoutes = {}
-        self.withheld: Withheld | None = None
         self.problem: str | None = None
         """What is to be done before there can be routes."""
 
+    @property
+    def withheld(self) -> Withheld | None:
+        """Why the last good routes stay, or None where they do not."""
+        return self._last_good.withheld
+
     def note_deleted(self, key: RouteKey) -> None:
         """Remember that a SmallModel was seen to be deleted."""
-        self._deleted.add(key)
+        self._last_good.note_deleted(key)
 
     async def work(self, _: str) -> float | None:
         """Do one pass, and return after how many seconds the next one is due.
@@ -102,12 +97,11 @@ class HttpRouteLoop:
             return _MISSING_RETRY
         self.problem = None
         after = routes_of(namespaces)
-        if not self._may_replace(models_in(live.values()), after):
-            return _WITHHELD_RETRY
+        if not await self._last_good.may_be_replaced(after, found=lambda: models_in(live.values())):
+            return WITHHELD_RETRY
         await self._write(namespaces, live)
         self._written = (namespaces, time.monotonic())
-        self._before = after
-        self._deleted &= after
+        self._last_good.replaced(after)
         return _CHECK_SECONDS
 
     def _is_written(self, namespaces: Routes) -> bool:
@@ -127,24 +121,6 @@ class HttpRouteLoop:
             )
         )
         return {ref_of(item): item for items, _ in pages for item in items}
-
-    def _may_replace(self, seen: frozenset[RouteKey], after: frozenset[RouteKey]) -> bool:
-        """Tell whether the new routes may replace those that are there."""
-        given = SnapshotInput(
-            before=seen if self._before is None else self._before,
-            after=after,
-            deleted=frozenset(self._deleted),
-            all_pools_read=self._all_pools_read(),
-            withheld_for=time.monotonic() - self._withheld_at if self._withheld_at else 0.0,
-        )
-        before, self.withheld = self.withheld, withhold(given)
-        if self.withheld is None:
-            self._withheld_at = None
-            return True
-        self._withheld_at = self._withheld_at or time.monotonic()
-        if before != self.withheld:
-            _LOG.warning("%s", self.withheld.message, extra={"reason": self.withheld.reason})
-        return False
 
     async def _write(self, namespaces: Routes, live: dict[Ref, Manifest]) -> None:
         hub_id = self._stores.hub_id

@@ -20,7 +20,9 @@ from smallmodel_operator.handlers.pods import PodSight
 from smallmodel_operator.handlers.stores import Stores, Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
+from smallmodel_operator.plan.gateway.config_map import SnapshotTooLarge
 from smallmodel_operator.plan.gateway.values import GatewayConfig
+from smallmodel_operator.plan.pools.values import Manifest
 
 NAMESPACE = "smallmodel-system"
 MAP = f"/api/v1/namespaces/{NAMESPACE}/configmaps/smallmodel-gateway"
@@ -228,6 +230,29 @@ async def test_a_deletion_explains_one_loss_and_not_a_later_one(
     fixed.stores.models.clear()
 
     assert await fixed.work() == 5.0
+
+
+async def test_routes_that_are_too_many_for_a_config_map_do_not_become_the_last_good_ones(
+    api: Api, kube: FakeKubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = Fixed(api)
+    fixed.serve("a")
+    await fixed.work()
+    fixed.serve("b", "c")
+
+    def too_large(*_: object) -> Manifest:
+        raise SnapshotTooLarge("too large")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("smallmodel_operator.handlers.gateway.gateway_config_map", too_large)
+        await fixed.work()
+    assert fixed.loop.withheld is not None
+    assert told(kube) == ["SnapshotTooLarge"]
+
+    for name in "bc":
+        del fixed.stores.models["team-a", name]
+    assert await fixed.work() is None, "what never was written cannot be lost"
+    assert fixed.loop.withheld is None
 
 
 async def test_a_model_that_is_being_deleted_has_no_route(api: Api, kube: FakeKubeApi) -> None:
