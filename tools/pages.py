@@ -14,27 +14,45 @@ from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import human_bytes
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.crd import Kind, Schema, structural_schema
+from smallmodel_operator.api.datasource import AppliesTo, Enforcement
+from smallmodel_operator.api.jurisdictions import COUNTRIES, GROUPS
 from smallmodel_operator.api.modelcard import Evidence, Format, ModelCard, Task
 from smallmodel_operator.api.names import API_VERSION
 from smallmodel_operator.api.reasons import EXPLANATIONS, Reason
 from smallmodel_operator.api.smallmodel import Engine, Isolation
+from smallmodel_operator.api.where import TaintEffect, Tier
 
 _GENERATED: Final = "<!-- Written by `make generate`; edit the code that it comes from. -->"
-_TYPES_OF_THEIR_OWN: Final = {patterns.DURATION: "duration", patterns.QUANTITY: "quantity"}
-_ENUMS: Final[tuple[type[StrEnum], ...]] = (Engine, Isolation, Task, Format, Evidence)
+_TYPES_OF_THEIR_OWN: Final = {
+    patterns.DURATION: "duration",
+    patterns.QUANTITY: "quantity",
+    patterns.MONEY: "money",
+}
+_ENUMS: Final[tuple[type[StrEnum], ...]] = (
+    Engine,
+    Isolation,
+    Tier,
+    TaintEffect,
+    Enforcement,
+    AppliesTo,
+    Task,
+    Format,
+    Evidence,
+)
 
 
 def kind_page(kind: Kind) -> str:
     """Return the page of a kind: every field with its type, default and meaning."""
     root = structural_schema(kind.model)
     scope = "a namespace" if kind.scope == "Namespaced" else "the whole cluster"
+    money = f" Money is {patterns.MEANINGS[patterns.MONEY]}." if patterns.MONEY in str(root) else ""
     parts = [
         f"# {kind.name}",
         _GENERATED,
         f"{root['description']} It belongs to {scope}; `kubectl get {kind.short_name}` lists it.",
         f"```yaml\napiVersion: {API_VERSION}\nkind: {kind.name}\n```",
         f"A duration is {patterns.MEANINGS[patterns.DURATION].partition(', ')[2]}; a quantity is "
-        f"{patterns.MEANINGS[patterns.QUANTITY].partition(', ')[2]}.",
+        f"{patterns.MEANINGS[patterns.QUANTITY].partition(', ')[2]}.{money}",
         *_rules(root, "metadata"),
     ]
     used: set[tuple[str, ...]] = set()
@@ -146,6 +164,9 @@ def _rules(node: Schema, path: str) -> list[str]:
 
 
 def _type(node: Schema) -> str:
+    if set(node.get("enum", ())) >= COUNTRIES:
+        groups = [f"`{value}`" for value in node["enum"] if value in GROUPS]
+        return " \\| ".join(["ISO 3166-1 code", *groups])
     if "enum" in node:
         return " \\| ".join(f"`{value}`" for value in node["enum"])
     if node.get("pattern") in _TYPES_OF_THEIR_OWN:

@@ -1,7 +1,7 @@
 """How long it takes to decide where a model runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -14,10 +14,11 @@ from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.local.bundled import fetch_bundled_cards
 from smallmodel_operator.placement.among import place_among
 from smallmodel_operator.placement.choice.decide import decide
-from smallmodel_operator.placement.choice.facts import Facts, Location, Place, Prices
+from smallmodel_operator.placement.choice.facts import Facts, Location, Prices
 from smallmodel_operator.placement.choice.money import Fit, Market, market_of
 from smallmodel_operator.placement.choice.wish import Law, Policy, Read, Wish
 from smallmodel_operator.placement.cluster_values import ClusterView, Node
+from smallmodel_operator.placement.declared import Around
 
 _CLUSTERS: Final = 100
 _MODELS: Final = 1000
@@ -40,7 +41,8 @@ async def measure(bench: Bench) -> Report:
     """Measure."""
     market = market_of(_places(_CLUSTERS))
     fewer = market_of(_places(_FEWER_CLUSTERS))
-    views = [place.view for place in market.places]
+    around = Around(clusters=market.places)
+    views = {place.name: _view(place.name) for place in market.places}
     resolved, spec = _resolved()
     decisions = bench.amount(_DECISIONS)
     models = bench.amount(_MODELS)
@@ -48,7 +50,7 @@ async def measure(bench: Bench) -> Report:
     for turn in range(bench.runs):
         bench.say(f"run {turn + 1}")
         engine.append(_p99(decisions, lambda number: _decide(number, market)))
-        fits.append(_p99(decisions, lambda number: _place(number, resolved, spec, views)))
+        fits.append(_p99(decisions, lambda number: _place(number, resolved, spec, around, views)))
         began = time.perf_counter()
         for number in range(models):
             _decide(number, fewer)
@@ -105,21 +107,23 @@ def _decide(number: int, market: Market) -> object:
 
 
 def _place(
-    number: int, resolved: ResolvedModel, spec: SmallModelSpec, views: list[ClusterView]
+    number: int,
+    resolved: ResolvedModel,
+    spec: SmallModelSpec,
+    around: Around,
+    views: Mapping[str, ClusterView],
 ) -> object:
-    return place_among(resolved, spec, views, namespace="team", key=f"model-{number}")
+    key = f"model-{number}"
+    return place_among(resolved, spec, around, views, namespace="team", key=key)
 
 
-def _places(count: int) -> tuple[Place, ...]:
+def _places(count: int) -> tuple[Facts, ...]:
     return tuple(
-        Place(
-            facts=Facts(
-                name=f"cluster-{number}",
-                where=Location(provider="aws", region=_REGIONS[number % len(_REGIONS)]),
-                jurisdiction=_COUNTRIES[number % len(_COUNTRIES)],
-                prices=Prices(cpu_hour=0.03 + number / 10000, memory_gb_hour=0.004),
-            ),
-            view=_view(f"cluster-{number}"),
+        Facts(
+            name=f"cluster-{number}",
+            where=Location(provider="aws", region=_REGIONS[number % len(_REGIONS)]),
+            jurisdiction=_COUNTRIES[number % len(_COUNTRIES)],
+            prices=Prices(cpu_hour=0.03 + number / 10000, memory_gb_hour=0.004),
         )
         for number in range(count)
     )

@@ -11,7 +11,7 @@ import pytest
 
 from builders.admission import ACCEPTED, REFUSED
 from builders.bad_manifests import PROBLEMS
-from builders.clusters import view
+from builders.clusters import around, view
 from builders.fake_api_server import fake_admit
 from builders.pool_values import pool_settings
 from builders.yaml_objects import YamlObject, small_model
@@ -166,6 +166,7 @@ def test_what_the_api_server_takes_is_told_by_a_condition(
         placement=None,
         catalog=fetch_bundled_cards(),
         cluster=view(engines=frozenset({Engine.LLAMA_CPP, Engine.VLLM})),
+        around=around(),
         secrets=frozenset(),
         url="http://gateway/team/v1",
         hub_id="hub",

@@ -23,6 +23,16 @@ def model_cluster(**spec: object) -> YamlObject:
     }
 
 
+def data_source(**spec: object) -> YamlObject:
+    """A DataSource with those fields."""
+    return {
+        "apiVersion": "smallmodel.dev/v1alpha1",
+        "kind": "DataSource",
+        "metadata": {"name": "records", "namespace": "team"},
+        "spec": spec,
+    }
+
+
 ACCEPTED: dict[str, YamlObject] = {
     "six lines are enough": small_model(),
     "weights may be named directly": small_model(source={"uri": "hf://a/b/c.gguf"}),
@@ -41,6 +51,24 @@ ACCEPTED: dict[str, YamlObject] = {
     "a card may have dots in its name": model_card("qwen2.5-0.5b"),
     "a placement is as the operator writes it": placement_manifest(model_placement()),
     "a cluster needs no field": model_cluster(),
+    "a cluster may say all of itself": model_cluster(
+        tier="Edge",
+        jurisdiction="DE",
+        location={"provider": "aws", "region": "eu-central-1"},
+        prices={"cpuHour": "0.03", "accelerators": [{"product": "NVIDIA-L4", "hour": "0.8"}]},
+        energy={"gridIntensity": 381, "pue": "1.2"},
+        network={"uplinkMbit": 100, "egress": [{"to": "internet", "perGB": "0.09"}]},
+        taints=[{"key": "gpu"}],
+    ),
+    "a model may read data within bounds": small_model(
+        model="tiny",
+        data=[{"name": "records", "readPerHour": "36G"}],
+        placement={"tiers": ["Edge"], "maxCostPerHour": "0.5", "tolerations": [{"key": "gpu"}]},
+    ),
+    "data may be bound to a group of countries": data_source(
+        residency={"jurisdictions": ["EU", "CH"]}, locations=[{"site": "munich"}]
+    ),
+    "data needs no field": data_source(),
 }
 
 REFUSED: dict[str, YamlObject] = {
@@ -80,5 +108,26 @@ REFUSED: dict[str, YamlObject] = {
     "a placement without its weights": placement(weights=None),
     "a placement of workers without a name": placement(worker={"cpu": "1", "memory": "1Gi"}),
     "a cluster that is reached in an unknown way": model_cluster(connection={"mode": "Tin"}),
+    "a cluster in a group of countries": model_cluster(jurisdiction="EU"),
+    "a country in small letters": model_cluster(jurisdiction="de"),
+    "a price below zero": model_cluster(prices={"cpuHour": "-1"}),
+    "a price as a number": model_cluster(prices={"cpuHour": 0.03}),
+    "a price in a currency": model_cluster(prices={"cpuHour": "0.03 USD"}),
+    "an absurd price": model_cluster(prices={"cpuHour": "10000000"}),
+    "a building that makes energy": model_cluster(energy={"pue": "0.9"}),
+    "a grid of no use": model_cluster(energy={"gridIntensity": 2001}),
+    "two prices of one product": model_cluster(
+        prices={"accelerators": [{"product": "a", "hour": "1"}, {"product": "a", "hour": "2"}]}
+    ),
+    "two prices to one destination": model_cluster(
+        network={"egress": [{"to": "a", "perGB": "1"}, {"to": "a", "perGB": "2"}]}
+    ),
+    "two taints of one key": model_cluster(taints=[{"key": "a"}, {"key": "a", "value": "b"}]),
+    "data that is named twice": small_model(model="a", data=[{"name": "b"}, {"name": "b"}]),
+    "a tier that does not exist": small_model(model="a", placement={"tiers": ["Moon"]}),
+    "a law of no country": data_source(residency={"jurisdictions": []}),
+    "a law of an unknown country": data_source(residency={"jurisdictions": ["UK"]}),
+    "a location that says nothing": data_source(locations=[{}]),
+    "more than all is cached": data_source(cached=[{"cluster": "a", "percent": 101}]),
     "an address without https": model_card(provenance={"card": "http://example.com"}),
 }

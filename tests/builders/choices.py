@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from builders.clusters import view
 from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import Decision, Verdict
-from smallmodel_operator.placement.choice.facts import Energy, Facts, Location, Place, Prices
+from smallmodel_operator.placement.choice.facts import Energy, Facts, Location, Prices
 from smallmodel_operator.placement.choice.filters import Rejection
 from smallmodel_operator.placement.choice.money import Fit, market_of
 from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
@@ -24,7 +23,7 @@ def prices(core: float) -> Prices:
     return Prices(cpu_hour=core, memory_gb_hour=0.0)
 
 
-def cluster(name: str, core: float | None = 1.0, **changes: Any) -> Place:
+def cluster(name: str, core: float | None = 1.0, **changes: Any) -> Facts:
     """A cluster in Germany with a clean grid, where everything about money is declared."""
     values: dict[str, Any] = {
         "name": name,
@@ -33,10 +32,10 @@ def cluster(name: str, core: float | None = 1.0, **changes: Any) -> Place:
     }
     if core is not None:
         values["prices"] = prices(core)
-    return Place(facts=Facts(**values | changes), view=view(name=name))
+    return Facts(**values | changes)
 
 
-def aws(name: str, region: str, core: float = 1.0, **changes: Any) -> Place:
+def aws(name: str, region: str, core: float = 1.0, **changes: Any) -> Facts:
     """One in a region of a cloud with listed egress."""
     return cluster(name, core, where=Location(provider="aws", region=region), **changes)
 
@@ -47,7 +46,7 @@ def law(*countries: str, source: str = "records", required: bool = True) -> Law:
 
 
 def decided(
-    *places: Place,
+    *places: Facts,
     wish: Wish | None = None,
     policy: Policy = NO_CARBON,
     fits: Mapping[str, Fit | Rejection] | None = None,
@@ -56,7 +55,7 @@ def decided(
 ) -> Decision:
     """The decision for a model of one core, which fits wherever nothing else is said."""
 
-    def fitter(place: Place) -> Fit | Rejection:
+    def fitter(place: Facts) -> Fit | Rejection:
         return (fits or {}).get(place.name, FIT)
 
     market = market_of(places, tables)

@@ -5,6 +5,9 @@ from typing import Any
 
 from builders.cards import CardBuilder, catalog
 from builders.models import GIB, gpu, small_model
+from smallmodel_operator.api.datasource import DataSource
+from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.modelcluster import ModelCluster, ModelClusterSpec
 from smallmodel_operator.api.smallmodel import Engine
 from smallmodel_operator.catalog.options import ResolvedModel
 from smallmodel_operator.catalog.resolve import resolve
@@ -15,6 +18,7 @@ from smallmodel_operator.placement.cluster import (
     PoolSeats,
     place_in_cluster,
 )
+from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.placement.placement import Unplaced
 
 NAMESPACE = "team"
@@ -56,6 +60,18 @@ def view(*nodes: Node, **changes: Any) -> ClusterView:
         "request_timeout_seconds": 600.0,
     }
     return ClusterView(**values | changes)
+
+
+def declared(name: str = "local", **spec: Any) -> ModelCluster:
+    """A ModelCluster with these fields, of which nothing else is declared."""
+    labels = spec.pop("labels", {})
+    metadata = ObjectMeta(name=name, labels=labels)
+    return ModelCluster(metadata=metadata, spec=ModelClusterSpec.model_validate(spec))
+
+
+def around(*sources: DataSource, cluster: ModelCluster | None = None) -> Around:
+    """One cluster, of which nothing is declared unless a test says it, and a namespace's data."""
+    return Around(clusters=(facts_of(cluster or declared(), sources),), sources=sources)
 
 
 def seats(worker_class: str = "cpu-4gi", **changes: Any) -> PoolSeats:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from builders.cards import CardBuilder
-from builders.clusters import view
+from builders.clusters import declared, view
 from builders.pool_values import TOKEN_KEY, pool_settings
 from smallmodel_operator.api.names import placement_name, placement_namespace
 from smallmodel_operator.clusters import errors
@@ -82,6 +82,7 @@ class LoopsByHand:
         self._known = {}
         self._stores = Stores(hub_id=settings.hub_id)
         self._stores.cards[CARD.metadata.name] = CARD
+        self._stores.clusters["local"] = declared()
         self._models = ModelLoop(
             api=self.api,
             stores=self._stores,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from smallmodel_operator.api.datasource import DataSource
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import ModelPlacement
@@ -104,12 +105,26 @@ KINDS: Final = (
         scope="Cluster",
         columns=(
             Column(name="Connection", path=".spec.connection.mode"),
+            Column(name="Tier", path=".spec.tier", priority=1),
+            Column(name="Jurisdiction", path=".spec.jurisdiction", priority=1),
             Column(name="Nodes", path=".status.nodes", type="integer"),
             Column(name="CPU", path=".status.cpu"),
             Column(name="Memory", path=".status.memory"),
             Column(name="KubeRay", path=".status.kubeRayVersion"),
             Column(name="Ready", path=_ready("status")),
             Column(name="Reason", path=_ready("reason"), priority=1),
+        ),
+    ),
+    Kind(
+        model=DataSource,
+        plural="datasources",
+        short_name="mds",
+        scope="Namespaced",
+        columns=(
+            Column(name="Jurisdictions", path=".spec.residency.jurisdictions[*]"),
+            Column(name="Enforcement", path=".spec.residency.enforcement"),
+            Column(name="Applies to", path=".spec.appliesTo"),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     ),
     Kind(

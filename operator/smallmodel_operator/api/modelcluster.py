@@ -9,6 +9,16 @@ from smallmodel_operator.api.base import ApiModel
 from smallmodel_operator.api.cel import keyed_by
 from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.names import API_VERSION
+from smallmodel_operator.api.where import (
+    ClusterEnergy,
+    ClusterNetwork,
+    ClusterPrices,
+    ClusterTaint,
+    Country,
+    Tier,
+    Where,
+    distinct,
+)
 
 
 class ConnectionMode(StrEnum):
@@ -30,6 +40,24 @@ class ModelClusterSpec(ApiModel):
 
     connection: Connection = Connection()
     """How the cluster is reached."""
+    tier: Tier | None = None
+    """What kind of place it is."""
+    jurisdiction: Country | None = None
+    """The country whose law holds there; unset, no data with a required residency is read there."""
+    location: Where = Where()
+    """Where it is."""
+    prices: ClusterPrices = ClusterPrices()
+    """What an hour costs there."""
+    energy: ClusterEnergy = ClusterEnergy()
+    """What its electricity means."""
+    network: ClusterNetwork = ClusterNetwork()
+    """What its line carries and costs."""
+    taints: Annotated[
+        tuple[ClusterTaint, ...],
+        Field(max_length=16, json_schema_extra=keyed_by("key")),
+        distinct("key"),
+    ] = ()
+    """What keeps models away that do not tolerate it."""
 
 
 class ObservedAccelerator(ApiModel):

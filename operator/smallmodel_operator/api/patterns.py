@@ -9,11 +9,14 @@ from typing import Final
 NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 CARD_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 VARIANT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+PLACE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SHA256: Final = r"^[0-9a-f]{64}$"
 URI: Final = r"^[a-z0-9]+://\S+$"
 HTTPS_URL: Final = r"^https://\S+$"
 REASON: Final = r"^[A-Z][A-Za-z0-9]*$"
 DURATION: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
+MONEY: Final = r"^[0-9]{1,6}(\.[0-9]{1,8})?$"
+PUE: Final = r"^[1-9](\.[0-9]{1,3})?$"
 QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 
 MEANINGS: Final[dict[str, str]] = {
@@ -21,10 +24,13 @@ MEANINGS: Final[dict[str, str]] = {
     CARD_NAME: "a ModelCard's name of lower-case letters, digits, inner hyphens and dots, for "
     "example qwen2.5-0.5b-instruct",
     VARIANT_NAME: "a variant's name of letters, digits, `_`, `.` and `-`, for example q4_1",
+    PLACE_NAME: "a name of letters, digits, `.`, `_` and `-`, for example eu-central-1",
     SHA256: "a SHA-256 of 64 lower-case hexadecimal digits, as sha256sum prints it",
     URI: "a URI with its scheme, for example hf://owner/repository/file.gguf",
     HTTPS_URL: "an address that starts with https://",
     REASON: "one CamelCase word",
     DURATION: "a duration, for example 30s, 5m or 1h30m",
+    MONEY: 'an amount of the installation\'s one currency as a text, for example "0.031"',
+    PUE: 'a number of at least 1 as a text, for example "1.2"',
     QUANTITY: "a quantity, for example 500m, 2 or 4Gi",
 }

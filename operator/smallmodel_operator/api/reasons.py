@@ -30,6 +30,14 @@ class Reason(StrEnum):
     ENGINE_NOT_INSTALLED = "EngineNotInstalled"
     ACCELERATOR_MISSING = "AcceleratorMissing"
 
+    RESIDENCY_FORBIDDEN = "ResidencyForbidden"
+    DATA_SOURCE_MISSING = "DataSourceMissing"
+    NOT_SELECTED = "NotSelected"
+    TAINTED = "Tainted"
+    UPLINK_CAPACITY = "UplinkCapacity"
+    CARBON_CAP = "CarbonCap"
+    COST_CAP = "CostCap"
+
     CPU_FIT = "CpuFit"
     ACCELERATOR_CAPACITY = "AcceleratorCapacity"
     CLUSTER_NOT_OBSERVED = "ClusterNotObserved"
@@ -98,6 +106,20 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "use. The message gives need, have, and what would fit or who holds it.",
     Reason.ENGINE_NOT_INSTALLED: "The only engine that runs this variant is not installed here.",
     Reason.ACCELERATOR_MISSING: "The model asks for an accelerator that the machine does not have.",
+    Reason.RESIDENCY_FORBIDDEN: "The laws of the data allow no cluster that there is. The message "
+    "names the DataSources, what they allow together, and where the cluster is; a cluster without "
+    "a jurisdiction is never allowed. A copy that runs there is ended at once.",
+    Reason.DATA_SOURCE_MISSING: "`spec.data` names a DataSource that the namespace does not have, "
+    "or one of the namespace cannot be read. The message lists those that are there.",
+    Reason.NOT_SELECTED: "`spec.placement` leaves every cluster out, by tier or label; or it is "
+    "set, or `spec.data` is, on a machine without Kubernetes, of which nothing is declared.",
+    Reason.TAINTED: "The ModelCluster has a taint that `spec.placement.tolerations` does not name.",
+    Reason.UPLINK_CAPACITY: "What the model reads of its data would take more than 70 % of a line, "
+    "that of the cluster or that of the data. The message has both numbers.",
+    Reason.CARBON_CAP: "The cluster's grid is above `spec.placement.maxGridIntensity`. Where it is "
+    "assumed, the message says from what.",
+    Reason.COST_CAP: "A copy would cost more than `spec.placement.maxCostPerHour`. The message has "
+    "both amounts; `status.decision` has what they are made of.",
     Reason.CPU_FIT: "No node has the CPU that the model's pods ask for, or none has it free. The "
     "message gives need and have; lower `spec.resources.cpu`, or wait where it says so.",
     Reason.ACCELERATOR_CAPACITY: "The cluster has the accelerator, and all of them are taken. The "

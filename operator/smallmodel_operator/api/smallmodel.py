@@ -10,6 +10,7 @@ from smallmodel_operator.api.base import ApiModel, Duration, Quantity, seconds
 from smallmodel_operator.api.cel import Rule, checked_by, keyed_by
 from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.names import API_VERSION, SMALLMODEL_NAME_MAX
+from smallmodel_operator.api.where import Decision, PlacementBounds, distinct
 
 Name = Annotated[str, Field(pattern=patterns.NAME, max_length=63)]
 CardName = Annotated[str, Field(pattern=patterns.CARD_NAME, max_length=63)]
@@ -125,6 +126,15 @@ class Resources(ApiModel):
     """The device that one replica needs."""
 
 
+class DataUse(ApiModel):
+    """Data that the model reads."""
+
+    name: Name
+    """A DataSource of the model's namespace."""
+    read_per_hour: Quantity = "0"
+    """Bytes that the model reads of it in an hour, for example 36G."""
+
+
 class SmallModelSpec(ApiModel):
     """What the user asks for. Everything but `model` or `source` has a default."""
 
@@ -158,6 +168,14 @@ class SmallModelSpec(ApiModel):
     """Arguments for the engine, from an allow-list; values are strings."""
     accept_license: Annotated[str, Field(max_length=64)] | None = None
     """The id of a restricted licence that you have read and accept."""
+    data: Annotated[
+        tuple[DataUse, ...],
+        Field(max_length=16, json_schema_extra=keyed_by("name")),
+        distinct("name"),
+    ] = ()
+    """DataSources of the model's namespace, and how much it reads of each."""
+    placement: PlacementBounds = PlacementBounds()
+    """Bounds on the clusters that may serve it."""
 
     @model_validator(mode="after")
     def _model_or_source(self) -> "SmallModelSpec":
@@ -221,6 +239,8 @@ class SmallModelStatus(ApiModel):
         tuple[Copy, ...], Field(max_length=100, json_schema_extra=keyed_by("cluster"))
     ] = ()
     """The model on each cluster that serves it."""
+    decision: Decision | None = None
+    """Why it is where it is, or nowhere."""
 
 
 class SmallModel(ApiModel):

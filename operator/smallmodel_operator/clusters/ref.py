@@ -79,6 +79,7 @@ def _ours(plural: str, kind: str, *, namespaced: bool = True) -> Resource:
 SMALLMODELS: Final = _ours("smallmodels", "SmallModel")
 MODELCARDS: Final = _ours("modelcards", "ModelCard", namespaced=False)
 MODELCLUSTERS: Final = _ours("modelclusters", "ModelCluster", namespaced=False)
+DATASOURCES: Final = _ours("datasources", "DataSource")
 MODELPLACEMENTS: Final = _ours("modelplacements", "ModelPlacement")
 
 RAYSERVICES: Final = Resource(group="ray.io", plural="rayservices", kind="RayService")
@@ -126,6 +127,7 @@ RESOURCES: Final = (
     SMALLMODELS,
     MODELCARDS,
     MODELCLUSTERS,
+    DATASOURCES,
     MODELPLACEMENTS,
     RAYSERVICES,
     RAYCLUSTERS,

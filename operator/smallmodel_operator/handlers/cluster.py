@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from smallmodel_operator.api.modelcluster import ModelCluster
+from smallmodel_operator.api.modelcluster import ModelCluster, ModelClusterSpec
 from smallmodel_operator.api.names import (
     API_VERSION,
     LABEL_HUB,
@@ -45,6 +45,7 @@ class ClusterLoop:
         now: Callable[[], str],
         gateway_problem: Callable[[], str | None],
         changed: Callable[[], None],
+        declared: Callable[[], None],
     ) -> None:
         """Make it.
 
@@ -57,6 +58,7 @@ class ClusterLoop:
             now: Tells the time as RFC 3339.
             gateway_problem: Tells what is to be done before requests can be led to models.
             changed: Called when something is there, or free, that was not before.
+            declared: Called when an administrator says something else of the cluster.
         """
         self._api = api
         self._settings = settings
@@ -66,6 +68,7 @@ class ClusterLoop:
         self._now = now
         self._gateway_problem = gateway_problem
         self._changed = changed
+        self._declared = declared
         self._observer = ClusterObserver(api, settings.hub_id)
         self._sight: ClusterSight | None = None
         self._first = asyncio.Event()
@@ -85,12 +88,17 @@ class ClusterLoop:
         }
         await apply_owned(self._api, namespace, self._settings.hub_id)
         if await self._api.get(MODELCLUSTERS.ref(self._name)) is None:
+            known = self._stores.clusters.get(self._name)
+            # What an administrator said before somebody deleted it: without a jurisdiction, copies
+            # would end that a law binds.
+            spec = known.spec if known is not None else ModelClusterSpec()
             await self._api.apply(
                 {
                     "apiVersion": API_VERSION,
                     "kind": "ModelCluster",
                     "metadata": {"name": self._name, "labels": labels},
-                    "spec": {"connection": {"mode": "Local"}},
+                    "spec": {"connection": {"mode": "Local"}}
+                    | spec.model_dump(mode="json", by_alias=True, exclude_defaults=True),
                 }
             )
 
@@ -151,10 +159,19 @@ class ClusterLoop:
             await self.prepare()
             return
         cluster = ModelCluster.model_validate(manifest)
+        self._take(cluster)
         status = summarise_cluster(cluster, sight, self._now())
         if status != cluster.status:
             values = status.model_dump(mode="json", exclude_none=True, by_alias=True)
             await self._api.patch_status(MODELCLUSTERS.ref(self._name), values)
+
+    def _take(self, cluster: ModelCluster) -> None:
+        """Keep what is declared of the cluster, and have acted on what is new of it."""
+        before = self._stores.clusters.get(self._name)
+        self._stores.clusters[self._name] = cluster
+        known = (before.spec, before.metadata.labels) if before is not None else None
+        if known != (cluster.spec, cluster.metadata.labels):
+            self._declared()
 
     def _seats(self) -> tuple[PoolSeats, ...]:
         assigned = self._stores.assigned

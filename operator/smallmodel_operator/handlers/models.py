@@ -68,6 +68,7 @@ class ModelLoop:
         self._events = events
         self._settings = settings
         self._writer = Writer(api, settings)
+        self._cluster = cluster
         self._placements = placement_namespace(cluster)
         self._url = url
         self._now = now
@@ -95,6 +96,7 @@ class ModelLoop:
             placement=self._stores.placements.get(key),
             catalog=self._stores.catalog(),
             cluster=None,
+            around=self._stores.around(key[0], self._cluster),
             secrets=await self._secrets(model),
             url=self._url(*key),
             hub_id=self._stores.hub_id,

@@ -13,6 +13,7 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
 from smallmodel_operator.clusters.ref import (
+    DATASOURCES,
     JOBS,
     MODELCARDS,
     MODELPLACEMENTS,
@@ -39,6 +40,7 @@ _LOG: Final = logging.getLogger(__name__)
 WATCHED: Final = (
     NAMESPACES,
     MODELCARDS,
+    DATASOURCES,
     SMALLMODELS,
     MODELPLACEMENTS,
     RAYSERVICES,
@@ -79,6 +81,7 @@ class Operator:
             now=now,
             gateway_problem=lambda: self.gateway.problem,
             changed=self._cluster_changed,
+            declared=self._cluster_declared,
         )
         self.events = EventWriter(events, lambda: self.model_queue.depth > _MANY_MODELS)
         self.models = ModelLoop(
@@ -242,6 +245,14 @@ class Operator:
             if isinstance(model, SmallModel) and model.spec.model == name:
                 self.model_queue.add(key)
 
+    def _see_source(self, manifest: Manifest, gone: bool) -> None:
+        namespace = self.stores.see_source(manifest, gone=gone)
+        if namespace is not None:
+            # It may bind every model of the namespace, named or not.
+            for key in self.stores.models:
+                if key[0] == namespace:
+                    self.model_queue.add(key)
+
     def _see_placement(self, manifest: Manifest, gone: bool) -> None:
         key = self.stores.see_placement(manifest, gone=gone)
         if key is None:
@@ -292,6 +303,11 @@ class Operator:
         for namespace in {key[0] for key in self.stores.placements}:
             self.namespace_queue.add(namespace)
 
+    def _cluster_declared(self) -> None:
+        """Have everything worked on that may not run there any more, or may now."""
+        for key in self.stores.models:
+            self.model_queue.add(key)
+
     def _placed(self, key: ObjectKey) -> None:
         """Have served what the decide loop placed, and then said that it is placed."""
         self.namespace_queue.add(key[0])
@@ -309,6 +325,7 @@ class Operator:
 _SEEN_BY: Final[dict[Resource, Callable[[Operator, Manifest, bool], None]]] = {
     SMALLMODELS: Operator._see_model,
     MODELCARDS: Operator._see_card,
+    DATASOURCES: Operator._see_source,
     MODELPLACEMENTS: Operator._see_placement,
     RAYSERVICES: Operator._see_pool,
     JOBS: Operator._see_job,

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
+from smallmodel_operator.api.datasource import DataSource
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.modelcluster import ModelCluster
@@ -19,8 +20,16 @@ from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
-from smallmodel_operator.clusters.ref import JOBS, PODS, RAYSERVICES, SMALLMODELS, Resource
+from smallmodel_operator.clusters.ref import (
+    DATASOURCES,
+    JOBS,
+    PODS,
+    RAYSERVICES,
+    SMALLMODELS,
+    Resource,
+)
 from smallmodel_operator.handlers.pods import PodSight, read_pod
+from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.plan.pools.live import read_pool
 from smallmodel_operator.plan.pools.values import LivePool, Manifest, PoolError
 from smallmodel_operator.reconcile.sight import JobSight, UnpulledImage
@@ -46,6 +55,13 @@ class Unreadable:
     """Which field, and what is wrong with it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadSource:
+    """A DataSource that breaks a rule only this program knows: whom it binds is not known."""
+
+    metadata: ObjectMeta
+
+
 @dataclass(slots=True)
 class Stores:
     """Every object that the loops decide on."""
@@ -54,6 +70,8 @@ class Stores:
     models: dict[ObjectKey, SmallModel | Unreadable] = field(default_factory=dict)
     cards: dict[str, ModelCard] = field(default_factory=dict)
     clusters: dict[str, ModelCluster] = field(default_factory=dict)
+    """As they were read last."""
+    sources: dict[ObjectKey, DataSource | UnreadSource] = field(default_factory=dict)
     placements: dict[ObjectKey, ModelPlacement] = field(default_factory=dict)
     """By namespace and name of their SmallModels."""
     assigned: Counter[tuple[str, str | None]] = field(default_factory=Counter)
@@ -111,6 +129,22 @@ class Stores:
             self.cards.pop(name, None)
             return None
         return name
+
+    def see_source(self, manifest: Manifest, *, gone: bool) -> str | None:
+        """Take a DataSource, and return its namespace; None where this was known."""
+        key = key_of(manifest)
+        known = self.sources.get(key)
+        if not self._is_news(manifest, _version(known.metadata) if known else None, gone=gone):
+            return None
+        self.sources.pop(key, None)
+        if not gone:
+            try:
+                self.sources[key] = DataSource.model_validate(manifest)
+            except ValidationError as error:
+                _LOG.warning("DataSource %s/%s cannot be read: %s", *key, error)
+                metadata = ObjectMeta.model_validate(manifest["metadata"])
+                self.sources[key] = UnreadSource(metadata=metadata)
+        return key[0]
 
     def see_placement(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
         """Take a ModelPlacement of ours, and return the key of its SmallModel.
@@ -201,6 +235,21 @@ class Stores:
         """Return all cards."""
         return Catalog(cards=tuple(self.cards[name] for name in sorted(self.cards)))
 
+    def around(self, namespace: str, cluster: str) -> Around | None:
+        """Return what models of a namespace are placed among; None: the cluster is not read yet."""
+        declared = self.clusters.get(cluster)
+        if declared is None:
+            return None
+        there = [self.sources[key] for key in sorted(self.sources) if key[0] == namespace]
+        sources = tuple(one for one in there if isinstance(one, DataSource))
+        return Around(
+            clusters=(facts_of(declared, sources),),
+            sources=sources,
+            unread_sources=tuple(
+                one.metadata.name for one in there if isinstance(one, UnreadSource)
+            ),
+        )
+
     def placements_in(self, namespace: str) -> tuple[ModelPlacement, ...]:
         """Return the placements of a namespace's models, by name."""
         keys = sorted(key for key in self.placements if key[0] == namespace)
@@ -279,6 +328,7 @@ class Stores:
         """
         known: dict[Resource, dict[ObjectKey, Any]] = {
             SMALLMODELS: self.models,
+            DATASOURCES: self.sources,
             RAYSERVICES: self.pools,
             JOBS: self.jobs,
             PODS: self.pods,

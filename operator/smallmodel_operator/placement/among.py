@@ -1,83 +1,136 @@
 """Placing among clusters: which of them serves a resolved model and how, or why none can."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from smallmodel_operator.api.base import amount
-from smallmodel_operator.api.modelplacement import ModelPlacementSpec
-from smallmodel_operator.api.smallmodel import SmallModelSpec
+from smallmodel_operator.api.modelplacement import ModelPlacementSpec, WorkerClass
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import Accelerator, SmallModelSpec
 from smallmodel_operator.catalog.options import ResolvedModel
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decide import decide
-from smallmodel_operator.placement.choice.facts import Facts, Place
+from smallmodel_operator.placement.choice.decision import Decision
+from smallmodel_operator.placement.choice.facts import Facts
 from smallmodel_operator.placement.choice.filters import Rejection
 from smallmodel_operator.placement.choice.money import Fit, market_of
 from smallmodel_operator.placement.choice.wish import Demand, Incumbent, Policy, Wish
 from smallmodel_operator.placement.cluster import ClusterPlacement, place_in_cluster
 from smallmodel_operator.placement.cluster_values import ClusterView
 from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY, memory_of
+from smallmodel_operator.placement.declared import (
+    Around,
+    bounds_of,
+    laws_of,
+    missing_source,
+    reads_of,
+)
 from smallmodel_operator.placement.placement import Unplaced
 
-_POLICY: Final = Policy()
+POLICY: Final = Policy()
+
+_REASONS: Final[dict[Code, Reason]] = {
+    Code.RESIDENCY_FORBIDDEN: Reason.RESIDENCY_FORBIDDEN,
+    Code.NOT_SELECTED: Reason.NOT_SELECTED,
+    Code.TAINTED: Reason.TAINTED,
+    Code.UPLINK_CAPACITY: Reason.UPLINK_CAPACITY,
+    Code.CARBON_CAP: Reason.CARBON_CAP,
+    Code.COST_CAP: Reason.COST_CAP,
+}
+"""What can speak against a cluster beside room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What came of placing, and what was said of each cluster."""
+
+    outcome: ClusterPlacement | Unplaced
+    decision: Decision | None
+    """None: it did not come to that."""
 
 
 def place_among(
     resolved: ResolvedModel,
     spec: SmallModelSpec,
-    clusters: Sequence[ClusterView],
+    around: Around,
+    views: Mapping[str, ClusterView],
     *,
     namespace: str,
     key: str,
     incumbent: ModelPlacementSpec | None = None,
-) -> ClusterPlacement | Unplaced:
+) -> Placed:
     """Return which cluster serves a resolved model and how, or why none can.
-
-    Nothing is declared of clusters beside what is seen of their nodes, so what they cost is
-    assumed, and only room can speak against one.
 
     Args:
         resolved: The options, best first.
         spec: What the user asks for.
-        clusters: Those that were seen, at least one.
+        around: The clusters, and the data.
+        views: What was seen of the nodes and pools of each of these clusters.
         namespace: The model's: a pool of it that has a seat needs no further head.
         key: The model's identity, which breaks ties.
         incumbent: What runs now, for an earlier spec. It is kept where the changed spec allows it.
     """
-    unplaced: dict[str, Unplaced] = {}
+    missing = missing_source(spec, around)
+    if missing is not None:
+        unplaced = Unplaced(reason=Reason.DATA_SOURCE_MISSING, message=missing)
+        return Placed(outcome=unplaced, decision=None)
+    without_room: dict[str, Unplaced] = {}
 
-    def fitter(place: Place) -> Fit | Rejection:
+    def fitter(place: Facts) -> Fit | Rejection:
         runs = incumbent is not None and incumbent.cluster == place.name
         found = place_in_cluster(
             resolved,
             spec,
-            place.view,
+            views[place.name],
             namespace=namespace,
             incumbent=incumbent if runs else None,
         )
         if isinstance(found, ClusterPlacement):
             return fit_of(found)
-        unplaced[place.name] = found
+        without_room[place.name] = found
         return Rejection(code=Code(found.reason), message=found.message, waits=found.waits)
 
-    places = tuple(Place(facts=Facts(name=view.name), view=view) for view in clusters)
-    wish = _wish(spec, key, incumbent)
-    decision = decide(wish, market_of(places), fitter, _POLICY)
+    wish = _wish(spec, around, key, incumbent)
+    decision = decide(wish, market_of(around.clusters), fitter, POLICY)
     for chosen in decision.chosen:
         if chosen.fit is not None and chosen.fit.placement is not None:
-            return chosen.fit.placement
-    return _together([unplaced[verdict.cluster] for verdict in decision.verdicts])
+            return Placed(outcome=chosen.fit.placement, decision=decision)
+    whys = [
+        without_room.get(verdict.cluster)
+        or Unplaced(reason=_REASONS[verdict.against], message=verdict.message, waits=verdict.waits)
+        for verdict in decision.verdicts
+        if verdict.against is not None
+    ]
+    return Placed(outcome=_together(whys), decision=decision)
+
+
+def weigh_running(
+    pinned: ModelPlacementSpec, spec: SmallModelSpec, around: Around, *, key: str
+) -> Decision:
+    """Return what is to be said now of where a model runs: what it costs, and whether it may.
+
+    Args:
+        pinned: What runs.
+        spec: What the user asks for.
+        around: The clusters, and the data.
+        key: The model's identity.
+    """
+    part = pinned.device_percent
+    fit = replace(
+        _taken(pinned.worker, pinned.worker.accelerator, part),
+        weights_bytes=pinned.weights.bytes or 0,
+        digest=pinned.weights.sha256,
+    )
+    wish = _wish(spec, around, key, pinned)
+    return decide(wish, market_of(around.clusters), lambda place: fit, POLICY)
 
 
 def fit_of(found: ClusterPlacement) -> Fit:
     """Return what a placement takes of its cluster."""
-    placement, worker = found.placement, found.worker
-    devices = placement.accelerator
-    part = placement.device_percent
-    return Fit(
-        cpu=amount(worker.cpu),
-        memory_bytes=memory_of(worker),
-        devices=part / 100 if part is not None else float(devices.count if devices else 0),
-        product=devices.class_ if devices else None,
+    placement = found.placement
+    return replace(
+        _taken(found.worker, placement.accelerator, placement.device_percent),
         head_cpu=HEAD_CPU if found.new_pool else 0.0,
         head_memory_bytes=HEAD_MEMORY if found.new_pool else 0,
         weights_bytes=placement.option.size.weights,
@@ -85,11 +138,25 @@ def fit_of(found: ClusterPlacement) -> Fit:
     )
 
 
-def _wish(spec: SmallModelSpec, key: str, incumbent: ModelPlacementSpec | None) -> Wish:
+def _taken(worker: WorkerClass, devices: Accelerator | None, percent: int | None) -> Fit:
+    return Fit(
+        cpu=amount(worker.cpu),
+        memory_bytes=memory_of(worker),
+        devices=percent / 100 if percent is not None else float(devices.count if devices else 0),
+        product=devices.class_ if devices else None,
+    )
+
+
+def _wish(
+    spec: SmallModelSpec, around: Around, key: str, incumbent: ModelPlacementSpec | None
+) -> Wish:
     scaling = spec.scaling
     return Wish(
         key=key,
         demand=Demand(least=scaling.min_replicas, most=scaling.max_replicas),
+        laws=laws_of(spec, around.sources),
+        reads=reads_of(spec, around.sources),
+        bounds=bounds_of(spec.placement),
         # For how long it is there nobody counts yet; a move for money waits until somebody does.
         incumbents=(Incumbent(cluster=incumbent.cluster, seconds=0.0),) if incumbent else (),
     )
@@ -100,9 +167,4 @@ def _together(found: Sequence[Unplaced]) -> Unplaced:
     nearest = next((one for one in found if one.waits), found[0])
     if len(found) == 1:
         return nearest
-    return Unplaced(
-        reason=nearest.reason,
-        message=" ".join(one.message for one in found),
-        rejected=nearest.rejected,
-        waits=nearest.waits,
-    )
+    return replace(nearest, message=" ".join(one.message for one in found))

@@ -3,6 +3,7 @@
 from smallmodel_operator.api.base import human_bytes
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModelSpec
+from smallmodel_operator.api.where import PlacementBounds
 from smallmodel_operator.catalog.options import Refusal, ResolvedModel
 from smallmodel_operator.placement.candidates import (
     Candidate,
@@ -33,6 +34,13 @@ def place(
         alternative: The name of another model that would fit, for the message of `MemoryFit`;
             `fits.largest_that_fits` finds it.
     """
+    if spec.data or spec.placement != PlacementBounds():
+        return Unplaced(
+            reason=Reason.NOT_SELECTED,
+            message=f"Nothing is declared of {machine.name}: no law, no price, no tier. So "
+            "spec.data and spec.placement cannot be honoured there; leave them out, or serve the "
+            "model in a cluster, where they hold.",
+        )
     choice = choose(
         resolved, spec, machine.accelerators, lambda found: first_refusal(found, spec, machine)
     )

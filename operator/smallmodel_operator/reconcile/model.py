@@ -1,6 +1,6 @@
 """One pass over a SmallModel: resolve, place, pin, and say what is known of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from smallmodel_operator.api.fetch import FetchProgress
@@ -9,11 +9,14 @@ from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacemen
 from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER, placement_name
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec, SmallModelStatus
+from smallmodel_operator.api.where import Decision as ShownDecision
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.catalog.resolve import resolve
-from smallmodel_operator.placement.among import place_among
+from smallmodel_operator.placement.among import POLICY, place_among, weigh_running
+from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.cluster import ClusterView
+from smallmodel_operator.placement.declared import Around
 from smallmodel_operator.placement.placement import Unplaced
 from smallmodel_operator.plan.placements import build_placement
 from smallmodel_operator.plan.pools.fetchjob import build_fetch_job
@@ -21,6 +24,7 @@ from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
 from smallmodel_operator.reconcile.sight import JobSight
 from smallmodel_operator.reconcile.source import source_step
 from smallmodel_operator.reconcile.weights import FetchStep
+from smallmodel_operator.status.decision import summarise_decision
 from smallmodel_operator.status.placed import observation_of
 from smallmodel_operator.status.summarise import summarise
 
@@ -33,7 +37,9 @@ class ModelSight:
     placement: ModelPlacement | None
     catalog: Catalog
     cluster: ClusterView | None
-    """None: nothing is known of it yet."""
+    """What was seen of its nodes and pools. None: nothing is known of it yet."""
+    around: Around | None
+    """The cluster as an administrator declares it, and the namespace's data. None: not read yet."""
     secrets: frozenset[str]
     """Names of the Secrets in the model's namespace that it may need and that are there."""
     url: str
@@ -95,9 +101,13 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
     if metadata.deletion_timestamp:
         return _leave(metadata, sight.placement)
     if sight.placement is not None and sight.placement.metadata.deletion_timestamp:
-        # One of the same name was deleted a moment ago, and is still being taken down.
+        # One of the same name was deleted a moment ago, or a law ended it; it is being taken down.
         return ModelOrders(again=_RETRY_SECONDS)
-    decided = None if is_pinned(sight) else _decide(sight, settings, now)
+    running = _weighed(sight)
+    forbidden = _forbidden(running)
+    if forbidden is not None:
+        return _end(sight, forbidden, running, now)
+    decided, weighed = (None, running) if is_pinned(sight) else _decide(sight, settings, now)
     made = decided if isinstance(decided, ModelPlacement) else None
     known = _as_applied(made, sight.placement) if made else sight.placement
     refusal = decided if isinstance(decided, ResolveError | Unplaced) else None
@@ -106,7 +116,7 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
         refusal = ResolveError(reason=sight.refused.reason, message=sight.refused.message)
     fetch = (step.event or _NOTHING_YET) if step else None
     seen = observation_of(sight.model, known, refusal, url=sight.url, fetch=fetch)
-    status = summarise(seen, sight.model.status, now)
+    status = summarise(replace(seen, decision=_told(weighed)), sight.model.status, now)
     return ModelOrders(
         # Also where nothing is placed yet: a deletion that nobody saw looks like a loss.
         hold=FINALIZER not in metadata.finalizers,
@@ -186,14 +196,50 @@ def _leave(metadata: ObjectMeta, placement: ModelPlacement | None) -> ModelOrder
     return ModelOrders(drop=drop, release=FINALIZER in metadata.finalizers)
 
 
+def _weighed(sight: ModelSight) -> Decision | None:
+    """Return what is to be said now of where the model runs; None where nothing can be."""
+    if sight.placement is None or sight.around is None:
+        return None
+    return weigh_running(sight.placement.spec, sight.model.spec, sight.around, key=_key(sight))
+
+
+def _forbidden(running: Decision | None) -> Unplaced | None:
+    """Return which law forbids that the model goes on where it runs."""
+    if running is None or not running.forbidden:
+        return None
+    said = [one.message for one in running.verdicts if one.cluster in running.forbidden]
+    return Unplaced(reason=Reason.RESIDENCY_FORBIDDEN, message=" ".join(said))
+
+
+def _end(sight: ModelSight, forbidden: Unplaced, running: Decision | None, now: str) -> ModelOrders:
+    """End a copy where a law forbids it, whatever else is to be done."""
+    seen = observation_of(sight.model, None, forbidden, url=sight.url)
+    status = summarise(replace(seen, decision=_told(running)), sight.model.status, now)
+    return ModelOrders(
+        hold=FINALIZER not in sight.model.metadata.finalizers,
+        drop=True,
+        status=status if status != sight.model.status else None,
+        again=_RETRY_SECONDS,
+    )
+
+
+def _told(decision: Decision | None) -> ShownDecision | None:
+    return summarise_decision(decision, POLICY.currency) if decision is not None else None
+
+
+def _key(sight: ModelSight) -> str:
+    return placement_name(sight.model.metadata.namespace, sight.model.metadata.name)
+
+
+_Decided = ResolveError | Unplaced | FetchStep | ModelPlacement
+
+
 def _decide(
     sight: ModelSight, settings: PoolSettings, now: str
-) -> ResolveError | Unplaced | FetchStep | ModelPlacement:
-    if sight.cluster is None:
-        return Unplaced(
-            reason=Reason.CLUSTER_NOT_OBSERVED,
-            message="The cluster's nodes have not been read yet; this goes on by itself.",
-        )
+) -> tuple[_Decided, Decision | None]:
+    if sight.cluster is None or sight.around is None:
+        message = "The cluster's nodes have not been read yet; this goes on by itself."
+        return Unplaced(reason=Reason.CLUSTER_NOT_OBSERVED, message=message), None
     model, weights = sight.model, None
     if model.spec.source is not None:
         step = source_step(
@@ -206,22 +252,26 @@ def _decide(
             now,
         )
         if isinstance(step, ResolveError) or step.weights is None:
-            return step
+            return step, None
         weights = step.weights
     resolved = resolve(model, sight.catalog, secrets=sight.secrets, weights=weights)
     if isinstance(resolved, ResolveError):
-        return resolved
+        return resolved, None
     placed = place_among(
         resolved,
         model.spec,
-        (sight.cluster,),
+        sight.around,
+        {sight.cluster.name: sight.cluster},
         namespace=model.metadata.namespace,
-        key=placement_name(model.metadata.namespace, model.metadata.name),
+        key=_key(sight),
         incumbent=_incumbent(sight),
     )
-    if isinstance(placed, Unplaced):
-        return placed
-    return build_placement(model, resolved, placed, hub_id=sight.hub_id, cluster=sight.cluster.name)
+    found = placed.outcome
+    if isinstance(found, Unplaced):
+        return found, placed.decision
+    cluster = found.placement.machine
+    made = build_placement(model, resolved, found, hub_id=sight.hub_id, cluster=cluster)
+    return made, placed.decision
 
 
 def _incumbent(sight: ModelSight) -> ModelPlacementSpec | None:

@@ -7,6 +7,7 @@ from smallmodel_operator.api.modelplacement import Problem, Quarantine
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import EngineState
 from smallmodel_operator.api.smallmodel import Copy, Engine, Performance
+from smallmodel_operator.api.where import Decision
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Placement, Unplaced
 
@@ -82,5 +83,7 @@ class Observation:
     of an earlier spec."""
     looked_after: bool = False
     """True: a failed verifying request is sent again, and what once worked is started again."""
+    decision: Decision | None = None
+    """What was said of each cluster; None: what was said before still holds."""
     answered_before: bool = False
     """True: what is deployed was verified, though the last request was for another revision."""

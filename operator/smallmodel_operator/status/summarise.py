@@ -69,6 +69,7 @@ def summarise(seen: Observation, previous: SmallModelStatus, now: str) -> SmallM
         serving_hash=seen.serving_hash or next((c.serving_hash for c in seen.copies), None),
         performance=performance or previous.performance,
         copies=seen.copies,
+        decision=seen.decision or previous.decision,
     )
 
 

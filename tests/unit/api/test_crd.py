@@ -126,6 +126,7 @@ def test_names_and_scopes_are_those_that_users_type() -> None:
         (["sm"], "Namespaced"),
         (["mcard"], "Cluster"),
         (["mcl"], "Cluster"),
+        (["mds"], "Namespaced"),
         (["mpl"], "Namespaced"),
     ]
     assert all(spec["names"]["categories"] == [crd.CATEGORY] for spec in specs)

@@ -5,8 +5,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from builders.clusters import view
 from builders.yaml_objects import CHAT_YAML
-from smallmodel_operator.api.smallmodel import Scaling, SmallModelSpec
+from smallmodel_operator.api.datasource import DataSource
+from smallmodel_operator.api.modelcluster import ModelCluster
+from smallmodel_operator.api.reasons import Reason
+from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelSpec
+from smallmodel_operator.catalog.options import ResolvedModel
+from smallmodel_operator.catalog.resolve import resolve
+from smallmodel_operator.local.bundled import fetch_bundled_cards
+from smallmodel_operator.placement.among import Placed, place_among
+from smallmodel_operator.placement.cluster import ClusterPlacement
+from smallmodel_operator.placement.declared import Around, facts_of
+from smallmodel_operator.placement.placement import Unplaced
 from support.command_line import Slm
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -32,5 +43,34 @@ def test_all_examples_can_be_served_together(slm: Slm) -> None:
 def test_tuned_has_every_field_of_a_model_from_the_catalogue() -> None:
     spec = yaml.safe_load((EXAMPLES / "tuned.yaml").read_text(encoding="utf-8"))["spec"]
     fields = {field.alias for field in SmallModelSpec.model_fields.values()}
-    assert set(spec) == fields - {"source"}
+    assert set(spec) == fields - {"source", "data", "placement"}
     assert set(spec["scaling"]) == {field.alias for field in Scaling.model_fields.values()}
+
+
+def test_the_law_of_the_example_holds_and_its_model_is_placed() -> None:
+    documents = list(yaml.safe_load_all((EXAMPLES / "hybrid/law.yaml").read_text(encoding="utf-8")))
+    cluster = ModelCluster.model_validate(documents[0])
+    source = DataSource.model_validate(documents[1])
+    model = SmallModel.model_validate(documents[2])
+    resolved = resolve(model, fetch_bundled_cards(), secrets=frozenset())
+    assert isinstance(resolved, ResolvedModel)
+
+    def outcome(where: ModelCluster) -> Placed:
+        around = Around(clusters=(facts_of(where, [source]),), sources=(source,))
+        views = {"local": view()}
+        return place_among(resolved, model.spec, around, views, namespace="team", key="chat")
+
+    found = outcome(cluster)
+    assert isinstance(found.outcome, ClusterPlacement)
+    assert found.decision is not None
+    cost = found.decision.chosen[0].cost
+    assert cost is not None
+    # 36 GB between two regions of one provider, at 0.02.
+    assert cost.data == pytest.approx(0.72)
+    assert cost.total < 1.5
+    abroad = cluster.model_copy(
+        update={"spec": cluster.spec.model_copy(update={"jurisdiction": "US"})}
+    )
+    refused = outcome(abroad).outcome
+    assert isinstance(refused, Unplaced)
+    assert refused.reason is Reason.RESIDENCY_FORBIDDEN

@@ -130,6 +130,7 @@ def test_the_definitions_are_those_of_every_kind(slm: Slm) -> None:
         "SmallModel",
         "ModelCard",
         "ModelCluster",
+        "DataSource",
         "ModelPlacement",
     ]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builders.cards import CardBuilder, catalog
-from builders.clusters import view
+from builders.clusters import declared, view
 from builders.fake_kube_api import FakeKubeApi, refuse
 from builders.fake_namespace import START, fetched_job
 from builders.pool_values import pool_settings
@@ -38,6 +38,7 @@ class FakeCluster:
         self.told: list[ObjectKey] = []
         for card in catalog(CardBuilder()).cards:
             self.stores.cards[card.metadata.name] = card
+        self.stores.clusters["local"] = declared()
         self.loop = ModelLoop(
             api=api,
             stores=self.stores,

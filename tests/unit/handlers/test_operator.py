@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from builders.admission import data_source
 from builders.fake_kube_api import FakeKubeApi, refuse
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
+    DATASOURCES,
     MODELPLACEMENTS,
     NAMESPACES,
     NODES,
@@ -120,3 +122,62 @@ async def test_a_list_that_expired_is_begun_anew(api: Api, kube: FakeKubeApi) ->
         await one._read_everything()
 
         assert set(one.stores.models) == {("team", "chat")}
+
+
+SOURCE = "/apis/smallmodel.dev/v1alpha1/namespaces/{}/datasources/records"
+
+
+def put_source(kube: FakeKubeApi, namespace: str = "team") -> dict[str, Any]:
+    manifest = data_source() | {"metadata": {"name": "records", "namespace": namespace}}
+    return kube.put(SOURCE.format(namespace), manifest)
+
+
+async def test_data_has_every_model_of_its_namespace_worked_on_once(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    async with operator(api) as one:
+        for name, namespace in (("chat", "team"), ("draft", "team"), ("chat", "other")):
+            one.stores.see_model(put_model(kube, name, namespace), gone=False)
+        written = put_source(kube)
+
+        one.see(DATASOURCES, written, gone=False)
+
+        assert one.model_queue.is_wanted(("team", "chat"))
+        assert one.model_queue.is_wanted(("team", "draft"))
+        assert not one.model_queue.is_wanted(("other", "chat"))
+
+
+async def test_the_end_of_data_that_the_watch_missed_is_found(api: Api, kube: FakeKubeApi) -> None:
+    put_source(kube)
+    async with operator(api) as one:
+        await one._read_everything()
+        assert set(one.stores.sources) == {("team", "records")}
+        del kube.objects[SOURCE.format("team")]
+
+        await one._read_everything()
+
+        assert not one.stores.sources
+
+
+async def test_what_an_administrator_says_of_the_cluster_is_acted_on_for_every_model(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    async with operator(api) as one:
+        await one.cluster.prepare()
+        written = one.stores.see_model(put_model(kube, "chat"), gone=False)
+        assert written is not None
+        await one.cluster._report(None)
+        assert one.model_queue.is_wanted(("team", "chat"))
+        assert one.stores.clusters["local"].spec.jurisdiction is None
+
+        path = "/apis/smallmodel.dev/v1alpha1/modelclusters/local"
+        kube.objects[path]["spec"]["jurisdiction"] = "DE"
+        await one.cluster._report(None)
+        assert one.stores.clusters["local"].spec.jurisdiction == "DE"
+
+        del kube.objects[path]
+        await one.cluster._report(None)
+        assert kube.objects[path]["spec"] == {
+            "connection": {"mode": "Local"},
+            "jurisdiction": "DE",
+        }

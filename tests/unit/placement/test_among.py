@@ -1,18 +1,35 @@
 """Which of several clusters serves a resolved model, and that one alone is as it ever was."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from builders.clusters import NAMESPACE, gpu_node, node, placed, resolved, seats, unplaced, view
+from builders.clusters import (
+    NAMESPACE,
+    around,
+    declared,
+    gpu_node,
+    node,
+    placed,
+    resolved,
+    seats,
+    unplaced,
+    view,
+)
 from builders.models import GIB, gpu, small_model
 from builders.placements import placement_spec
-from smallmodel_operator.api.modelplacement import ModelPlacementSpec
+from smallmodel_operator.api.datasource import DataSource, DataSourceSpec
+from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.modelplacement import ModelPlacementSpec, PinnedWeights, WorkerClass
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import Engine
-from smallmodel_operator.placement.among import fit_of, place_among
+from smallmodel_operator.api.smallmodel import Accelerator, Engine
+from smallmodel_operator.placement.among import Placed, fit_of, place_among, weigh_running
+from smallmodel_operator.placement.choice.codes import Code
+from smallmodel_operator.placement.choice.facts import Facts
 from smallmodel_operator.placement.cluster import ClusterPlacement, ClusterView
 from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY
+from smallmodel_operator.placement.declared import Around
 from smallmodel_operator.placement.placement import Unplaced
 
 BOTH = frozenset({Engine.LLAMA_CPP, Engine.VLLM})
@@ -23,12 +40,23 @@ BUSY = node("busy", free_memory_bytes=0)
 def among(
     *clusters: ClusterView,
     incumbent: ModelPlacementSpec | None = None,
-    **fields: object,
+    **fields: Any,
 ) -> ClusterPlacement | Unplaced:
+    found = Around(clusters=tuple(Facts(name=one.name) for one in clusters))
+    return full(found, *clusters, incumbent=incumbent, **fields).outcome
+
+
+def full(
+    around: Around,
+    *clusters: ClusterView,
+    incumbent: ModelPlacementSpec | None = None,
+    **fields: Any,
+) -> Placed:
     return place_among(
         resolved(fields),
         small_model(fields).spec,
-        clusters,
+        around,
+        {one.name: one for one in clusters},
         namespace=NAMESPACE,
         key="team-chat-1234",
         incumbent=incumbent,
@@ -101,3 +129,136 @@ def test_a_placement_takes_its_worker_its_head_and_its_part_of_a_device() -> Non
 
     whole = fit_of(placed(roomy, {"isolation": "Dedicated"}))
     assert whole.devices == 1.0
+
+
+def source(name: str = "records", **spec: object) -> DataSource:
+    metadata = ObjectMeta(name=name, namespace=NAMESPACE)
+    return DataSource(metadata=metadata, spec=DataSourceSpec.model_validate(spec))
+
+
+GERMAN = source(residency={"jurisdictions": ["DE"]})
+EUROPE: dict[str, Any] = {"jurisdiction": "FR", "tier": "Cloud", "labels": {"team": "text"}}
+EXPENSIVE = {"cpuHour": "9", "memoryGBHour": "0"}
+
+REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], Reason, str]] = {
+    "by a law that nobody named in the model": ({}, EUROPE, Reason.RESIDENCY_FORBIDDEN, "is in FR"),
+    "by a law, since nobody says where it is": (
+        {},
+        {},
+        Reason.RESIDENCY_FORBIDDEN,
+        "has no jurisdiction",
+    ),
+    "by tier": (
+        {"placement": {"tiers": ["Edge"]}},
+        {"jurisdiction": "DE", "tier": "Cloud"},
+        Reason.NOT_SELECTED,
+        "of tier Cloud",
+    ),
+    "by a label": (
+        {"placement": {"clusterSelector": {"team": "vision"}}},
+        {"jurisdiction": "DE", "labels": {"team": "text"}},
+        Reason.NOT_SELECTED,
+        "no label team=vision",
+    ),
+    "by a taint": (
+        {"placement": {"tolerations": [{"key": "other"}]}},
+        {"jurisdiction": "DE", "taints": [{"key": "gpu", "value": "only"}]},
+        Reason.TAINTED,
+        "gpu=only:NoSelect",
+    ),
+    "by its grid": (
+        {"placement": {"maxGridIntensity": 100}},
+        {"jurisdiction": "DE"},
+        Reason.CARBON_CAP,
+        "380.95 g/kWh (table grid, DE, assumed)",
+    ),
+    "by its price": (
+        {"placement": {"maxCostPerHour": "0.5"}},
+        {"jurisdiction": "DE", "prices": EXPENSIVE},
+        Reason.COST_CAP,
+        "maxCostPerHour is 0.50",
+    ),
+    "by its line": (
+        {"data": [{"name": "records", "readPerHour": "36G"}]},
+        {"jurisdiction": "DE", "network": {"uplinkMbit": 100}},
+        Reason.UPLINK_CAPACITY,
+        "80 Mbit/s",
+    ),
+    "for want of data": (
+        {"data": [{"name": "recrods"}]},
+        {"jurisdiction": "DE"},
+        Reason.DATA_SOURCE_MISSING,
+        "the DataSources of this namespace are: records",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "spec", "reason", "part"), REFUSED.values(), ids=REFUSED)
+def test_the_only_cluster_is_refused(
+    fields: dict[str, Any], spec: dict[str, Any], reason: Reason, part: str
+) -> None:
+    found = full(around(GERMAN, cluster=declared(**spec)), view(), **fields)
+
+    assert isinstance(found.outcome, Unplaced)
+    assert found.outcome.reason is reason
+    assert part in found.outcome.message
+    assert (found.decision is None) == (reason is Reason.DATA_SOURCE_MISSING)
+
+
+def test_a_data_source_that_cannot_be_read_keeps_new_models_away() -> None:
+    unread = replace(around(cluster=declared(jurisdiction="DE")), unread_sources=("records",))
+
+    found = full(unread, view()).outcome
+
+    assert isinstance(found, Unplaced)
+    assert found.reason is Reason.DATA_SOURCE_MISSING
+    assert "records of this namespace cannot be read" in found.message
+
+
+def test_a_lawful_cluster_is_taken_and_its_numbers_are_told() -> None:
+    spec: dict[str, Any] = {
+        "jurisdiction": "DE",
+        "location": {"provider": "aws", "region": "eu-central-1"},
+    }
+    cloud = source("web", locations=[{"provider": "aws", "region": "eu-west-1"}])
+    fields: dict[str, Any] = {"data": [{"name": "web", "readPerHour": "36G"}]}
+
+    found = full(around(GERMAN, cloud, cluster=declared(**spec)), view(), **fields)
+
+    assert isinstance(found.outcome, ClusterPlacement)
+    assert found.decision is not None
+    cost = found.decision.chosen[0].cost
+    assert cost is not None
+    assert cost.data == pytest.approx(0.72)
+
+
+def test_what_runs_is_weighed_by_what_was_pinned() -> None:
+    there = around(GERMAN, cluster=declared(jurisdiction="DE"))
+    asked = small_model({}).spec
+
+    lawful = weigh_running(placement_spec(), asked, there, key="key")
+    assert lawful.clusters == ("local",)
+    assert lawful.verdicts[0].code is Code.KEPT
+    abroad = around(GERMAN, cluster=declared(jurisdiction="US"))
+    assert weigh_running(placement_spec(), asked, abroad, key="key").forbidden == ("local",)
+    on_device = placement_spec(
+        device_percent=50,
+        worker=WorkerClass(
+            name="l4", cpu="1", memory="1Gi", accelerator=Accelerator(class_="NVIDIA-L4")
+        ),
+        weights=PinnedWeights(uri="hf://a/b"),
+    )
+    names = {one.name for one in weigh_running(on_device, asked, there, key="k").verdicts[0].inputs}
+    assert "NVIDIA-L4 /h" in names
+
+
+def test_a_running_model_whose_bound_is_broken_stays_and_its_new_spec_is_refused() -> None:
+    dear = around(cluster=declared(prices=EXPENSIVE))
+    fields: dict[str, Any] = {"placement": {"maxCostPerHour": "0.5"}}
+
+    found = full(dear, view(), incumbent=placement_spec(), **fields)
+
+    assert isinstance(found.outcome, Unplaced)
+    assert found.outcome.reason is Reason.COST_CAP
+    assert found.decision is not None
+    assert found.decision.clusters == ("local",)

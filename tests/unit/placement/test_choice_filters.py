@@ -6,21 +6,20 @@ from typing import Any
 import pytest
 
 from builders.choices import cluster, decided, law, of, running
+from smallmodel_operator.api.where import TaintEffect, Tier
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import Decision, Verdict
 from smallmodel_operator.placement.choice.facts import (
-    Effect,
     Energy,
     Link,
     Location,
     Network,
     Taint,
-    Tier,
 )
 from smallmodel_operator.placement.choice.wish import Bounds, Read, Toleration, Wish
 
 DEDICATED = Taint(key="dedicated", value="vision")
-NO_NEW = replace(DEDICATED, effect=Effect.NO_SELECT_IF_NEW)
+NO_NEW = replace(DEDICATED, effect=TaintEffect.NO_SELECT_IF_NEW)
 
 
 def wish(**changes: Any) -> Wish:

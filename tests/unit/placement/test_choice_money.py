@@ -6,7 +6,7 @@ import pytest
 
 from builders.choices import FIT, NO_CARBON, aws, cluster
 from smallmodel_operator.placement.choice.calm import Rival, weigh
-from smallmodel_operator.placement.choice.facts import Energy, Location, Network, Place, Prices
+from smallmodel_operator.placement.choice.facts import Energy, Facts, Location, Network, Prices
 from smallmodel_operator.placement.choice.money import Cost, Fit, bill, market_of, moving
 from smallmodel_operator.placement.choice.wish import Demand, Incumbent, Policy, Read, Wish
 
@@ -16,7 +16,7 @@ TWENTY_CAMERAS = 36.0
 """GB per hour: 20 x 4 Mbit/s."""
 
 
-def cost(place: Place, *others: Place, wish: Wish | None = None, **changes: object) -> Cost:
+def cost(place: Facts, *others: Facts, wish: Wish | None = None, **changes: object) -> Cost:
     fit = changes.pop("fit", FIT)
     policy = changes.pop("policy", NO_CARBON)
     assert isinstance(fit, Fit)

@@ -17,7 +17,6 @@ from smallmodel_operator.placement.choice.facts import (
     Link,
     Location,
     Network,
-    Place,
     Prices,
 )
 from smallmodel_operator.placement.choice.filters import allowed_by
@@ -34,7 +33,7 @@ links = st.sampled_from(list(Link))
 
 
 @st.composite
-def places(draw: st.DrawFn, name: str) -> Place:
+def places(draw: st.DrawFn, name: str) -> Facts:
     region = draw(st.sampled_from(["eu-central-1", "eu-west-1", "ap-south-1", None]))
     provider = draw(st.sampled_from(["aws", "gcp", None]))
     return cluster(
@@ -50,7 +49,7 @@ def places(draw: st.DrawFn, name: str) -> Place:
 
 
 @st.composite
-def markets(draw: st.DrawFn) -> list[Place]:
+def markets(draw: st.DrawFn) -> list[Facts]:
     return [draw(places(name)) for name in NAMES[: draw(st.integers(1, 6))]]
 
 
@@ -82,13 +81,13 @@ def running_wishes(draw: st.DrawFn) -> Wish:
     return replace(draw(wishes()), incumbents=incumbents)
 
 
-def changed(place: Place, **changes: object) -> Place:
-    values = {field.name: getattr(place.facts, field.name) for field in fields(place.facts)}
-    return replace(place, facts=Facts(**values | changes))
+def changed(place: Facts, **changes: object) -> Facts:
+    values = {field.name: getattr(place, field.name) for field in fields(place)}
+    return Facts(**values | changes)
 
 
-def dearer(place: Place, by: float) -> Place:
-    prices = place.facts.prices
+def dearer(place: Facts, by: float) -> Facts:
+    prices = place.prices
     known = prices.cpu_hour if prices.cpu_hour is not None else SHIPPED.cpu_hour
     return changed(place, prices=replace(prices, cpu_hour=known + by))
 
@@ -100,7 +99,7 @@ def place_in(decision: Decision, name: str) -> int:
 
 @given(found=markets(), wish=running_wishes(), data=st.data())
 def test_the_order_of_clusters_changes_nothing(
-    found: list[Place], wish: Wish, data: st.DataObject
+    found: list[Facts], wish: Wish, data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(found))
 
@@ -108,13 +107,13 @@ def test_the_order_of_clusters_changes_nothing(
 
 
 @given(found=markets(), wish=running_wishes())
-def test_equal_inputs_give_equal_bytes(found: list[Place], wish: Wish) -> None:
+def test_equal_inputs_give_equal_bytes(found: list[Facts], wish: Wish) -> None:
     assert repr(decided(*found, wish=wish)) == repr(decided(*found, wish=wish))
 
 
 @given(found=markets(), wish=wishes(), by=amounts, which=st.integers(0, 5))
 def test_a_higher_price_never_makes_a_cluster_rank_better(
-    found: list[Place], wish: Wish, by: float, which: int
+    found: list[Facts], wish: Wish, by: float, which: int
 ) -> None:
     wish = replace(wish, copies=1)
     at = which % len(found)
@@ -131,7 +130,7 @@ def test_a_higher_price_never_makes_a_cluster_rank_better(
 
 @given(found=markets(), wish=running_wishes(), extra=places("other"))
 def test_a_cluster_that_is_not_chosen_changes_nothing(
-    found: list[Place], wish: Wish, extra: Place
+    found: list[Facts], wish: Wish, extra: Facts
 ) -> None:
     """Adding or losing one that is ineligible or worse moves no model."""
     with_it = decided(*found, extra, wish=wish)
@@ -146,8 +145,8 @@ def test_a_cluster_that_is_not_chosen_changes_nothing(
     assert [v for v in with_it.verdicts if v.cluster != "other"] == list(without.verdicts)
 
 
-def scaled(place: Place, by: float) -> Place:
-    prices, network = place.facts.prices, place.facts.network
+def scaled(place: Facts, by: float) -> Facts:
+    prices, network = place.prices, place.network
     core = prices.cpu_hour
     return changed(
         place,
@@ -172,7 +171,7 @@ def scaled_row(row: EgressRow, by: float) -> EgressRow:
 
 
 @given(found=markets(), wish=wishes(), by=st.sampled_from([0.5, 2.0, 4.0]))
-def test_the_currency_changes_no_ranking(found: list[Place], wish: Wish, by: float) -> None:
+def test_the_currency_changes_no_ranking(found: list[Facts], wish: Wish, by: float) -> None:
     """All prices times a number: powers of two, so that no rounding comes in between."""
     wish = replace(wish, bounds=replace(wish.bounds, max_cost_hour=None))
     tables = replace(
@@ -198,7 +197,7 @@ def test_the_currency_changes_no_ranking(found: list[Place], wish: Wish, by: flo
 
 @given(found=markets(), wish=wishes(), core=amounts, there=st.integers(1, 3))
 def test_nothing_moves_for_less_than_the_threshold(
-    found: list[Place], wish: Wish, core: float, there: int
+    found: list[Facts], wish: Wish, core: float, there: int
 ) -> None:
     """However long it lasts, and without a law or a bound that says otherwise."""
     level = [
@@ -219,7 +218,7 @@ def test_nothing_moves_for_less_than_the_threshold(
 
 
 @given(found=markets(), wish=running_wishes())
-def test_every_cluster_that_is_not_chosen_has_a_reason(found: list[Place], wish: Wish) -> None:
+def test_every_cluster_that_is_not_chosen_has_a_reason(found: list[Facts], wish: Wish) -> None:
     decision = decided(*found, wish=wish)
 
     assert len(decision.verdicts) == len(found)
@@ -231,13 +230,13 @@ def test_every_cluster_that_is_not_chosen_has_a_reason(found: list[Place], wish:
 
 
 @given(found=markets(), wish=running_wishes())
-def test_no_copy_is_outside_of_what_a_required_law_allows(found: list[Place], wish: Wish) -> None:
+def test_no_copy_is_outside_of_what_a_required_law_allows(found: list[Facts], wish: Wish) -> None:
     wish = replace(wish, laws=(*wish.laws, law("DE", "FR", source="always")))
 
     decision = decided(*found, wish=wish)
 
     allowed = allowed_by(wish) or frozenset()
-    where = {place.name: place.facts.jurisdiction for place in found}
+    where = {place.name: place.jurisdiction for place in found}
     assert all(where[name] in allowed for name in decision.clusters)
 
 
@@ -266,7 +265,7 @@ class Histories(RuleBasedStateMachine):
     """Prices, links, capacity and laws change, one after another; copies follow decisions."""
 
     @initialize(found=markets(), wish=wishes())
-    def begin(self, found: list[Place], wish: Wish) -> None:
+    def begin(self, found: list[Facts], wish: Wish) -> None:
         self.places = {place.name: place for place in found}
         self.wish = wish
         self.started: tuple[str, ...] = ()
@@ -315,12 +314,12 @@ class Histories(RuleBasedStateMachine):
     def no_copy_is_outside_of_the_law(self) -> None:
         allowed = allowed_by(self.wish)
         for one in self.wish.incumbents:
-            assert allowed is None or self.places[one.cluster].facts.jurisdiction in allowed
+            assert allowed is None or self.places[one.cluster].jurisdiction in allowed
 
     @invariant()
     def nothing_starts_where_nobody_sees(self) -> None:
         for name in self.started:
-            facts = self.places[name].facts
+            facts = self.places[name]
             assert facts.link in (Link.CONNECTED, Link.DEGRADED)
             assert facts.capacity_age == 0.0
 

@@ -290,3 +290,15 @@ def test_an_answer_repeats_itself_and_always_has_a_reason(
         assert answer.option.engine in where.engines
     else:
         assert answer.reason in {refusal.reason for refusal in answer.rejected}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"data": [{"name": "records"}]}, {"placement": {"tiers": ["Edge"]}}],
+    ids=["a law", "bounds"],
+)
+def test_a_machine_of_which_nothing_is_declared_honours_no(fields: dict[str, object]) -> None:
+    refused = unplaced(fields, machine(memory=64 * GIB))
+
+    assert refused.reason is Reason.NOT_SELECTED
+    assert "spec.data and spec.placement cannot be honoured" in refused.message

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from builders.cards import CardBuilder, catalog
-from builders.clusters import node, view
+from builders.clusters import around, node, view
 from builders.fake_namespace import START, fetched_job
 from builders.models import GIB, spec
 from builders.placements import HASH, deployment
@@ -65,6 +65,7 @@ def sight(model: SmallModel | None = None, **changes: Any) -> ModelSight:
         "placement": None,
         "catalog": catalog(CardBuilder()),
         "cluster": view(),
+        "around": around(),
         "secrets": frozenset(),
         "url": URL,
         "hub_id": "hub",

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
+from smallmodel_operator.api.datasource import DataSource
+from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcard import ModelCard
+from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import LABEL_HUB, LABEL_POOL, LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.api.smallmodel import Engine
@@ -21,6 +24,7 @@ from smallmodel_operator.cli.cluster.installed import (
 from smallmodel_operator.cli.cluster.session import Session
 from smallmodel_operator.cli.errors import CommandError
 from smallmodel_operator.placement.cluster import ClusterView, PoolSeats
+from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.plan.pools.live import read_pool
 from smallmodel_operator.plan.pools.values import LivePool, PoolError, PoolSettings
 from smallmodel_operator.settings import Settings
@@ -43,6 +47,14 @@ class Observed:
     catalog: Catalog
     placements: tuple[ModelPlacement, ...]
     pools: tuple[LivePool, ...]
+    cluster: ModelCluster
+    sources: tuple[DataSource, ...]
+    """DataSources of all namespaces, by namespace and name."""
+
+    def around(self, namespace: str) -> Around:
+        """Return what models of a namespace are placed among."""
+        there = tuple(one for one in self.sources if one.metadata.namespace == namespace)
+        return Around(clusters=(facts_of(self.cluster, there),), sources=there)
 
     @property
     def pool_settings(self) -> PoolSettings:
@@ -90,6 +102,7 @@ async def observe(session: Session) -> Observed:
     operators = await find_operators(session)
     settings = settings_of(operators[0]) if operators else None
     hub = await read_hub(session)
+    cluster = await read_cluster(session)
     cards, _ = await session.api.list(MODELCARDS)
     return Observed(
         settings=settings or default_settings(),
@@ -99,6 +112,8 @@ async def observe(session: Session) -> Observed:
         catalog=read_catalog(cards),
         placements=await read_placements(session),
         pools=await read_pools(session, hub),
+        cluster=cluster,
+        sources=await read_sources(session),
     )
 
 
@@ -123,6 +138,53 @@ async def read_hub(session: Session) -> str:
     cluster = await session.api.get(MODELCLUSTERS.ref(LOCAL_CLUSTER)) or {}
     labels = (cluster.get("metadata") or {}).get("labels") or {}
     return str(labels.get(LABEL_HUB) or _UNKNOWN_HUB)
+
+
+async def read_cluster(session: Session) -> ModelCluster:
+    """Return what is declared of the cluster; nothing where it is not there yet.
+
+    Raises:
+        ApiError: It could not be read.
+        CommandError: It is of another version.
+    """
+    from smallmodel_operator.clusters.ref import MODELCLUSTERS
+
+    found = await session.api.get(MODELCLUSTERS.ref(LOCAL_CLUSTER))
+    if found is None:
+        return ModelCluster(metadata=ObjectMeta(name=LOCAL_CLUSTER))
+    try:
+        return ModelCluster.model_validate(found)
+    except ValidationError as error:
+        raise _of_another_version("the ModelCluster", error) from error
+
+
+async def read_sources(session: Session) -> tuple[DataSource, ...]:
+    """Return the DataSources of all namespaces, by namespace and name.
+
+    Raises:
+        ApiError: They could not be read.
+        CommandError: One is of another version: whom it binds is not known.
+    """
+    from smallmodel_operator.clusters import errors
+    from smallmodel_operator.clusters.ref import DATASOURCES
+
+    try:
+        found, _ = await session.api.list(DATASOURCES)
+        read = [DataSource.model_validate(one) for one in found]
+    except errors.ApiMissing:
+        # An operator from before there were any.
+        return ()
+    except ValidationError as error:
+        raise _of_another_version("a DataSource", error) from error
+    return tuple(sorted(read, key=lambda one: (one.metadata.namespace, one.metadata.name)))
+
+
+def _of_another_version(what: str, error: ValidationError) -> CommandError:
+    field = ".".join(str(part) for part in error.errors()[0]["loc"])
+    return CommandError(
+        f"{what} of this cluster has {field}, which this version of slm does not know; take the "
+        "slm of the operator's version"
+    )
 
 
 def default_settings() -> Settings:
@@ -159,11 +221,7 @@ async def read_placements(session: Session) -> tuple[ModelPlacement, ...]:
     try:
         return tuple(ModelPlacement.model_validate(one) for one in found)
     except ValidationError as error:
-        field = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise CommandError(
-            f"a ModelPlacement of this cluster has {field}, which this version of slm does not "
-            "know; take the slm of the operator's version"
-        ) from error
+        raise _of_another_version("a ModelPlacement", error) from error
 
 
 async def read_pools(

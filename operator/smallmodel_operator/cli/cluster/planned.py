@@ -116,6 +116,7 @@ def decide(asked: Asked, observed: Observed, now: str) -> Decided:
         placement=pinned,
         catalog=observed.catalog,
         cluster=observed.view(),
+        around=observed.around(metadata.namespace),
         secrets=asked.secrets,
         url=observed.settings.model_url(metadata.namespace, metadata.name),
         hub_id=observed.hub_id,

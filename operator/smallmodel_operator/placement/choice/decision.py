@@ -32,8 +32,10 @@ class Verdict:
     cost: Cost | None = None
     """None where it was not asked."""
     inputs: tuple[Input, ...] = ()
+    against: Code | None = None
+    """What speaks against it; also where a copy stays there all the same."""
     waits: bool = False
-    """True: what speaks against it may pass by itself."""
+    """True: that may pass by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

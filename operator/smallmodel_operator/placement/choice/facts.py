@@ -5,15 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from smallmodel_operator.placement.cluster_values import ClusterView
-
-
-class Tier(StrEnum):
-    """What kind of place a cluster is."""
-
-    CLOUD = "Cloud"
-    ON_PREM = "OnPrem"
-    EDGE = "Edge"
+from smallmodel_operator.api.where import TaintEffect, Tier
 
 
 class Link(StrEnum):
@@ -30,22 +22,13 @@ class Link(StrEnum):
     """It is being removed."""
 
 
-class Effect(StrEnum):
-    """What a taint keeps away."""
-
-    NO_SELECT = "NoSelect"
-    """Every model that does not tolerate it, running ones too."""
-    NO_SELECT_IF_NEW = "NoSelectIfNew"
-    """New ones; what runs there stays."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taint:
     """Keeps models away that do not tolerate it."""
 
     key: str
     value: str = ""
-    effect: Effect = Effect.NO_SELECT
+    effect: TaintEffect = TaintEffect.NO_SELECT
 
     @property
     def described(self) -> str:
@@ -157,17 +140,3 @@ class Facts:
         if where.region is not None:
             return f"region {where.region}"
         return f"cluster {self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A cluster among others."""
-
-    facts: Facts
-    view: ClusterView
-    """Its nodes and pools, as they were seen last; without any where it was never seen."""
-
-    @property
-    def name(self) -> str:
-        """The ModelCluster's."""
-        return self.facts.name

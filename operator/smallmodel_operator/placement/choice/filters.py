@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
+from smallmodel_operator.api.where import TaintEffect
 from smallmodel_operator.placement.choice.codes import Code
-from smallmodel_operator.placement.choice.facts import Effect, Link, Place
+from smallmodel_operator.placement.choice.facts import Facts, Link
 from smallmodel_operator.placement.choice.money import Market, remote_gb
 from smallmodel_operator.placement.choice.rates import rtt_ms
 from smallmodel_operator.placement.choice.wish import Policy, Wish
@@ -40,12 +41,12 @@ class Case:
     """Countries that the laws of its data allow; None: no law requires any."""
 
 
-Filter = Callable[[Case, Place], Rejection | None]
+Filter = Callable[[Case, Facts], Rejection | None]
 
 
-def residency_allows(case: Case, place: Place) -> Rejection | None:
+def residency_allows(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster outside what all required laws together allow."""
-    allowed, here = case.allowed, place.facts.jurisdiction
+    allowed, here = case.allowed, place.jurisdiction
     if allowed is None or here in allowed:
         return None
     required = [law for law in case.wish.laws if law.required]
@@ -72,16 +73,16 @@ def residency_allows(case: Case, place: Place) -> Rejection | None:
     )
 
 
-def is_not_going(case: Case, place: Place) -> Rejection | None:
+def is_not_going(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster that is being removed."""
-    if place.facts.link is not Link.TERMINATING:
+    if place.link is not Link.TERMINATING:
         return None
     return Rejection(code=Code.TERMINATING, message=f"{place.name} is being removed from the hub.")
 
 
-def lets_the_hub_in(case: Case, place: Place) -> Rejection | None:
+def lets_the_hub_in(case: Case, place: Facts) -> Rejection | None:
     """Refuse new copies where the hub is not let in."""
-    if place.facts.link is not Link.CREDENTIAL_ERROR:
+    if place.link is not Link.CREDENTIAL_ERROR:
         return None
     return Rejection(
         code=Code.CREDENTIAL_ERROR,
@@ -92,9 +93,9 @@ def lets_the_hub_in(case: Case, place: Place) -> Rejection | None:
     )
 
 
-def is_reachable(case: Case, place: Place) -> Rejection | None:
+def is_reachable(case: Case, place: Facts) -> Rejection | None:
     """Refuse new copies where the hub sees nothing."""
-    if place.facts.link is not Link.UNREACHABLE:
+    if place.link is not Link.UNREACHABLE:
         return None
     return Rejection(
         code=Code.UNREACHABLE,
@@ -104,71 +105,71 @@ def is_reachable(case: Case, place: Place) -> Rejection | None:
     )
 
 
-def has_the_api(case: Case, place: Place) -> Rejection | None:
+def has_the_api(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster without what serving needs."""
-    missing = place.facts.missing_api
+    missing = place.missing_api
     return Rejection(code=Code.API_MISSING, message=missing, holds=True) if missing else None
 
 
-def is_in_bounds(case: Case, place: Place) -> Rejection | None:
+def is_in_bounds(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster that the model's author leaves out."""
-    bounds, facts = case.wish.bounds, place.facts
-    if bounds.tiers and facts.tier not in bounds.tiers:
+    bounds = case.wish.bounds
+    if bounds.tiers and place.tier not in bounds.tiers:
         return Rejection(
             code=Code.NOT_SELECTED,
-            message=f"{facts.name} is of tier {facts.tier or 'unknown'}, and "
+            message=f"{place.name} is of tier {place.tier or 'unknown'}, and "
             f"spec.placement.tiers has {_listed(bounds.tiers)}.",
         )
     for key, value in sorted(bounds.labels.items()):
-        if facts.labels.get(key) != value:
+        if place.labels.get(key) != value:
             return Rejection(
                 code=Code.NOT_SELECTED,
-                message=f"{facts.name} has no label {key}={value}, which "
+                message=f"{place.name} has no label {key}={value}, which "
                 "spec.placement.clusterSelector asks for.",
             )
     return None
 
 
-def taints_are_tolerated(case: Case, place: Place) -> Rejection | None:
+def taints_are_tolerated(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster with a taint that the model does not tolerate."""
     tolerations = case.wish.bounds.tolerations
-    for taint in place.facts.taints:
+    for taint in place.taints:
         if any(one.covers(taint) for one in tolerations):
             continue
         return Rejection(
             code=Code.TAINTED,
             message=f"{place.name} has the taint {taint.described}, which "
             "spec.placement.tolerations does not name.",
-            holds=taint.effect is Effect.NO_SELECT_IF_NEW,
+            holds=taint.effect is TaintEffect.NO_SELECT_IF_NEW,
         )
     return None
 
 
-def data_can_come_in(case: Case, place: Place) -> Rejection | None:
+def data_can_come_in(case: Case, place: Facts) -> Rejection | None:
     """Refuse an isolated cluster that lacks what the model needs."""
-    facts, wish = place.facts, case.wish
-    if not facts.network.isolated:
+    wish = case.wish
+    if not place.network.isolated:
         return None
     away = sorted(read.source for read in wish.reads if remote_gb(read, place) > 0)
     if away:
         return Rejection(
             code=Code.AIR_GAP,
-            message=f"{facts.name} is isolated, and {_listed(away)} lies elsewhere.",
+            message=f"{place.name} is isolated, and {_listed(away)} lies elsewhere.",
         )
-    if wish.digests & facts.weights or wish.has(facts.name):
+    if wish.digests & place.weights or wish.has(place.name):
         return None
     return Rejection(
         code=Code.AIR_GAP,
-        message=f"{facts.name} is isolated and has no weights of this model. Bring them there "
+        message=f"{place.name} is isolated and has no weights of this model. Bring them there "
         "first.",
     )
 
 
-def line_suffices(case: Case, place: Place) -> Rejection | None:
+def line_suffices(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster whose line, or whose data's line, the reads would fill."""
     wish, policy = case.wish, case.policy
     here = sum(remote_gb(read, place) for read in wish.reads) * _MBIT_OF_GB_PER_HOUR
-    lines = [(place.name, place.facts.network.uplink_mbit, here)] if here else []
+    lines = [(place.name, place.network.uplink_mbit, here)] if here else []
     for read in wish.reads:
         rate = remote_gb(read, place) * _MBIT_OF_GB_PER_HOUR
         if rate and len(read.locations) == 1:
@@ -185,14 +186,14 @@ def line_suffices(case: Case, place: Place) -> Rejection | None:
     return None
 
 
-def clients_are_near(case: Case, place: Place) -> Rejection | None:
+def clients_are_near(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster that is too far from the callers, or where nobody knows how far."""
     wish = case.wish
     bound = wish.bounds.max_rtt_ms
     if bound is None:
         return None
     clients = case.market.located(wish.clients) if wish.clients else None
-    found = rtt_ms(place.facts, clients) if clients else None
+    found = rtt_ms(place, clients) if clients else None
     if found is not None and found <= bound:
         return None
     far = "is not known" if found is None else f"is {found:g} ms"
@@ -203,7 +204,7 @@ def clients_are_near(case: Case, place: Place) -> Rejection | None:
     )
 
 
-def grid_is_clean(case: Case, place: Place) -> Rejection | None:
+def grid_is_clean(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster on a grid above the model's cap."""
     cap = case.wish.bounds.max_grid
     grid = case.market.rates[place.name].grid
@@ -217,9 +218,9 @@ def grid_is_clean(case: Case, place: Place) -> Rejection | None:
     )
 
 
-def facts_are_fresh(case: Case, place: Place) -> Rejection | None:
+def facts_are_fresh(case: Case, place: Facts) -> Rejection | None:
     """Refuse new copies where nobody looked for long."""
-    age, most = place.facts.capacity_age, case.policy.capacity_age_max
+    age, most = place.capacity_age, case.policy.capacity_age_max
     if age is not None and age <= most:
         return None
     seen = "was never seen" if age is None else f"was seen {age:.0f} s ago"
@@ -248,7 +249,7 @@ FILTERS: Final[tuple[Filter, ...]] = (
 )
 
 
-def first_rejection(case: Case, place: Place) -> Rejection | None:
+def first_rejection(case: Case, place: Facts) -> Rejection | None:
     """Return what counts against a cluster, or None.
 
     The first that keeps even a running copy away; where there is none, the first of the others.
@@ -268,9 +269,9 @@ def allowed_by(wish: Wish) -> frozenset[str] | None:
     return reduce(frozenset.intersection, required) if required else None
 
 
-def preferences_broken(wish: Wish, place: Place) -> int:
+def preferences_broken(wish: Wish, place: Facts) -> int:
     """Return how many of the preferred laws a cluster is outside of."""
-    here = place.facts.jurisdiction
+    here = place.jurisdiction
     return sum(not law.required and here not in law.jurisdictions for law in wish.laws)
 
 

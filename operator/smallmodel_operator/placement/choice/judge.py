@@ -6,7 +6,7 @@ from typing import Final
 
 from smallmodel_operator.api.names import short_hash
 from smallmodel_operator.placement.choice.codes import Code
-from smallmodel_operator.placement.choice.facts import Place
+from smallmodel_operator.placement.choice.facts import Facts
 from smallmodel_operator.placement.choice.filters import (
     Case,
     Rejection,
@@ -16,7 +16,7 @@ from smallmodel_operator.placement.choice.filters import (
 from smallmodel_operator.placement.choice.money import Cost, Fit, bill
 from smallmodel_operator.placement.choice.words import money
 
-Fitter = Callable[[Place], Fit | Rejection]
+Fitter = Callable[[Facts], Fit | Rejection]
 """How a model would run in a cluster; asked only where nothing else speaks against it."""
 
 Rank = tuple[int, int, str]
@@ -30,7 +30,7 @@ _SMALLEST_COIN: Final = 1e-9
 class Offer:
     """A cluster that could serve a copy."""
 
-    place: Place
+    place: Facts
     fit: Fit
     cost: Cost
     rank: Rank
@@ -45,7 +45,7 @@ class Offer:
 class Refused:
     """A cluster that something speaks against."""
 
-    place: Place
+    place: Facts
     rejection: Rejection
 
     @property
@@ -57,7 +57,7 @@ class Refused:
 Judged = Offer | Refused
 
 
-def judge(case: Case, place: Place, fitter: Fitter) -> Judged:
+def judge(case: Case, place: Facts, fitter: Fitter) -> Judged:
     """Return what comes of one cluster.
 
     Args:
@@ -95,4 +95,4 @@ def rank_of(offer: Offer) -> Rank:
 
 def domain_of(one: Judged) -> str:
     """Return what fails together with a cluster."""
-    return one.place.facts.failure_domain
+    return one.place.failure_domain

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from smallmodel_operator.placement.choice.facts import Location, Network, Place
+from smallmodel_operator.placement.choice.facts import Facts, Location, Network
 from smallmodel_operator.placement.choice.rates import (
     Known,
     Rates,
@@ -79,7 +79,7 @@ class Cost:
 class Market:
     """All clusters with what counts at each of them; the same for every model."""
 
-    places: tuple[Place, ...]
+    places: tuple[Facts, ...]
     rates: Mapping[str, Rates]
     """By cluster."""
     tables: Tables
@@ -95,13 +95,13 @@ class Market:
         return found.facts.network if found else _NOWHERE
 
 
-def market_of(places: tuple[Place, ...], tables: Tables = SHIPPED) -> Market:
+def market_of(places: tuple[Facts, ...], tables: Tables = SHIPPED) -> Market:
     """Return the clusters with what counts at each of them."""
-    rates = {place.name: rates_of(place.facts, tables) for place in places}
+    rates = {place.name: rates_of(place, tables) for place in places}
     return Market(places=places, rates=rates, tables=tables)
 
 
-def bill(wish: Wish, place: Place, fit: Fit, market: Market, policy: Policy) -> Cost:
+def bill(wish: Wish, place: Facts, fit: Fit, market: Market, policy: Policy) -> Cost:
     """Return what one copy costs at a place.
 
     Args:
@@ -112,13 +112,13 @@ def bill(wish: Wish, place: Place, fit: Fit, market: Market, policy: Policy) -> 
         policy: How things are weighed.
     """
     rates = market.rates[place.name]
-    here = place.facts.location
+    here = place.location
     kilowatts = power(wish, fit, rates, policy) * rates.pue.value
     grams = kilowatts * rates.grid.value
     answers = 0.0
     if wish.clients is not None and wish.answers_gb_per_hour:
         clients = market.located(wish.clients)
-        price = egress_gb(here, place.facts.network, clients, market.tables)
+        price = egress_gb(here, place.network, clients, market.tables)
         answers = wish.answers_gb_per_hour * price.value
     is_new = not wish.has(place.name)
     return Cost(
@@ -133,9 +133,9 @@ def bill(wish: Wish, place: Place, fit: Fit, market: Market, policy: Policy) -> 
     )
 
 
-def moving(wish: Wish, place: Place, fit: Fit, market: Market) -> float:
+def moving(wish: Wish, place: Facts, fit: Fit, market: Market) -> float:
     """Return what bringing the weights to a place costs, once."""
-    if wish.weights_home is None or fit.digest in place.facts.weights:
+    if wish.weights_home is None or fit.digest in place.weights:
         return 0.0
     return fit.weights_bytes / GB * _price_between(wish.weights_home, place, market).value
 
@@ -148,24 +148,24 @@ def power(wish: Wish, fit: Fit, rates: Rates, policy: Policy) -> float:
     return watts * policy.utilisation / 1000.0
 
 
-def remote_gb(read: Read, place: Place) -> float:
+def remote_gb(read: Read, place: Facts) -> float:
     """Return the GB of an hour that have to come over a line: all that no copy here has."""
-    if any(is_same_place(place.facts.location, one) for one in read.locations):
+    if any(is_same_place(place.location, one) for one in read.locations):
         return 0.0
-    cached = min(1.0, max(0.0, place.facts.cached.get(read.source, 0.0)))
+    cached = min(1.0, max(0.0, place.cached.get(read.source, 0.0)))
     return read.gb_per_hour * (1.0 - cached)
 
 
-def reading_price(read: Read, place: Place, market: Market) -> Known:
+def reading_price(read: Read, place: Facts, market: Market) -> Known:
     """Return the price of a GB of a data source, from its cheapest location."""
     prices = [_price_between(one, place, market) for one in read.locations]
     unknown = Known(market.tables.any_egress_gb, "table egress, unknown location", assumed=True)
     return min(prices, key=lambda known: (known.value, known.source), default=unknown)
 
 
-def _price_between(source: Location, place: Place, market: Market) -> Known:
+def _price_between(source: Location, place: Facts, market: Market) -> Known:
     where = market.located(source)
-    return egress_gb(where, market.network_at(source), place.facts.location, market.tables)
+    return egress_gb(where, market.network_at(source), place.location, market.tables)
 
 
 def _compute(wish: Wish, fit: Fit, rates: Rates, kilowatts: float) -> float:

@@ -6,7 +6,7 @@ from typing import Final
 
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import Input, Verdict
-from smallmodel_operator.placement.choice.facts import Place
+from smallmodel_operator.placement.choice.facts import Facts
 from smallmodel_operator.placement.choice.judge import Judged, Offer, Refused, domain_of
 from smallmodel_operator.placement.choice.money import (
     Cost,
@@ -84,6 +84,7 @@ def verdict(one: Judged, code: Code, around: Circumstances) -> Verdict:
             selected=is_selected,
             code=code,
             message=message,
+            against=one.rejection.code,
             waits=one.rejection.waits,
         )
     return Verdict(
@@ -131,9 +132,9 @@ def against(cost: Cost, best: Offer, policy: Policy) -> str:
     return f"{total}: {listed or 'a tie, broken by a hash'}"
 
 
-def inputs_of(wish: Wish, place: Place, fit: Fit, market: Market) -> tuple[Input, ...]:
+def inputs_of(wish: Wish, place: Facts, fit: Fit, market: Market) -> tuple[Input, ...]:
     """Return the numbers that a cost was computed from, and how each of them is known."""
-    rates, prices = market.rates[place.name], place.facts.prices
+    rates, prices = market.rates[place.name], place.prices
     found = [("grid g/kWh", rates.grid), ("pue", rates.pue)]
     if prices.paid_kwh is not None:
         found.append(("electricity /kWh", Known(prices.paid_kwh, "declared")))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
 
-from smallmodel_operator.placement.choice.facts import Location, Taint, Tier
+from smallmodel_operator.api.where import Tier
+from smallmodel_operator.placement.choice.facts import Location, Taint
 
 _AIM: Final = 0.8
 """Share of what a replica can do at which another is expected, as Ray Serve's autoscaler keeps."""

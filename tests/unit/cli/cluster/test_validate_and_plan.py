@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from builders.admission import data_source, model_cluster
 from builders.cards import CardBuilder
 from builders.cluster_objects import CARD, put_deployment, put_model, put_placement
 from builders.fake_cluster import SYSTEM, FakeCluster
@@ -235,3 +236,38 @@ def put_gated_card(cluster: FakeCluster) -> None:
         f"/apis/smallmodel.dev/v1alpha1/modelcards/{CARD}",
         card.model_dump(mode="json", by_alias=True, exclude_none=True),
     )
+
+
+SOURCE_PATH = "/apis/smallmodel.dev/v1alpha1/namespaces/team/datasources/records"
+CLUSTER_PATH = "/apis/smallmodel.dev/v1alpha1/modelclusters/local"
+
+
+def test_a_law_of_the_namespace_is_part_of_the_plan(
+    slm: Slm, cluster: FakeCluster, file: Path
+) -> None:
+    cluster.put(SOURCE_PATH, data_source(residency={"jurisdictions": ["FR"]}))
+
+    found = planned(slm, file)["models"][0]
+
+    assert found["reason"] == "ResidencyForbidden"
+    assert "records may be read in FR only" in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "spec", "what"),
+    [
+        (SOURCE_PATH, {"mood": "good"}, "a DataSource of this cluster has spec.mood"),
+        (CLUSTER_PATH, {"mood": "good"}, "the ModelCluster of this cluster has spec.mood"),
+    ],
+    ids=["a law", "a cluster"],
+)
+def test_what_this_slm_cannot_read_is_not_passed_over(
+    slm: Slm, cluster: FakeCluster, file: Path, path: str, spec: dict[str, Any], what: str
+) -> None:
+    made = data_source(**spec) if path == SOURCE_PATH else model_cluster(**spec)
+    cluster.put(path, made)
+
+    outcome = slm("plan", file)
+
+    assert outcome.code != 0
+    assert what in outcome.err

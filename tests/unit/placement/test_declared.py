@@ -1,0 +1,119 @@
+"""What the API's objects say, as the choice among clusters needs it."""
+
+import pytest
+
+from builders.clusters import declared
+from builders.models import small_model
+from smallmodel_operator.api.datasource import DataSource, DataSourceSpec
+from smallmodel_operator.api.jurisdictions import GROUPS
+from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.where import PlacementBounds, TaintEffect, Tier
+from smallmodel_operator.placement.choice.facts import Energy, Location, Network, Prices, Taint
+from smallmodel_operator.placement.choice.wish import Bounds, Toleration
+from smallmodel_operator.placement.declared import bounds_of, facts_of, laws_of, reads_of
+
+
+def source(name: str, **spec: object) -> DataSource:
+    return DataSource(
+        metadata=ObjectMeta(name=name, namespace="team"), spec=DataSourceSpec.model_validate(spec)
+    )
+
+
+def test_a_cluster_of_which_nothing_is_declared_has_no_number() -> None:
+    found = facts_of(declared())
+
+    assert found.name == "local"
+    assert found.prices == Prices()
+    assert found.energy == Energy()
+    assert found.network == Network()
+    assert (found.jurisdiction, found.tier, found.taints) == (None, None, ())
+
+
+def test_what_is_declared_of_a_cluster_reaches_the_choice() -> None:
+    found = facts_of(
+        declared(
+            labels={"team": "text"},
+            tier="Edge",
+            jurisdiction="DE",
+            location={"provider": "aws", "region": "r", "zone": "z", "site": "s"},
+            prices={
+                "cpuHour": "0.03",
+                "memoryGBHour": "0.004",
+                "accelerators": [{"product": "NVIDIA-L4", "hour": "0.8"}],
+                "electricityKWh": "0.3",
+            },
+            energy={"gridIntensity": 400, "pue": "1.2"},
+            network={"uplinkMbit": 100, "egress": [{"to": "internet", "perGB": "0.09"}]},
+            taints=[{"key": "gpu", "value": "only", "effect": "NoSelectIfNew"}],
+        ),
+        [source("video", cached=[{"cluster": "local", "percent": 25}]), source("web")],
+    )
+
+    assert found.where == Location(provider="aws", region="r", zone="z", site="s")
+    assert (found.tier, found.jurisdiction, found.labels) == (Tier.EDGE, "DE", {"team": "text"})
+    assert found.prices == Prices(
+        cpu_hour=0.03, memory_gb_hour=0.004, accelerator_hour={"NVIDIA-L4": 0.8}, paid_kwh=0.3
+    )
+    assert found.energy == Energy(grid=400.0, pue=1.2)
+    assert found.network == Network(uplink_mbit=100, egress_gb={"internet": 0.09})
+    assert found.taints == (Taint(key="gpu", value="only", effect=TaintEffect.NO_SELECT_IF_NEW),)
+    assert found.cached == {"video": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [([], ["everybody"]), ([{"name": "named"}], ["everybody", "named"])],
+    ids=["naming nothing evades nothing", "and what is named binds too"],
+)
+def test_a_law_binds(data: list[object], names: list[str]) -> None:
+    sources = [
+        source("everybody", residency={"jurisdictions": ["EU"]}),
+        source("named", residency={"jurisdictions": ["DE"]}, appliesTo="Referenced"),
+        source("lawless"),
+    ]
+
+    laws = laws_of(small_model({"data": data}).spec, sources)
+
+    assert [law.source for law in laws] == names
+    assert laws[0].jurisdictions == GROUPS["EU"]
+    assert all(law.required for law in laws)
+
+
+def test_a_law_may_be_a_preference() -> None:
+    residency = {"jurisdictions": ["EEA", "CH"], "enforcement": "Preferred"}
+    law = laws_of(small_model({}).spec, [source("a", residency=residency)])[0]
+
+    assert not law.required
+    assert law.jurisdictions == GROUPS["EU"] | {"IS", "LI", "NO", "CH"}
+
+
+def test_what_is_read_is_counted_in_gb_from_each_location() -> None:
+    video = source("video", locations=[{"cluster": "edge"}, {"site": "munich"}])
+    data = [{"name": "video", "readPerHour": "36G"}, {"name": "other"}]
+
+    reads = reads_of(small_model({"data": data}).spec, [video])
+
+    assert [(read.source, read.gb_per_hour) for read in reads] == [("video", 36.0)]
+    assert reads[0].locations == (Location(cluster="edge"), Location(site="munich"))
+
+
+def test_bounds_are_none_unless_they_are_set() -> None:
+    assert bounds_of(PlacementBounds()) == Bounds()
+    found = bounds_of(
+        PlacementBounds.model_validate(
+            {
+                "clusterSelector": {"team": "text"},
+                "tiers": ["Edge", "OnPrem"],
+                "tolerations": [{"key": "gpu"}, {"key": "b", "value": "c"}],
+                "maxCostPerHour": "0.5",
+                "maxGridIntensity": 100,
+            }
+        )
+    )
+    assert found == Bounds(
+        tiers=frozenset({Tier.EDGE, Tier.ON_PREM}),
+        labels={"team": "text"},
+        tolerations=(Toleration(key="gpu"), Toleration(key="b", value="c")),
+        max_cost_hour=0.5,
+        max_grid=100.0,
+    )
