@@ -21,6 +21,7 @@ from smallmodel_operator.cli.commands import (
     plan,
     up,
     validate,
+    whatif,
 )
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.cli.output import print_note, print_text
@@ -58,6 +59,7 @@ app.command()(up.up)
 app.command()(down.down)
 app.command()(validate.validate)
 app.command()(plan.plan)
+app.command()(whatif.whatif)
 app.command()(crd.crd)
 app.add_typer(catalog.app, name="catalog")
 app.command()(doctor.doctor)

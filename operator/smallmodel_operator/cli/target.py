@@ -9,9 +9,9 @@ from smallmodel_operator.cli.errors import CommandError, ExitCode
 
 VARIABLE: Final = "SLM_TARGET"
 
-_LOCAL_ONLY: Final = frozenset({"up", "down", "catalog", "crd", "version"})
-"""The last three speak to nothing, and are the same for both."""
-_CLUSTER_ONLY: Final = frozenset({"url", "pool"})
+_LOCAL_ONLY: Final = frozenset({"up", "down", "catalog", "crd", "version", "whatif"})
+"""The last four speak to nothing, and are the same for both."""
+_CLUSTER_ONLY: Final = frozenset({"explain", "url", "pool"})
 _CLUSTER_OPTIONS: Final = frozenset(
     {"--context", "--kubeconfig", "--namespace", "--all-namespaces", "-A", "--server"}
 )

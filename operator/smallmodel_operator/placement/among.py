@@ -91,7 +91,7 @@ def place_among(
         without_room[place.name] = found
         return Rejection(code=Code(found.reason), message=found.message, waits=found.waits)
 
-    wish = _wish(spec, around, key, incumbent)
+    wish = wish_of(spec, around, key, incumbent)
     decision = decide(wish, market_of(around.clusters), fitter, POLICY)
     for chosen in decision.chosen:
         if chosen.fit is not None and chosen.fit.placement is not None:
@@ -116,14 +116,18 @@ def weigh_running(
         around: The clusters, and the data.
         key: The model's identity.
     """
-    part = pinned.device_percent
-    fit = replace(
-        _taken(pinned.worker, pinned.worker.accelerator, part),
+    fit = pinned_fit(pinned)
+    wish = wish_of(spec, around, key, pinned)
+    return decide(wish, market_of(around.clusters), lambda place: fit, POLICY)
+
+
+def pinned_fit(pinned: ModelPlacementSpec) -> Fit:
+    """Return what a pinned placement takes of its cluster."""
+    return replace(
+        _taken(pinned.worker, pinned.worker.accelerator, pinned.device_percent),
         weights_bytes=pinned.weights.bytes or 0,
         digest=pinned.weights.sha256,
     )
-    wish = _wish(spec, around, key, pinned)
-    return decide(wish, market_of(around.clusters), lambda place: fit, POLICY)
 
 
 def fit_of(found: ClusterPlacement) -> Fit:
@@ -147,9 +151,17 @@ def _taken(worker: WorkerClass, devices: Accelerator | None, percent: int | None
     )
 
 
-def _wish(
+def wish_of(
     spec: SmallModelSpec, around: Around, key: str, incumbent: ModelPlacementSpec | None
 ) -> Wish:
+    """Return what a model asks of the clusters.
+
+    Args:
+        spec: What the user asks for.
+        around: The clusters, and the data.
+        key: The model's identity.
+        incumbent: What runs now.
+    """
     scaling = spec.scaling
     return Wish(
         key=key,

@@ -8,6 +8,7 @@ from smallmodel_operator.cli.cluster.commands import (
     chat,
     describe,
     doctor,
+    explain,
     get,
     logs,
     plan,
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(get.get)
 app.command()(describe.describe)
+app.command()(explain.explain)
 app.command()(chat.chat)
 app.command()(url.url)
 app.command()(logs.logs)
@@ -34,7 +36,7 @@ app.command()(doctor.doctor)
 app.add_typer(pool.app, name="pool")
 
 
-@app.callback(epilog="The commands catalog, crd and version of slm are there, too.")
+@app.callback(epilog="The commands catalog, crd, version and whatif of slm are there, too.")
 def root(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of a failure.")
