@@ -16,6 +16,7 @@ faultTolerance: {mode: Redis, redis: {install: true}}
 monitoring: {enabled: true, dashboard: {enabled: true}}
 weights: {fetchEnv: {HF_ENDPOINT: "https://hub.internal"}}
 pools: {tolerations: [{key: dedicated, operator: Equal, value: models}]}
+placement: {currency: EUR, usdRate: "0.5", carbonPricePerTon: "0", tables: {gridIntensity: {DE: 6}}}
 uninstall: {deleteModels: true}
 """
 

@@ -207,6 +207,9 @@ def test_values_reach_the_operator(everything: list[Manifest]) -> None:
     assert pools.metrics_namespaces == ("monitoring",)
     assert pools.fetch_environment == (("HF_ENDPOINT", "https://hub.internal"),)
     assert [toleration.key for toleration in pools.tolerations] == ["dedicated"]
+    policy = told.placement.policy()
+    assert (policy.currency, policy.carbon_price_ton) == ("EUR", 0.0)
+    assert told.placement.price_tables().grid["DE"] == 6
     assert pools.fault_tolerance is not None
     service = "smallmodel-operator-redis.smallmodel-system.svc:6379"
     assert pools.fault_tolerance.redis_address == service

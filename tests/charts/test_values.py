@@ -29,6 +29,9 @@ REFUSED: Final = {
     "pools.modelsMax=0": "at '/pools/modelsMax': minimum: got 0, want 1",
     "pools.requestTimeout=10": "at '/pools/requestTimeout': got number, want string",
     "pools.tolerations[0].effect=Never": "at '/pools/tolerations/0",
+    "placement.currency=euro": "at '/placement/currency': 'euro' does not match",
+    "placement.tables.cpuHour=1": "at '/placement/tables/cpuHour': got number, want string",
+    "placement.tables.gridIntensity.EEA=1": "invalid propertyName 'EEA'",
     "weights.volume.accessMode=ReadOnlyMany": "at '/weights/volume/accessMode': value must be one",
     "weights.volume.size=large": "at '/weights/volume/size': 'large' does not match",
     "weights.fetchEnv.A-B=x": "invalid propertyName 'A-B'",
@@ -43,6 +46,7 @@ NOT_TOGETHER: Final = {
     "faultTolerance.mode=Redis": "set faultTolerance.redis.install=true, or faultTolerance.address",
     "faultTolerance.redis.install=true": "set faultTolerance.mode=Redis",
     "weights.volume.kind=Pool,weights.volume.existingClaim=mine": "leave one of them out",
+    "placement.currency=EUR": "set placement.usdRate to what one USD is in it",
     "gateway.httpRoute.enabled=true": "set gateway.enabled=false",
     "gateway.enabled=false,gateway.httpRoute.enabled=true": "set gateway.httpRoute.parentRef.name",
     "gateway.enabled=false,gateway.httpRoute.enabled=true,gateway.httpRoute.parentRef.name=a"

@@ -1,11 +1,14 @@
 """The operator's settings: what the environment says, and what is told where it is wrong."""
 
+import json
 from pathlib import Path
 from typing import Final
 
 import pytest
 from pydantic import ValidationError
 
+from smallmodel_operator.placement.choice.tables import SHIPPED, in_currency
+from smallmodel_operator.placement.choice.wish import USUAL
 from smallmodel_operator.plan.gateway.http_route import ParentGateway
 from smallmodel_operator.plan.pools.values import (
     FaultTolerance,
@@ -140,6 +143,53 @@ def test_what_is_told_about_pools_reaches_the_plan() -> None:
     assert pools.accelerators.product_label == "amd.com/gpu.product"
     assert pools.accelerators.tolerations == ()
     assert pools.fault_tolerance == FaultTolerance(redis_address="redis:6379", redis_secret="redis")
+
+
+def test_clusters_are_weighed_as_the_shipped_tables_say() -> None:
+    placement = read().placement
+    assert (placement.policy(), placement.price_tables()) == (USUAL, in_currency(SHIPPED, 1.0))
+
+
+def test_another_currency_has_everything_of_the_tables_converted() -> None:
+    placement = read(PLACEMENT='{"currency": "EUR", "usdRate": "0.5"}').placement
+    policy, tables = placement.policy(), placement.price_tables()
+    assert (policy.currency, policy.carbon_price_ton) == ("EUR", 95.0)
+    assert (policy.least_gain_hour, policy.disruption) == (0.025, 0.05)
+    assert tables == in_currency(SHIPPED, 0.5)
+    assert tables.cpu_hour == SHIPPED.cpu_hour / 2
+    assert tables.egress["aws"][0].internet == SHIPPED.egress["aws"][0].internet / 2
+
+
+def test_each_number_of_the_tables_can_be_ones_own() -> None:
+    own = {
+        "cpuHour": "1",
+        "memoryGBHour": "2",
+        "acceleratorHour": "3",
+        "accelerators": {"NVIDIA-L4": "4"},
+        "egressPerGB": "5",
+        "gridIntensity": {"DE": 6},
+    }
+    told = {"currency": "CHF", "usdRate": "0.8", "carbonPricePerTon": "0", "tables": own}
+    placement = read(PLACEMENT=json.dumps(told)).placement
+    tables = placement.price_tables()
+    assert placement.policy().carbon_price_ton == 0
+    assert (tables.cpu_hour, tables.memory_gb_hour, tables.any_accelerator_hour) == (1, 2, 3)
+    assert (tables.accelerator_hour, tables.any_egress_gb) == ({"NVIDIA-L4": 4.0}, 5)
+    assert (tables.grid["DE"], tables.grid["FR"]) == (6, SHIPPED.grid["FR"])
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ('{"currency": "EUR"}', "set usdRate to what one USD is in it"),
+        ('{"currency": "EUR", "usdRate": "0"}', "set usdRate to what one USD is in it"),
+        ('{"currency": "euro"}', "a currency's three letters"),
+        ('{"tables": {"cpuHour": "-1"}}', "an amount of the installation's one currency"),
+        ('{"tables": {"gridIntensity": {"EU": 1}}}', "is a group, and a cluster is in one country"),
+    ],
+)
+def test_how_clusters_are_weighed_may_not_be(told: str, said: str) -> None:
+    assert said in refused(PLACEMENT=told)
 
 
 def test_a_claim_that_exists_is_not_made() -> None:

@@ -187,6 +187,13 @@ imagePullSecrets:
 {{- if $v.images.servingGpu }}
 {{- $_ := set $values "SERVING_GPU_IMAGE" (include "smallmodel.image" (dict "root" . "name" $v.images.servingGpu)) }}
 {{- end }}
+{{- $placement := dict "currency" $v.placement.currency "tables" $v.placement.tables }}
+{{- range $name := list "usdRate" "carbonPricePerTon" }}
+{{- with index $v.placement $name }}
+{{- $_ := set $placement $name . }}
+{{- end }}
+{{- end }}
+{{- $_ := set $values "PLACEMENT" (toJson $placement) }}
 {{- if $v.weights.fetchEnv }}
 {{- $_ := set $values "FETCH_ENV" (toJson $v.weights.fetchEnv) }}
 {{- end }}

@@ -31,6 +31,7 @@ from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
 from smallmodel_operator.handlers.queue import WorkQueue
+from smallmodel_operator.handlers.sources import Scales
 from smallmodel_operator.handlers.stores import ObjectKey, Stores, key_of
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.settings import Settings
@@ -67,7 +68,10 @@ class Operator:
         self._api = api
         self._settings = settings
         self._synced = False
-        self.stores = Stores(hub_id=hub_id)
+        scales = Scales(
+            policy=settings.placement.policy(), tables=settings.placement.price_tables()
+        )
+        self.stores = Stores(hub_id=hub_id, scales=scales)
         self.conflicts: Counter[str] = Counter()
         """Writes over something that was newer, by queue."""
         pools = settings.pools(hub_id)

@@ -29,7 +29,8 @@ from smallmodel_operator.clusters.ref import (
     Resource,
 )
 from smallmodel_operator.handlers.pods import PodSight, read_pod
-from smallmodel_operator.placement.declared import Around, facts_of
+from smallmodel_operator.handlers.sources import Scales, UnreadSource, around_of, read_source
+from smallmodel_operator.placement.declared import Around
 from smallmodel_operator.plan.pools.live import read_pool
 from smallmodel_operator.plan.pools.values import LivePool, Manifest, PoolError
 from smallmodel_operator.reconcile.sight import JobSight, UnpulledImage
@@ -55,18 +56,12 @@ class Unreadable:
     """Which field, and what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadSource:
-    """A DataSource that breaks a rule only this program knows: whom it binds is not known."""
-
-    metadata: ObjectMeta
-
-
 @dataclass(slots=True)
 class Stores:
     """Every object that the loops decide on."""
 
     hub_id: str
+    scales: Scales = field(default_factory=Scales)
     models: dict[ObjectKey, SmallModel | Unreadable] = field(default_factory=dict)
     cards: dict[str, ModelCard] = field(default_factory=dict)
     clusters: dict[str, ModelCluster] = field(default_factory=dict)
@@ -138,12 +133,7 @@ class Stores:
             return None
         self.sources.pop(key, None)
         if not gone:
-            try:
-                self.sources[key] = DataSource.model_validate(manifest)
-            except ValidationError as error:
-                _LOG.warning("DataSource %s/%s cannot be read: %s", *key, error)
-                metadata = ObjectMeta.model_validate(manifest["metadata"])
-                self.sources[key] = UnreadSource(metadata=metadata)
+            self.sources[key] = read_source(manifest)
         return key[0]
 
     def see_placement(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
@@ -240,15 +230,8 @@ class Stores:
         declared = self.clusters.get(cluster)
         if declared is None:
             return None
-        there = [self.sources[key] for key in sorted(self.sources) if key[0] == namespace]
-        sources = tuple(one for one in there if isinstance(one, DataSource))
-        return Around(
-            clusters=(facts_of(declared, sources),),
-            sources=sources,
-            unread_sources=tuple(
-                one.metadata.name for one in there if isinstance(one, UnreadSource)
-            ),
-        )
+        there = (self.sources[key] for key in sorted(self.sources) if key[0] == namespace)
+        return around_of(declared, there, self.scales)
 
     def placements_in(self, namespace: str) -> tuple[ModelPlacement, ...]:
         """Return the placements of a namespace's models, by name."""

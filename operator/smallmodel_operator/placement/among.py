@@ -14,8 +14,8 @@ from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.choice.facts import Facts
 from smallmodel_operator.placement.choice.filters import Rejection
-from smallmodel_operator.placement.choice.money import Fit, market_of
-from smallmodel_operator.placement.choice.wish import Demand, Incumbent, Policy, Wish
+from smallmodel_operator.placement.choice.money import Fit, Market, market_of
+from smallmodel_operator.placement.choice.wish import Demand, Incumbent, Wish
 from smallmodel_operator.placement.cluster import ClusterPlacement, place_in_cluster
 from smallmodel_operator.placement.cluster_values import ClusterView
 from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY, memory_of
@@ -27,8 +27,6 @@ from smallmodel_operator.placement.declared import (
     reads_of,
 )
 from smallmodel_operator.placement.placement import Unplaced
-
-POLICY: Final = Policy()
 
 _REASONS: Final[dict[Code, Reason]] = {
     Code.RESIDENCY_FORBIDDEN: Reason.RESIDENCY_FORBIDDEN,
@@ -92,7 +90,7 @@ def place_among(
         return Rejection(code=Code(found.reason), message=found.message, waits=found.waits)
 
     wish = wish_of(spec, around, key, incumbent)
-    decision = decide(wish, market_of(around.clusters), fitter, POLICY)
+    decision = decide(wish, _market(around), fitter, around.policy)
     for chosen in decision.chosen:
         if chosen.fit is not None and chosen.fit.placement is not None:
             return Placed(outcome=chosen.fit.placement, decision=decision)
@@ -118,7 +116,7 @@ def weigh_running(
     """
     fit = pinned_fit(pinned)
     wish = wish_of(spec, around, key, pinned)
-    return decide(wish, market_of(around.clusters), lambda place: fit, POLICY)
+    return decide(wish, _market(around), lambda place: fit, around.policy)
 
 
 def pinned_fit(pinned: ModelPlacementSpec) -> Fit:
@@ -140,6 +138,10 @@ def fit_of(found: ClusterPlacement) -> Fit:
         weights_bytes=placement.option.size.weights,
         placement=found,
     )
+
+
+def _market(around: Around) -> Market:
+    return market_of(around.clusters, around.tables)
 
 
 def _taken(worker: WorkerClass, devices: Accelerator | None, percent: int | None) -> Fit:

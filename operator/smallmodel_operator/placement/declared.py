@@ -30,7 +30,15 @@ from smallmodel_operator.placement.choice.facts import (
     Prices,
     Taint,
 )
-from smallmodel_operator.placement.choice.wish import Bounds, Law, Read, Toleration
+from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
+from smallmodel_operator.placement.choice.wish import (
+    USUAL,
+    Bounds,
+    Law,
+    Policy,
+    Read,
+    Toleration,
+)
 
 _GB: Final = 1e9
 
@@ -44,6 +52,10 @@ class Around:
     """The DataSources of the model's namespace, by name."""
     unread_sources: tuple[str, ...] = ()
     """Names of those that cannot be read: what they bind is not known."""
+    policy: Policy = USUAL
+    """How things are weighed."""
+    tables: Tables = SHIPPED
+    """For what is not declared."""
 
 
 def facts_of(cluster: ModelCluster, cached: Iterable[DataSource] = ()) -> Facts:

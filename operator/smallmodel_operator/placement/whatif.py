@@ -9,7 +9,7 @@ from smallmodel_operator.api.datasource import DataSource
 from smallmodel_operator.api.modelcluster import ModelCluster, ModelClusterStatus
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.smallmodel import SmallModel
-from smallmodel_operator.placement.among import POLICY, pinned_fit, wish_of
+from smallmodel_operator.placement.among import pinned_fit, wish_of
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import Decision
@@ -19,11 +19,11 @@ from smallmodel_operator.placement.choice.judge import Fitter
 from smallmodel_operator.placement.choice.money import Cost, Fit, market_of
 from smallmodel_operator.placement.choice.rates import rates_of
 from smallmodel_operator.placement.choice.tables import SHIPPED
-from smallmodel_operator.placement.choice.wish import Law
+from smallmodel_operator.placement.choice.wish import USUAL, Law
 from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY
 from smallmodel_operator.placement.declared import Around, facts_of
 
-_IN_THE_END: Final = replace(POLICY, evaluations=1, dwell_seconds=0.0)
+_IN_THE_END: Final = replace(USUAL, evaluations=1, dwell_seconds=0.0)
 """Nobody waits for the third decision in a row: asked is what would come of it."""
 _THE_LAW: Final = "the added law"
 
@@ -102,7 +102,7 @@ def _fate(world: World, change: Change, model: SmallModel, placed: ModelPlacemen
     wish = wish_of(model.spec, around, placed.metadata.name, placed.spec)
     fit = pinned_fit(placed.spec)
     fitter = _fitter(world, fit, there)
-    before = decide(wish, market_of(clusters), fitter, POLICY)
+    before = decide(wish, market_of(clusters), fitter, USUAL)
     changed = tuple(
         _dearer(facts, change.factors.get(facts.name, 1.0), fit.product)
         for facts in clusters

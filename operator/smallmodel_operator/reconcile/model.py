@@ -13,7 +13,7 @@ from smallmodel_operator.api.where import Decision as ShownDecision
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.catalog.resolve import resolve
-from smallmodel_operator.placement.among import POLICY, place_among, weigh_running
+from smallmodel_operator.placement.among import place_among, weigh_running
 from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.placement.declared import Around
@@ -116,7 +116,7 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
         refusal = ResolveError(reason=sight.refused.reason, message=sight.refused.message)
     fetch = (step.event or _NOTHING_YET) if step else None
     seen = observation_of(sight.model, known, refusal, url=sight.url, fetch=fetch)
-    status = summarise(replace(seen, decision=_told(weighed)), sight.model.status, now)
+    status = summarise(replace(seen, decision=_told(sight, weighed)), sight.model.status, now)
     return ModelOrders(
         # Also where nothing is placed yet: a deletion that nobody saw looks like a loss.
         hold=FINALIZER not in metadata.finalizers,
@@ -214,7 +214,7 @@ def _forbidden(running: Decision | None) -> Unplaced | None:
 def _end(sight: ModelSight, forbidden: Unplaced, running: Decision | None, now: str) -> ModelOrders:
     """End a copy where a law forbids it, whatever else is to be done."""
     seen = observation_of(sight.model, None, forbidden, url=sight.url)
-    status = summarise(replace(seen, decision=_told(running)), sight.model.status, now)
+    status = summarise(replace(seen, decision=_told(sight, running)), sight.model.status, now)
     return ModelOrders(
         hold=FINALIZER not in sight.model.metadata.finalizers,
         drop=True,
@@ -223,8 +223,10 @@ def _end(sight: ModelSight, forbidden: Unplaced, running: Decision | None, now: 
     )
 
 
-def _told(decision: Decision | None) -> ShownDecision | None:
-    return summarise_decision(decision, POLICY.currency) if decision is not None else None
+def _told(sight: ModelSight, decision: Decision | None) -> ShownDecision | None:
+    if decision is None or sight.around is None:
+        return None
+    return summarise_decision(decision, sight.around.policy.currency)
 
 
 def _key(sight: ModelSight) -> str:

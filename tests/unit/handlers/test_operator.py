@@ -19,6 +19,7 @@ from smallmodel_operator.clusters.ref import (
     Resource,
 )
 from smallmodel_operator.handlers.operator import Operator, namespaces_of
+from smallmodel_operator.placement.choice.tables import SHIPPED
 from smallmodel_operator.settings import Settings
 
 MODELS = "/apis/smallmodel.dev/v1alpha1/namespaces/{}/smallmodels/{}"
@@ -181,3 +182,18 @@ async def test_what_an_administrator_says_of_the_cluster_is_acted_on_for_every_m
             "connection": {"mode": "Local"},
             "jurisdiction": "DE",
         }
+
+
+async def test_what_the_installation_weighs_by_reaches_every_decision(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    told = '{"currency": "EUR", "usdRate": "0.5"}'
+    async with operator(api, SMALLMODEL_PLACEMENT=told) as one:
+        await one.cluster.prepare()
+        await one.cluster._report(None)
+
+        there = one.stores.around("team", "local")
+
+        assert there is not None
+        assert there.policy.currency == "EUR"
+        assert there.tables.cpu_hour == SHIPPED.cpu_hour / 2

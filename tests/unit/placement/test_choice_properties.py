@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from builders.choices import cluster, decided, law
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import Decision
-from smallmodel_operator.placement.choice.egress_table import ROWS, EgressRow
+from smallmodel_operator.placement.choice.egress_table import ROWS
 from smallmodel_operator.placement.choice.facts import (
     Energy,
     Facts,
@@ -20,7 +20,7 @@ from smallmodel_operator.placement.choice.facts import (
     Prices,
 )
 from smallmodel_operator.placement.choice.filters import allowed_by
-from smallmodel_operator.placement.choice.tables import SHIPPED
+from smallmodel_operator.placement.choice.tables import SHIPPED, in_currency
 from smallmodel_operator.placement.choice.wish import Bounds, Incumbent, Policy, Read, Wish
 
 COUNTRIES = ["DE", "FR", "US"]
@@ -157,32 +157,11 @@ def scaled(place: Facts, by: float) -> Facts:
     )
 
 
-def scaled_row(row: EgressRow, by: float) -> EgressRow:
-    def times(price: float | None) -> float | None:
-        return None if price is None else price * by
-
-    return replace(
-        row,
-        same_region=times(row.same_region),
-        same_continent=times(row.same_continent),
-        inter_region=times(row.inter_region),
-        internet=row.internet * by,
-    )
-
-
 @given(found=markets(), wish=wishes(), by=st.sampled_from([0.5, 2.0, 4.0]))
 def test_the_currency_changes_no_ranking(found: list[Facts], wish: Wish, by: float) -> None:
     """All prices times a number: powers of two, so that no rounding comes in between."""
     wish = replace(wish, bounds=replace(wish.bounds, max_cost_hour=None))
-    tables = replace(
-        SHIPPED,
-        cpu_hour=SHIPPED.cpu_hour * by,
-        any_egress_gb=SHIPPED.any_egress_gb * by,
-        egress={
-            provider: tuple(scaled_row(row, by) for row in rows)
-            for provider, rows in SHIPPED.egress.items()
-        },
-    )
+    tables = in_currency(SHIPPED, by)
     policy = Policy(carbon_price_ton=190.0)
     other = replace(policy, carbon_price_ton=190.0 * by)
 

@@ -54,7 +54,12 @@ class Observed:
     def around(self, namespace: str) -> Around:
         """Return what models of a namespace are placed among."""
         there = tuple(one for one in self.sources if one.metadata.namespace == namespace)
-        return Around(clusters=(facts_of(self.cluster, there),), sources=there)
+        return Around(
+            clusters=(facts_of(self.cluster, there),),
+            sources=there,
+            policy=self.settings.placement.policy(),
+            tables=self.settings.placement.price_tables(),
+        )
 
     @property
     def pool_settings(self) -> PoolSettings:

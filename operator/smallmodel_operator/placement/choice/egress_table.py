@@ -22,6 +22,20 @@ class EgressRow:
         """Return whether a region is one of them."""
         return region.startswith(self.regions)
 
+    def times(self, rate: float) -> "EgressRow":
+        """Return the same regions at so many times the prices."""
+        return EgressRow(
+            regions=self.regions,
+            same_region=_times(self.same_region, rate),
+            same_continent=_times(self.same_continent, rate),
+            inter_region=_times(self.inter_region, rate),
+            internet=self.internet * rate,
+        )
+
+
+def _times(price: float | None, rate: float) -> float | None:
+    return None if price is None else price * rate
+
 
 def _aws(region: str, inter: float, internet: float) -> EgressRow:
     return EgressRow(

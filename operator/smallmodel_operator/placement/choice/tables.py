@@ -5,7 +5,7 @@ A number out of a table is always marked as assumed, or with its table's name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from smallmodel_operator.placement.choice import egress_table
@@ -117,3 +117,24 @@ SHIPPED: Final = Tables(
     ),
 )
 """What is shipped."""
+
+
+def in_currency(tables: Tables, rate: float) -> Tables:
+    """Return tables whose money is in another currency.
+
+    Args:
+        tables: What they are in now.
+        rate: What one unit of that is in the other one.
+    """
+    return replace(
+        tables,
+        cpu_hour=tables.cpu_hour * rate,
+        memory_gb_hour=tables.memory_gb_hour * rate,
+        accelerator_hour={name: hour * rate for name, hour in tables.accelerator_hour.items()},
+        any_accelerator_hour=tables.any_accelerator_hour * rate,
+        any_egress_gb=tables.any_egress_gb * rate,
+        egress={
+            provider: tuple(row.times(rate) for row in rows)
+            for provider, rows in tables.egress.items()
+        },
+    )

@@ -153,3 +153,7 @@ class Policy:
     """Share of a line that reads may take."""
     capacity_age_max: float = 300.0
     """Seconds after which what was seen of nodes is no ground for a new copy."""
+
+
+USUAL: Final = Policy()
+"""How an installation weighs that says nothing of it."""
