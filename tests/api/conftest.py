@@ -1,17 +1,16 @@
 """A real API server, and the operator's own client on it."""
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 import pytest
-import yaml
 
 from cluster.access import KubeAccess
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import NAMESPACES
+from support.acting import acting_as
 from support.loops_by_hand import PLACEMENTS
 
 CRDS: Final = Path(__file__).parents[2] / "crds"
@@ -54,10 +53,4 @@ async def placements(api: Api, crds: None) -> None:
 def stranger(control_plane: KubeAccess, namespace: str, tmp_path: Path) -> Path:
     """A kubeconfig of somebody with no rights at all."""
     control_plane.kubectl("-n", namespace, "create", "serviceaccount", "stranger")
-    token = control_plane.kubectl("-n", namespace, "create", "token", "stranger").strip()
-    shown = control_plane.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json")
-    config = json.loads(shown)
-    config["users"][0]["user"] = {"token": token}
-    path = tmp_path / "stranger.kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    return acting_as(control_plane, namespace, "stranger", tmp_path)

@@ -15,6 +15,7 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.install.catalogue import apply_cards
 from smallmodel_operator.install.uninstall import Installation, strip_finalizers
 from smallmodel_operator.local.bundled import fetch_bundled_cards
+from support.acting import acting_as
 from tools import helm
 from tools.kubernetes_cli import fetch_program
 
@@ -63,16 +64,6 @@ def release_model(plane: KubeAccess, name: str) -> None:
     patch = '{"metadata": {"finalizers": []}}'
     plane.kubectl("-n", NAMESPACE, "patch", "sm", name, "--type=merge", "-p", patch)
     plane.kubectl("-n", NAMESPACE, "delete", "sm", name, "--ignore-not-found")
-
-
-def acting_as(plane: KubeAccess, account: str, folder: Path) -> Path:
-    """Write a kubeconfig with the token of a service account."""
-    token = plane.kubectl("-n", NAMESPACE, "create", "token", account).strip()
-    raw = json.loads(plane.kubectl("config", "view", "--raw", "-o", "json"))
-    raw["users"] = [{"name": raw["users"][0]["name"], "user": {"token": token}}]
-    path = folder / f"{account}.kubeconfig"
-    path.write_text(json.dumps(raw))
-    return path
 
 
 def refusal(plane: KubeAccess, *words: str, stdin: str | None = None) -> str:
@@ -167,7 +158,7 @@ def test_an_uninstall_keeps_models_their_definitions_and_the_gateway(
 
 async def test_the_operator_may_apply_the_catalogue(release: KubeAccess, tmp_path: Path) -> None:
     cards = fetch_bundled_cards().cards
-    async with await Api.connect(acting_as(release, ACCOUNT, tmp_path)) as api:
+    async with await Api.connect(acting_as(release, NAMESPACE, ACCOUNT, tmp_path)) as api:
         assert await apply_cards(api, cards) == ()
         release.kubectl(
             "patch", "modelcard", cards[0].metadata.name, "--type=merge",
@@ -187,7 +178,7 @@ async def test_the_uninstall_hook_may_take_finalizers_off(
     text = yaml.safe_dump_all(accounts)
     release.apply(text)
     release.apply(json.dumps(small_model()))
-    kubeconfig = acting_as(release, "smallmodel-operator-uninstall", tmp_path)
+    kubeconfig = acting_as(release, NAMESPACE, "smallmodel-operator-uninstall", tmp_path)
     installation = Installation(
         namespace=NAMESPACE, deployment=ACCOUNT, watched=frozenset({NAMESPACE})
     )

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cluster import addons, machine, network, nodes
+from cluster.audit import write_audit_policy
 from cluster.folders import LOCKS, ClusterFiles
 from cluster.locks import locked
 from cluster.options import ClusterOptions, ClusterRecord
@@ -136,6 +137,7 @@ def _start(cluster: Cluster, clock: _Clock) -> None:
     record = cluster.record
     options = record.options
     make_cluster_pki(ClusterFiles(options.name), record.addresses)
+    write_audit_policy(ClusterFiles(options.name))
     for node in range(options.nodes):
         nodes.start_node(record, node)
         cluster.start_programs(node, "etcd", "containerd", "kube-apiserver")

@@ -33,6 +33,16 @@ class ClusterFiles:
     def etcd(self) -> Path:
         return self.root / "etcd"
 
+    @property
+    def audit_policy(self) -> Path:
+        """Which calls the API server writes down."""
+        return self.root / "audit-policy.json"
+
+    @property
+    def audit_log(self) -> Path:
+        """Where it writes them down, beside what the programs print."""
+        return self.node(0).log("audit")
+
     def kubeconfig(self, user: str) -> Path:
         return self.root / f"{user}.kubeconfig"
 

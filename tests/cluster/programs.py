@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cluster.addresses import API_PORT, ClusterAddresses
+from cluster.audit import audit_flags
 from cluster.folders import ClusterFiles, NodeFiles
 from cluster.pki import DOMAIN
 
@@ -83,6 +84,7 @@ def _api_server(files: ClusterFiles, addresses: ClusterAddresses) -> list[str]:
         "--requestheader-username-headers=X-Remote-User",
         f"--proxy-client-cert-file={pki}/front.crt",
         f"--proxy-client-key-file={pki}/front.key",
+        *audit_flags(files),
     ]
 
 

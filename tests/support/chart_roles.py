@@ -34,6 +34,14 @@ class Grant(NamedTuple):
     permission: Permission
     namespace: str | None
     """None: everywhere."""
+    names: frozenset[str] = frozenset()
+    """Of the objects to which it is limited; none: all."""
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        group, resource, verb = self.permission
+        kind = f"{resource}.{group}" if group else resource
+        return f"{verb} {kind}{f' in {self.namespace}' if self.namespace else ''}"
 
 
 def granted_to(account: str, manifests: Iterable[Manifest]) -> frozenset[Permission]:
@@ -47,7 +55,7 @@ def granted_to(account: str, manifests: Iterable[Manifest]) -> frozenset[Permiss
 
 
 def grants_of(account: str, manifests: Iterable[Manifest]) -> frozenset[Grant]:
-    """Return the same with the namespace in which each permission holds."""
+    """Return the same with the namespace, and the names, for which each permission holds."""
     found = list(manifests)
     bound = {
         (binding["roleRef"]["kind"], binding["roleRef"]["name"])
@@ -57,8 +65,11 @@ def grants_of(account: str, manifests: Iterable[Manifest]) -> frozenset[Grant]:
     }
     roles = (one for one in found if one["kind"] in _ROLES)
     return frozenset(
-        Grant(permission, role["metadata"].get("namespace"))
+        Grant(
+            permission, role["metadata"].get("namespace"), frozenset(rule.get("resourceNames", ()))
+        )
         for role in roles
         if (role["kind"], role["metadata"]["name"]) in bound
-        for permission in permissions_of(role["rules"])
+        for rule in role["rules"]
+        for permission in permissions_of([rule])
     )

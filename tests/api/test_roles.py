@@ -1,0 +1,277 @@
+"""The roles of the chart are what its programs need: not a verb more, and not a verb less.
+
+Each program runs with the token of its own account. The API server writes down what each account
+calls, and that is compared with what the chart's roles grant. KubeRay, the kubelet and the pools'
+heads are faked.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bench.children import child, free_port, until
+from bench.cluster.operator_process import operator_process
+from cluster.access import KubeAccess
+from cluster.running import Cluster
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.ref import (
+    CLAIMS,
+    HTTPROUTES,
+    JOBS,
+    MODELPLACEMENTS,
+    NETWORKPOLICIES,
+    RAYCLUSTERS,
+    RAYSERVICES,
+    SMALLMODELS,
+    Manifest,
+    ref_of,
+)
+from smallmodel_operator.clusters.refusals import Answer
+from smallmodel_operator.clusters.requests import Request
+from smallmodel_operator.clusters.wire import Send
+from smallmodel_operator.install import uninstall
+from smallmodel_operator.install.catalogue import apply_cards
+from smallmodel_operator.local.bundled import fetch_bundled_cards
+from smallmodel_operator.plan.gateway.http_route import GATEWAY_API_TRIED
+from support.paper_serving import ray_cluster_of, serving_on_paper
+from support.watched_roles import (
+    GATEWAY,
+    OPERATOR,
+    SYSTEM,
+    UNINSTALL,
+    WatchedRoles,
+    watched_roles,
+)
+
+pytestmark = pytest.mark.api
+
+CARD: Final = "smollm2-135m-instruct"
+MADE_FOR_A_MODEL: Final = (SMALLMODELS, RAYSERVICES, JOBS, CLAIMS, NETWORKPOLICIES)
+ROUTES: Final = (
+    Path(__file__).parents[1]
+    / "contract"
+    / "recorded"
+    / f"gateway-api-{GATEWAY_API_TRIED}-httproute.json"
+)
+TEAM: Final = "NAMESPACE"
+CASES: Final = {
+    "it serves the whole cluster": (),
+    "it watches one namespace": (f"--set=watchNamespaces={{{TEAM}}}",),
+    "a Gateway of somebody's leads to its models": (
+        f"--set=watchNamespaces={{{TEAM}}}",
+        "--set=gateway.enabled=false,gateway.url=https://models.example.com",
+        "--set=gateway.httpRoute.enabled=true",
+        "--set=gateway.httpRoute.parentRef.name=public",
+        "--set=gateway.httpRoute.parentRef.namespace=gateways",
+    ),
+}
+_WITHIN: Final = 30.0
+
+
+@pytest.fixture
+def plane(control_plane: KubeAccess, crds: None) -> Cluster:
+    """An API server with the Gateway API's kind, whose audit log can be read."""
+    del crds
+    if not isinstance(control_plane, Cluster):
+        pytest.skip("reads the API server's audit log, which only a cluster of ours shows")
+    control_plane.kubectl("apply", "--server-side", "-f", str(ROUTES))
+    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{HTTPROUTES.full_name}")
+    return control_plane
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_each_account_may_do_what_it_does_and_nothing_else(
+    plane: Cluster, api: Api, namespace: str, tmp_path: Path, case: str
+) -> None:
+    values = [word.replace(TEAM, namespace) for word in CASES[case]]
+    async with watched_roles(plane, api, tmp_path, values) as roles:
+        await _apply_catalogue(roles)
+        async with serving_on_paper(api, namespace), _gateway_agent(roles):
+            environment = roles.environment()
+            log = tmp_path / "operator.log"
+            async with operator_process(
+                roles.kubeconfig(OPERATOR), log, environment=environment
+            ) as operator:
+                await operator.wait_ready()
+                await Life(api, namespace, routed=not roles.has(GATEWAY)).run()
+        await _uninstall(roles, api, namespace)
+
+        accounts = [name for name in (OPERATOR, GATEWAY, UNINSTALL) if roles.has(name)]
+        # The last call is written down a moment after it was answered.
+        with contextlib.suppress(TimeoutError):
+            await until(lambda: not any(map(roles.wrong, accounts)), "all calls are told", 5, 0.5)
+        wrong = {name: roles.wrong(name) for name in accounts}
+    assert all(map(roles.grants, accounts))
+    assert {name: found for name, found in wrong.items() if found} == {}
+
+
+async def _apply_catalogue(roles: WatchedRoles) -> None:
+    async with await Api.connect(roles.kubeconfig(OPERATOR)) as api:
+        assert await apply_cards(api, fetch_bundled_cards().cards) == ()
+
+
+@contextlib.asynccontextmanager
+async def _gateway_agent(roles: WatchedRoles) -> AsyncIterator[None]:
+    """Run the gateway's agent until it watches, where the chart has one; there is no Envoy."""
+    if not roles.has(GATEWAY):
+        yield
+        return
+    words = (
+        "-m", "smallmodel_operator.gateway",
+        "--namespace", SYSTEM,
+        "--folder", str(roles.folder),
+        "--seed", str(roles.folder / "none"),
+        "--listen", f"127.0.0.1:{free_port()}",
+        "--admin", f"127.0.0.1:{free_port()}",
+        "--kubeconfig", str(roles.kubeconfig(GATEWAY)),
+    )  # fmt: skip
+    async with child(sys.executable, *words, log=roles.folder / "agent.log"):
+        yield
+        await until(
+            lambda: any(call.permission.verb == "watch" for call in roles.calls(GATEWAY)),
+            "the agent watches its ConfigMap",
+            within=_WITHIN,
+            every=0.2,
+        )
+
+
+@dataclass
+class Life:
+    """What happens to models of a namespace, so that the operator does all that it ever does."""
+
+    admin: Api
+    namespace: str
+    routed: bool
+    """A Gateway of somebody's leads to them."""
+
+    async def run(self) -> None:
+        """Have a model come, change and go; another one stays."""
+        await self._apply("chat")
+        await self._until(self._is_ready, "the model is Ready")
+        if self.routed:
+            await self._until(self._is_routed, "a route leads to the model")
+        await self._grow()
+        await self._edit_the_pool()
+        await self.admin.delete(SMALLMODELS.ref("chat", self.namespace))
+        await self._until(self._nothing_is_left, "nothing is left of the model")
+        await self._apply("left")
+        await self._until(self._is_held, "the finalizer is on what is left")
+
+    async def _apply(self, name: str) -> None:
+        await self.admin.create(
+            {
+                "apiVersion": SMALLMODELS.api_version,
+                "kind": SMALLMODELS.kind,
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"model": CARD},
+            }
+        )
+
+    async def _grow(self) -> None:
+        chat = SMALLMODELS.ref("chat", self.namespace)
+        await self.admin.merge_patch(chat, {"spec": {"scaling": {"maxReplicas": 2}}})
+
+        async def grown() -> bool:
+            config: str = (await self._pool())["spec"]["serveConfigV2"]
+            return '"max_replicas":2' in config
+
+        await self._until(grown, "the pool has the model's new bounds")
+
+    async def _edit_the_pool(self) -> None:
+        """Have somebody change the bounds of the workers, here and in what KubeRay made of them."""
+        pool = await self._pool()
+        config = pool["spec"]["rayClusterConfig"]
+        most: int = config["workerGroupSpecs"][0]["maxReplicas"]
+        edited = {"spec": _with_bounds(config, most + 1)}
+        name = ray_cluster_of(pool["metadata"]["name"])
+        await self.admin.create(
+            {
+                "apiVersion": RAYCLUSTERS.api_version,
+                "kind": RAYCLUSTERS.kind,
+                "metadata": {"name": name, "namespace": self.namespace},
+                **edited,
+            }
+        )
+        await self.admin.merge_patch(ref_of(pool), {"spec": {"rayClusterConfig": edited["spec"]}})
+
+        async def taken_back() -> bool:
+            found = await self.admin.get(RAYCLUSTERS.ref(name, self.namespace))
+            return _bounds(found) == most
+
+        await self._until(taken_back, "the bounds are taken back")
+        await self.admin.delete(RAYCLUSTERS.ref(name, self.namespace))
+
+    async def _pool(self) -> Manifest:
+        (pool,), _ = await self.admin.list(RAYSERVICES, self.namespace)
+        return pool
+
+    async def _is_ready(self) -> bool:
+        model = await self.admin.get(SMALLMODELS.ref("chat", self.namespace)) or {}
+        conditions = (model.get("status") or {}).get("conditions", ())
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    async def _is_routed(self) -> bool:
+        return bool((await self.admin.list(HTTPROUTES, self.namespace))[0])
+
+    async def _nothing_is_left(self) -> bool:
+        kinds = (*MADE_FOR_A_MODEL, *((HTTPROUTES,) if self.routed else ()))
+        lists = await asyncio.gather(*(self.admin.list(kind, self.namespace) for kind in kinds))
+        return not any(found for found, _ in lists)
+
+    async def _is_held(self) -> bool:
+        left = await self.admin.get(SMALLMODELS.ref("left", self.namespace)) or {"metadata": {}}
+        pools, _ = await self.admin.list(RAYSERVICES, self.namespace)
+        return bool(left["metadata"].get("finalizers")) and bool(pools)
+
+    async def _until(self, condition: Any, what: str) -> None:
+        await until(condition, what, _WITHIN, 0.1)
+
+
+def _with_bounds(config: dict[str, Any], most: int) -> dict[str, Any]:
+    groups = [group | {"maxReplicas": most} for group in config["workerGroupSpecs"]]
+    return config | {"workerGroupSpecs": groups}
+
+
+def _bounds(ray_cluster: Manifest | None) -> int:
+    most: int = (ray_cluster or {})["spec"]["workerGroupSpecs"][0]["maxReplicas"]
+    return most
+
+
+@dataclass
+class Meddler:
+    """Somebody who writes each object once, just before the hook does."""
+
+    admin: Api
+    met: set[str] = field(default_factory=set)
+
+    async def __call__(self, request: Request, send: Send) -> Answer:
+        """See one call of the hook's."""
+        kind = request.call.resource
+        if request.call.verb == "patch" and kind not in self.met:
+            self.met.add(kind)
+            await self._touch(kind)
+        return await send(request)
+
+    async def _touch(self, kind: str) -> None:
+        for resource in (SMALLMODELS, MODELPLACEMENTS):
+            if resource.plural == kind:
+                for one in (await self.admin.list(resource))[0]:
+                    seen = {"metadata": {"annotations": {"seen": "true"}}}
+                    await self.admin.merge_patch(ref_of(one), seen)
+
+
+async def _uninstall(roles: WatchedRoles, admin: Api, namespace: str) -> None:
+    installation = uninstall.Installation(
+        namespace=SYSTEM, deployment=OPERATOR, watched=frozenset({namespace})
+    )
+    kubeconfig = roles.kubeconfig(UNINSTALL)
+    async with await Api.connect(kubeconfig, around=Meddler(admin)) as api:
+        await uninstall.run(api, installation, delete=False)
+    left = await admin.get(SMALLMODELS.ref("left", namespace)) or {}
+    assert left["metadata"].get("finalizers", []) == []
