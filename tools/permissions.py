@@ -10,6 +10,7 @@ _PLACES: Final = {
     "models": "In every namespace with models",
     "httpRoute": "With a Gateway of your own",
     "own": "In the operator's own namespace",
+    "gateway": "In the operator's own namespace, for the gateway",
 }
 _MEANINGS: Final = {
     "cluster": "Objects without a namespace, and ModelPlacements.",
@@ -17,6 +18,7 @@ _MEANINGS: Final = {
     "httpRoute": "In every namespace with models too, where the chart's value "
     "`gateway.httpRoute.enabled` is true.",
     "own": "Nothing here is granted elsewhere.",
+    "gateway": "Unless a Gateway of your own leads to models.",
 }
 
 
