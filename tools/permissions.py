@@ -33,6 +33,9 @@ def permissions_page(text: str) -> str:
         "Secrets with the label `app.kubernetes.io/managed-by: smallmodel-operator`, only "
         "Namespaces whose name starts with `slm-cluster-`, and never the spec of a SmallModel. "
         "Reading a Secret by its name is not restricted further; listing them is not granted.",
+        "This is what it calls and no verb more: `tests/api/test_roles.py` runs each program of "
+        "the chart with its own account through a model's life, and compares these lists with the "
+        "API server's audit log.",
         "The gateway's pods may read one ConfigMap. People with the cluster's roles `edit` and "
         "`admin` write SmallModels, and with `view` read all kinds of this project; no role for "
         "people writes a ModelPlacement.",
