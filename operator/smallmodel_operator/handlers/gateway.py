@@ -250,11 +250,14 @@ def _scaling(model: SmallModel | Unreadable, placement: ModelPlacement | None) -
 def serving_pool(placement: ModelPlacement | None) -> str | None:
     """Return the pool whose Serve has the model's application, starting ones included.
 
-    A model that Serve has is Serve's to answer for: it holds requests while a replica comes up.
+    A model that Serve has is Serve's to answer for: it holds requests while a replica comes up. For
+    a model that never answered it has to say that it runs: a moment after it took the application,
+    the HAProxies of its pods still answer 404 for it.
     """
     if placement is None or placement.metadata.deletion_timestamp:
         return None
     status = placement.status
-    if status.quarantine is not None and status.deployment is None:
+    if status.deployment is None:
         return None
-    return status.pool if status.deployment is not None else None
+    runs = status.deployment.healthy or status.verified_hash is not None
+    return status.pool if runs else None

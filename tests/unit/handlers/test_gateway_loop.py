@@ -45,7 +45,15 @@ WHERE: dict[str, tuple[ModelPlacement | None, str | None]] = {
     "it has a pool, and Serve does not have it": (placed(placed_status(deployment=None)), None),
     "Serve has it": (placed(), POOL),
     "it is parked": (placed(placed_status(deployment=deployment(replicas=0))), POOL),
-    "it starts": (placed(placed_status(deployment=deployment(healthy=False))), POOL),
+    "it starts again": (
+        placed(placed_status(deployment=deployment(healthy=False), verified_hash="a")),
+        POOL,
+    ),
+    "it starts for the first time, and not all pods know it": (
+        placed(placed_status(deployment=deployment(healthy=False), verified_hash=None)),
+        None,
+    ),
+    "it runs for the first time": (placed(placed_status(verified_hash=None)), POOL),
     "it moves": (placed(placed_status(moving_to=LATER_POOL)), POOL),
     "it is in quarantine and gone": (
         placed(placed_status(quarantine=quarantine(), deployment=None)),
