@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from smallmodel_operator.api.names import INDEX_APPLICATION
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.ray import (
     DashboardError,
@@ -39,7 +40,10 @@ class Dashboards:
             dashboard = self._dashboards.of(
                 key, address=head, port=DASHBOARD_PORT, serve_port=SERVE_PORT, token=token
             )
-            return await dashboard.observe()
+            found = await dashboard.observe()
+            # A head that was made anew has no application at all until KubeRay gives it its config
+            # again. That says nothing of the models: their requests wait for it.
+            return found if INDEX_APPLICATION in found else None
         except DashboardUnauthorized:
             # The Secret may have been made anew since it was read.
             self._tokens.pop(key, None)

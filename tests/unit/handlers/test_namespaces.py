@@ -1,15 +1,15 @@
 """The serve loop against a fake API server: gathers once, decides, writes once."""
 
-import json
+from collections.abc import AsyncIterator
 
 import pytest
 
 from builders.fake_kube_api import FakeKubeApi
 from builders.fake_namespace import START, good_answer
-from builders.fake_ray_dashboard import fake_ray_dashboard
+from builders.fake_ray_dashboard import FakeRayDashboard, fake_ray_dashboard
 from builders.plan_values import model_args
 from builders.pool_values import NAMESPACE
-from builders.serve_answers import application
+from builders.serve_answers import application, index, text
 from builders.serve_loop import FakeCluster, forbid, kinds
 from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.names import FINALIZER
@@ -71,9 +71,11 @@ async def test_a_model_is_added_once_the_pool_is_there_and_its_weights_are(
     assert isinstance(cluster.status().fetch, FetchDone)
 
 
-async def test_what_serve_says_comes_with_the_pools_own_token(
+@pytest.fixture
+async def head(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> AsyncIterator[FakeRayDashboard]:
+    """The head of a pool that has the model, which the operator has yet to see."""
     cluster.place()
     await cluster.work()
     cluster.end_jobs()
@@ -83,15 +85,40 @@ async def test_what_serve_says_comes_with_the_pools_own_token(
         secret = f"/api/v1/namespaces/{NAMESPACE}/secrets/{key[1]}-token"
         cluster.kube.objects[secret]["data"] = {"auth_token": "cG9vbC10b2tlbg=="}
         args = model_args("chat").model_dump(mode="json")
-        ray.content = json.dumps({"applications": {"chat": application("chat", args=args)}})
+        ray.content = text(index(), application("chat", args=args))
         cluster.start_pool(head=ray.address)
+        yield ray
 
-        await cluster.work()
 
-        deployment = cluster.status().deployment
-        assert deployment is not None
-        assert deployment.replicas == 1
-        assert ray.asked == 1
+async def test_what_serve_says_comes_with_the_pools_own_token(
+    cluster: FakeCluster, head: FakeRayDashboard
+) -> None:
+    await cluster.work()
+
+    deployment = cluster.status().deployment
+    assert deployment is not None
+    assert deployment.replicas == 1
+    assert head.asked == 1
+
+
+async def test_a_new_head_without_its_config_says_nothing_of_the_models(
+    cluster: FakeCluster, head: FakeRayDashboard
+) -> None:
+    def told() -> object:
+        written = [one for one in cluster.kube.seen if one.path.endswith("/status")]
+        return written[-1].body["status"].get("deployment")
+
+    await cluster.work()
+    before = told()
+    assert before is not None
+
+    head.content = text()
+    await cluster.work()
+    assert told() == before
+
+    head.content = text(index())
+    await cluster.work()
+    assert told() is None
 
 
 async def test_the_last_model_takes_everything_with_it(
