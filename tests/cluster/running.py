@@ -10,6 +10,7 @@ from ssl import SSLContext, create_default_context
 from cluster import addons, control, machine, nodes
 from cluster.access import KubeAccess
 from cluster.addresses import API_PORT
+from cluster.containers import kill_containers
 from cluster.folders import ClusterFiles
 from cluster.images import import_archive, tag_image
 from cluster.options import ClusterRecord
@@ -118,6 +119,11 @@ class Cluster(KubeAccess):
         """Have an image that every node has be there under another name as well."""
         for node in range(self.record.options.nodes):
             tag_image(self.files.node(node), name, other, self._ctr())
+
+    def kill_containers(self, namespace: str, *pods: str) -> None:
+        """Kill what runs in pods, as an accident would; the kubelet starts it again in place."""
+        for node in range(self.record.options.nodes):
+            kill_containers(self.files.node(node), namespace, pods, self._ctr())
 
     def _ctr(self) -> Path:
         ctr = shutil.which("ctr", path=self.record.path)

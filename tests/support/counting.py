@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -118,6 +119,11 @@ def report(asked: Sequence[Asked]) -> str:
         for one in failed(asked)[:20]
     ]
     return "\n".join(lines)
+
+
+def tell(what: str, asked: Sequence[Asked]) -> None:
+    """Print what was counted, which `pytest -rP` shows."""
+    sys.stdout.write(f"{what}: {report(asked)}\n")
 
 
 def _pod(namespace: str, name: str, image: str, plan: Plan) -> dict[str, Any]:
