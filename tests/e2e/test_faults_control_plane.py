@@ -5,9 +5,10 @@ operator and KubeRay go on with their work.
 """
 
 import contextlib
+import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from typing import Any, Final
 
@@ -103,6 +104,45 @@ def test_a_kuberay_that_takes_over_what_an_earlier_version_wrote_costs_no_reques
         )
 
     _serves_another_model(team, "after-upgrade")
+
+
+def test_what_changed_while_the_operator_was_away_is_carried_out_once_it_is_back(
+    operator: Installed, team: Team
+) -> None:
+    team.apply_model("edited", **LIGHT)
+    team.apply_model("deleted", **LIGHT)
+    team.wait_ready("edited", "deleted")
+    with (
+        counting(operator, team, [AWAKE, "edited"], seconds=400) as served,
+        counting(operator, team, ["deleted"], clients=1, pause=0.5, seconds=400) as going,
+        counting(operator, team, ["added"], clients=1, pause=0.5, seconds=400) as coming,
+    ):
+        served.wait_for_answers(4)
+        operator.scale_operator(0)
+        team.apply_model("added", **LIGHT)
+        team.apply_model("edited", **{**LIGHT, "contextLength": 512})
+        team.kubectl("delete", "sm", "deleted", "--wait=false")
+        served.wait_for_answers(10)
+        going.wait_for_answers(3)
+        back = time.time()
+        operator.scale_operator(1)
+
+        _wait_told(team, "edited")
+        team.wait_ready("added", "edited")
+        team.kubectl("wait", "--for=delete", "sm/deleted", "--timeout=120s", within=130)
+        coming.wait_for_answers(3)
+        asked = served.stop()
+        of_deleted, of_added = going.stop(), coming.stop()
+
+    assert failed(asked) == [], report(asked)
+    assert _answers(one for one in of_deleted if one.start < back) == [200], report(of_deleted)
+    assert _answers(of_deleted) == [200, 404], report(of_deleted)
+    assert _answers(one for one in of_added if _end(one) < back) == [404], report(of_added)
+    assert _answers(of_added) in ([404, 200], [404, 503, 200]), report(of_added)
+    applications = _applications(team)
+    assert applications.keys() == {"_index", AWAKE, "added", "edited"}
+    assert applications["edited"]["args"]["engine"]["contextLength"] == 512
+    team.kubectl("delete", "sm", "added", "edited", within=_BACK_SECONDS)
 
 
 def test_a_definition_with_another_field_changes_nothing_of_what_is_served(
@@ -224,6 +264,15 @@ def _applications(team: Team) -> dict[str, Any]:
     (pool,) = team.cluster.get("-n", team.namespace, "rayservices")["items"]
     applications = yaml.safe_load(pool["spec"]["serveConfigV2"])["applications"]
     return {one["name"]: one for one in applications}
+
+
+def _answers(asked: Iterable[Asked]) -> list[int]:
+    """Return the statuses in the order in which they came, each once for as long as it stayed."""
+    return [status for status, _ in itertools.groupby(one.status for one in asked)]
+
+
+def _end(asked: Asked) -> float:
+    return asked.start + asked.seconds
 
 
 def _kuberay_pods(cluster: KubeAccess) -> set[str]:
