@@ -1,6 +1,7 @@
 """The client's verbs on a real API server: owners of fields, versions, and refusals by type."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -246,9 +247,9 @@ async def test_a_stream_of_a_pod_that_is_gone_is_not_found(api: Api, namespace: 
 
 
 async def test_a_token_that_nobody_gave_is_unauthorized(stranger: Path, namespace: str) -> None:
-    text = stranger.read_text()
-    token = text[text.index("token: ") :].splitlines()[0].removeprefix("token: ")
-    stranger.write_text(text.replace(token, "abc"))
+    config = json.loads(stranger.read_text())
+    config["users"][0]["user"]["token"] = "abc"
+    stranger.write_text(json.dumps(config))
     async with await Api.connect(stranger) as api:
         with pytest.raises(errors.Unauthorized, match="renew the credentials"):
             await api.get(CONFIGMAPS.ref("x", namespace))
