@@ -137,9 +137,10 @@ def test_an_errors_text_that_is_not_json_is_kept() -> None:
     assert refusal(502, "<b>bad</b>\n gateway") == "502: <b>bad</b> gateway"
 
 
+# Who was started in the background of a script ignores Ctrl-C, and so would its children.
 TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
