@@ -52,20 +52,7 @@ def explain(
         print_data(as_plain(decision), output)
         return
     print_text(decision.summary)
-    print_table(
-        (
-            "cluster",
-            "selected",
-            "reason",
-            "per hour",
-            "compute",
-            "data",
-            "carbon",
-            "g co2e/h",
-            "why",
-        ),
-        [_row(one) for one in decision.candidates],
-    )
+    print_table(_COLUMNS, [_row(one) for one in decision.candidates])
     assumed = [f"{one.cluster}: {text}" for one in decision.candidates for text in one.assumed]
     print_lines("Assumed, since nobody declared it", assumed)
 
