@@ -16,8 +16,9 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import HTTPROUTES
 from smallmodel_operator.handlers import http_routes
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.http_routes import MISSING, HttpRouteLoop
-from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.gateway.http_route import GATEWAY_API_TRIED, ParentGateway
 
 pytestmark = pytest.mark.api
@@ -34,9 +35,11 @@ class Served:
 
     def __init__(self, api: Api, namespace: str) -> None:
         self.namespace = namespace
-        self.stores = Stores(hub_id=f"hub-{uuid4().hex[:8]}")
+        self.hub = HubStores(hub_id=f"hub-{uuid4().hex[:8]}")
+        self.stores = ClusterStores(placements=self.hub.placements_on("local"))
         self.loop = HttpRouteLoop(
             api=api,
+            hub=self.hub,
             stores=self.stores,
             parent=PARENT,
             watched=(namespace,),
@@ -48,15 +51,15 @@ class Served:
         for name in names:
             manifest = small_model(name)
             manifest["metadata"]["namespace"] = self.namespace
-            self.stores.models[self.namespace, name] = SmallModel.model_validate(manifest)
+            self.hub.models[self.namespace, name] = SmallModel.model_validate(manifest)
             placement = placement_of(name, namespace=self.namespace)
-            self.stores.placements[self.namespace, name] = placement.model_copy(
+            self.stores.placements.by_model[self.namespace, name] = placement.model_copy(
                 update={"status": placed_status()}
             )
 
     def remove(self, name: str) -> None:
         """Have a model be deleted."""
-        del self.stores.models[self.namespace, name]
+        del self.hub.models[self.namespace, name]
         self.loop.note_deleted((self.namespace, name))
 
     async def routes(self, api: Api) -> dict[str, dict[str, Any]]:

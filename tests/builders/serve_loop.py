@@ -10,19 +10,24 @@ from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus
 from smallmodel_operator.api.names import FINALIZER, LABEL_HUB
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
-from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.plan.pools.values import Manifest
 
 SETTINGS = pool_settings()
 PLACEMENTS = "/apis/smallmodel.dev/v1alpha1/namespaces/slm-cluster-local/modelplacements/"
 PLURALS = {
-    "rayservices": "see_pool",
-    "jobs": "see_job",
-    "modelplacements": "see_placement",
-    "pods": "see_pod",
+    "rayservices": ClusterStores.see_pool,
+    "jobs": ClusterStores.see_job,
+    "pods": ClusterStores.see_pod,
 }
+
+
+def new_stores() -> ClusterStores:
+    """Return what a process knows that has just started."""
+    return ClusterStores(placements=Placements(hub_id=SETTINGS.hub_id))
 
 
 class FakeCluster:
@@ -31,7 +36,7 @@ class FakeCluster:
     def __init__(self, api: Api, kube: FakeKubeApi) -> None:
         self.api = api
         self.kube = kube
-        self.stores = Stores(hub_id=SETTINGS.hub_id)
+        self.stores = new_stores()
         self.missing: str | None = None
         self.more = False
         self.woken: list[str] = []
@@ -46,6 +51,7 @@ class FakeCluster:
             cluster="local",
             now=lambda: START,
             missing_api=lambda: self.missing,
+            needed_jobs=lambda _: frozenset(),
             wake=self.woken.append,
             told=lambda _: None,
             more=lambda _: self.more,
@@ -57,7 +63,7 @@ class FakeCluster:
         placements = {p: o for p, o in self.kube.objects.items() if "/modelplacements/" in p}
         self.kube.objects.clear()
         self.kube.objects.update(placements)
-        self.stores = Stores(hub_id=SETTINGS.hub_id)
+        self.stores = new_stores()
         self.loop = self._loop()
 
     def place(self, name: str = "chat", **metadata: Any) -> str:
@@ -77,13 +83,14 @@ class FakeCluster:
     def watch(self) -> None:
         for plural, see in PLURALS.items():
             there = [o for path, o in self.kube.objects.items() if f"/{plural}/" in path]
-            known = getattr(self.stores, plural.replace("rayservices", "pools"), {})
-            if plural != "modelplacements":
-                known.clear()
+            getattr(self.stores, plural.replace("rayservices", "pools")).clear()
             for manifest in there:
-                getattr(self.stores, see)(manifest, gone=False)
-        if not any("/modelplacements/" in path for path in self.kube.objects):
-            self.stores.placements.clear()
+                see(self.stores, manifest, gone=False)
+        placements = [o for path, o in self.kube.objects.items() if "/modelplacements/" in path]
+        for manifest in placements:
+            self.stores.placements.see(manifest, gone=False)
+        if not placements:
+            self.stores.placements.by_model.clear()
 
     def pool(self) -> Manifest:
         (found,) = [o for path, o in self.kube.objects.items() if "/rayservices/" in path]
@@ -91,7 +98,7 @@ class FakeCluster:
 
     def status(self, name: str = "chat") -> ModelPlacementStatus:
         self.watch()
-        found = self.stores.placements[NAMESPACE, name]
+        found = self.stores.placements.by_model[NAMESPACE, name]
         assert isinstance(found, ModelPlacement)
         return found.status
 

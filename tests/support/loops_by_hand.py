@@ -29,10 +29,12 @@ from smallmodel_operator.clusters.ref import (
     Manifest,
     Resource,
 )
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
-from smallmodel_operator.handlers.stores import Stores, key_of, owner
+from smallmodel_operator.handlers.objects import key_of, owner
+from smallmodel_operator.handlers.stores import HubStores
 from support.paper_serving import NOW, serve_on_paper
 
 CARD: Final = CardBuilder().build()
@@ -42,14 +44,6 @@ OWNED: Final = (CLAIMS, JOBS, MODELPLACEMENTS, NETWORKPOLICIES, RAYSERVICES, SEC
 PASSES_MAX: Final = 150
 """Of one life: about thirty are needed, and a busy controller manager may need some more."""
 _READS: Final = frozenset({"get", "list", "watch"})
-
-_SEEN_BY: Final = {
-    SMALLMODELS: Stores.see_model,
-    MODELPLACEMENTS: Stores.see_placement,
-    RAYSERVICES: Stores.see_pool,
-    JOBS: Stores.see_job,
-    PODS: Stores.see_pod,
-}
 
 
 @dataclass
@@ -61,12 +55,16 @@ class LoopsByHand:
         admin: lists and fakes.
         namespace: the models'.
         now: what the operator believes the time to be.
+        hub: what the decide loop knows.
+        local: what the serve loop knows.
     """
 
     api: Api
     admin: Api
     namespace: str
     now: str = NOW
+    hub: HubStores = field(init=False)
+    local: ClusterStores = field(init=False)
     _known: dict[Resource, dict[tuple[str, str], Manifest]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,12 +78,14 @@ class LoopsByHand:
     def _start(self) -> None:
         settings = pool_settings()
         self._known = {}
-        self._stores = Stores(hub_id=settings.hub_id)
-        self._stores.cards[CARD.metadata.name] = CARD
-        self._stores.clusters["local"] = declared()
+        self.hub = HubStores(hub_id=settings.hub_id)
+        self.hub.cards[CARD.metadata.name] = CARD
+        self.hub.clusters["local"] = declared()
+        self.local = ClusterStores(placements=self.hub.placements_on("local"))
         self._models = ModelLoop(
             api=self.api,
-            stores=self._stores,
+            stores=self.hub,
+            fetching=self.local,
             events=EventWriter(Events(self.api, "by-hand")),
             settings=settings,
             cluster="local",
@@ -97,12 +97,13 @@ class LoopsByHand:
         )
         self._namespaces = NamespaceLoop(
             api=self.api,
-            stores=self._stores,
+            stores=self.local,
             settings=settings,
             token_key=TOKEN_KEY,
             cluster="local",
             now=lambda: self.now,
             missing_api=lambda: None,
+            needed_jobs=self.hub.needed_jobs,
             wake=lambda _: None,
             told=lambda _: None,
             more=lambda _: False,
@@ -133,7 +134,7 @@ class LoopsByHand:
 
     async def work(self) -> int:
         """Work on everything once, by what was known before; return how many keys failed."""
-        keys = sorted(self._stores.models.keys() | self._stores.placements.keys())
+        keys = sorted(self.hub.models.keys() | self.hub.placed())
         failed = 0
         for key in keys:
             failed += await self._attempt(self._models.work(key))
@@ -174,9 +175,9 @@ class LoopsByHand:
             there = {key_of(item): item for item in await self._listed(resource)}
             for key, gone in self._known.get(resource, {}).items():
                 if key not in there:
-                    see(self._stores, gone, gone=True)
+                    see(self, gone, True)
             for item in there.values():
-                see(self._stores, item, gone=False)
+                see(self, item, False)
             self._known[resource] = there
 
     async def _listed(self, resource: Resource) -> list[Manifest]:
@@ -184,6 +185,15 @@ class LoopsByHand:
             all_of_them, _ = await self.admin.list(resource, PLACEMENTS)
             return [p for p in all_of_them if p["spec"]["model"]["namespace"] == self.namespace]
         return (await self.admin.list(resource, self.namespace))[0]
+
+
+_SEEN_BY: Final[dict[Resource, Callable[[LoopsByHand, Manifest, bool], object]]] = {
+    SMALLMODELS: lambda loops, item, gone: loops.hub.see_model(item, gone=gone),
+    MODELPLACEMENTS: lambda loops, item, gone: loops.hub.see_placement(item, gone=gone),
+    RAYSERVICES: lambda loops, item, gone: loops.local.see_pool(item, gone=gone),
+    JOBS: lambda loops, item, gone: loops.local.see_job(item, gone=gone),
+    PODS: lambda loops, item, gone: loops.local.see_pod(item, gone=gone),
+}
 
 
 def model_manifest(namespace: str, name: str = "chat", **spec: Any) -> Manifest:

@@ -55,9 +55,17 @@ def bounded(name: str, length: int) -> str:
     return f"{name[: length - len(digest) - 1].rstrip('-.')}-{digest}"
 
 
+_PLACEMENTS: Final = "slm-cluster-"
+
+
 def placement_namespace(cluster: str) -> str:
     """Return the hub's namespace for the ModelPlacements of a cluster."""
-    return f"slm-cluster-{cluster}"
+    return f"{_PLACEMENTS}{cluster}"
+
+
+def cluster_of_namespace(namespace: str) -> str | None:
+    """Return whose ModelPlacements lie in a namespace of the hub; None: those of no cluster."""
+    return namespace.removeprefix(_PLACEMENTS) if namespace.startswith(_PLACEMENTS) else None
 
 
 def placement_name(namespace: str, name: str) -> str:

@@ -21,7 +21,8 @@ from smallmodel_operator.clusters.guard import apply_owned
 from smallmodel_operator.clusters.observe import ClusterObserver
 from smallmodel_operator.clusters.ref import MODELCLUSTERS
 from smallmodel_operator.clusters.view import sight_of
-from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
+from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.placement.cluster import ClusterView, PoolSeats
 from smallmodel_operator.plan.pools.values import PoolSettings
 from smallmodel_operator.status.cluster import ClusterSight, kuberay_problem, summarise_cluster
@@ -40,7 +41,8 @@ class ClusterLoop:
         api: Api,
         settings: PoolSettings,
         workers_max: int,
-        stores: Stores,
+        hub: HubStores,
+        stores: ClusterStores,
         name: str,
         now: Callable[[], str],
         gateway_problem: Callable[[], str | None],
@@ -53,7 +55,8 @@ class ClusterLoop:
             api: The cluster's.
             settings: The installation's choices.
             workers_max: The most workers of one pool.
-            stores: What is known of the objects.
+            hub: What is known of the ModelClusters.
+            stores: What is known of the cluster's objects.
             name: The ModelCluster.
             now: Tells the time as RFC 3339.
             gateway_problem: Tells what is to be done before requests can be led to models.
@@ -63,6 +66,7 @@ class ClusterLoop:
         self._api = api
         self._settings = settings
         self._workers_max = workers_max
+        self._hub = hub
         self._stores = stores
         self._name = name
         self._now = now
@@ -88,7 +92,7 @@ class ClusterLoop:
         }
         await apply_owned(self._api, namespace, self._settings.hub_id)
         if await self._api.get(MODELCLUSTERS.ref(self._name)) is None:
-            known = self._stores.clusters.get(self._name)
+            known = self._hub.clusters.get(self._name)
             # What an administrator said before somebody deleted it: without a jurisdiction, copies
             # would end that a law binds.
             spec = known.spec if known is not None else ModelClusterSpec()
@@ -167,14 +171,14 @@ class ClusterLoop:
 
     def _take(self, cluster: ModelCluster) -> None:
         """Keep what is declared of the cluster, and have acted on what is new of it."""
-        before = self._stores.clusters.get(self._name)
-        self._stores.clusters[self._name] = cluster
+        before = self._hub.clusters.get(self._name)
+        self._hub.clusters[self._name] = cluster
         known = (before.spec, before.metadata.labels) if before is not None else None
         if known != (cluster.spec, cluster.metadata.labels):
             self._declared()
 
     def _seats(self) -> tuple[PoolSeats, ...]:
-        assigned = self._stores.assigned
+        assigned = self._stores.placements.assigned
         return tuple(
             PoolSeats(
                 namespace=pool.key.namespace,

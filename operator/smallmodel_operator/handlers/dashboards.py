@@ -12,7 +12,7 @@ from smallmodel_operator.clusters.ray import (
     DashboardUnauthorized,
     RayDashboards,
 )
-from smallmodel_operator.handlers.stores import ObjectKey
+from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.writer import Writer
 from smallmodel_operator.plan.pools.values import DASHBOARD_PORT, SERVE_PORT
 from smallmodel_operator.status.serve import ServedApplication

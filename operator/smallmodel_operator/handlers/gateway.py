@@ -14,8 +14,10 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import is_applied, stamp
 from smallmodel_operator.clusters.events import About, Events, EventType
 from smallmodel_operator.clusters.ref import CONFIGMAPS, ref_of
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.last_good import WITHHELD_RETRY, LastGood, Tell
-from smallmodel_operator.handlers.stores import Stores, Unreadable
+from smallmodel_operator.handlers.placements import Placements
+from smallmodel_operator.handlers.stores import HubStores, Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import (
     EVERYONE,
@@ -64,7 +66,8 @@ class GatewayLoop:
         self,
         *,
         api: Api,
-        stores: Stores,
+        hub: HubStores,
+        stores: ClusterStores,
         events: Events,
         namespace: str,
         settings: ClusterGatewaySettings,
@@ -75,7 +78,8 @@ class GatewayLoop:
 
         Args:
             api: The serving cluster's.
-            stores: What is known of the objects.
+            hub: What is known of the models.
+            stores: What is known of the cluster's objects.
             events: Tells people of a snapshot that is withheld.
             namespace: The operator's, where the ConfigMap lies.
             settings: What stays while the gateway runs.
@@ -83,6 +87,7 @@ class GatewayLoop:
             all_pools_read: Tells whether everything was read once since this process started.
         """
         self._api = api
+        self._hub = hub
         self._stores = stores
         self._events = events
         self._namespace = namespace
@@ -111,7 +116,9 @@ class GatewayLoop:
         Raises:
             ApiError: The ConfigMap could not be read or written.
         """
-        namespaces = namespace_routes(self._stores, self._admitted, self._made)
+        namespaces = namespace_routes(
+            self._hub, self._stores.placements, self._admitted, self._made
+        )
         live = await self._api.get(CONFIGMAPS.ref(GATEWAY_NAME, self._namespace))
         if self._is_written(namespaces, live):
             return None
@@ -180,20 +187,24 @@ class GatewayLoop:
 
 
 def namespace_routes(
-    stores: Stores, admitted: Callable[[str], tuple[str, ...]], made: MadeRoutes
+    hub: HubStores,
+    placements: Placements,
+    admitted: Callable[[str], tuple[str, ...]],
+    made: MadeRoutes,
 ) -> Routes:
     """Return where requests for all models go, by namespace.
 
     Args:
-        stores: What is known of the objects.
+        hub: What is known of the models.
+        placements: Those of the cluster that serves them.
         admitted: Tells which addresses may ask a namespace's models.
         made: Routes that were made before; becomes those that are returned.
     """
     before = dict(made)
     made.clear()
     models: dict[str, list[RoutedModel]] = {}
-    for key in sorted(stores.models):
-        model, placement = stores.models[key], stores.placements.get(key)
+    for key in sorted(hub.models):
+        model, placement = hub.models[key], placements.by_model.get(key)
         if not model.metadata.deletion_timestamp:
             known = before.get(key)
             if known is None or known[0] is not model or known[1] is not placement:

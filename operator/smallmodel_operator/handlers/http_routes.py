@@ -12,9 +12,10 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import is_applied, stamp
 from smallmodel_operator.clusters.guard import apply_owned, delete_owned
 from smallmodel_operator.clusters.ref import HTTPROUTES, Ref, ref_of
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.gateway import MadeRoutes, Routes, namespace_routes
 from smallmodel_operator.handlers.last_good import WITHHELD_RETRY, LastGood
-from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.gateway.cluster_values import EVERYONE
 from smallmodel_operator.plan.gateway.http_route import (
     INSTALL_GATEWAY_API,
@@ -45,7 +46,8 @@ class HttpRouteLoop:
         self,
         *,
         api: Api,
-        stores: Stores,
+        hub: HubStores,
+        stores: ClusterStores,
         parent: ParentGateway,
         watched: tuple[str, ...],
         all_pools_read: Callable[[], bool],
@@ -54,12 +56,14 @@ class HttpRouteLoop:
 
         Args:
             api: The serving cluster's.
-            stores: What is known of the objects.
+            hub: What is known of the models.
+            stores: What is known of the cluster's objects.
             parent: The Gateway that the routes attach to.
             watched: The namespaces with models; none: all.
             all_pools_read: Tells whether everything was read once since this process started.
         """
         self._api = api
+        self._hub = hub
         self._stores = stores
         self._parent = parent
         self._watched = watched
@@ -85,7 +89,9 @@ class HttpRouteLoop:
         Raises:
             ApiError: A route could not be read or written; the others were.
         """
-        namespaces = namespace_routes(self._stores, lambda _: EVERYONE, self._made)
+        namespaces = namespace_routes(
+            self._hub, self._stores.placements, lambda _: EVERYONE, self._made
+        )
         if self._is_written(namespaces):
             return _CHECK_SECONDS
         try:

@@ -12,9 +12,11 @@ from smallmodel_operator.catalog.rules import gate_secret
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS, SECRETS, SMALLMODELS
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
+from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.refused import Refused
-from smallmodel_operator.handlers.stores import ObjectKey, Stores, Unreadable
+from smallmodel_operator.handlers.stores import HubStores, Unreadable
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.plan.placements import placement_manifest
@@ -38,7 +40,8 @@ class ModelLoop:
         self,
         *,
         api: Api,
-        stores: Stores,
+        stores: HubStores,
+        fetching: ClusterStores,
         events: EventWriter,
         settings: PoolSettings,
         cluster: str,
@@ -53,6 +56,7 @@ class ModelLoop:
         Args:
             api: The hub's.
             stores: What is known of the objects.
+            fetching: What is known of those of the cluster that fetches what cards are made of.
             events: Tells people of changes.
             settings: The installation's choices.
             cluster: The ModelCluster on which everything is placed.
@@ -65,6 +69,7 @@ class ModelLoop:
         """
         self._api = api
         self._stores = stores
+        self._fetching = fetching
         self._events = events
         self._settings = settings
         self._writer = Writer(api, settings)
@@ -93,7 +98,7 @@ class ModelLoop:
             return None
         sight = ModelSight(
             model=model,
-            placement=self._stores.placements.get(key),
+            placement=self._stores.placement(key, self._cluster),
             catalog=self._stores.catalog(),
             cluster=None,
             around=self._stores.around(key[0], self._cluster),
@@ -115,7 +120,7 @@ class ModelLoop:
             metadata=model.metadata,
             status=model.status,
             message=model.message,
-            placement=self._stores.placements.get(key),
+            placement=self._stores.placement(key, self._cluster),
             url=self._url(*key),
         )
         orders = decide_unreadable(sight, self._now())
@@ -124,7 +129,7 @@ class ModelLoop:
     def _job(self, model: SmallModel) -> JobSight | None:
         """Return the Job that fetches the model's source, where there is one."""
         name = source_job(model)
-        return self._stores.job_sight(model.metadata.namespace, name) if name else None
+        return self._fetching.job_sight(model.metadata.namespace, name) if name else None
 
     async def _carry_out(
         self,
@@ -161,7 +166,7 @@ class ModelLoop:
             await self._writer.namespace(key[0])
             live = await self._writer.create_job(job)
             if live is not None:
-                self._stores.see_job(live, gone=False)
+                self._fetching.see_job(live, gone=False)
 
         try:
             await self._refused.noted(key, made())
@@ -198,7 +203,7 @@ class ModelLoop:
             self._stores.see_model(written, gone=False)
 
     async def _drop(self, key: ObjectKey) -> None:
-        placement = self._stores.placements.get(key)
+        placement = self._stores.placement(key, self._cluster)
         if placement is None or placement.metadata.deletion_timestamp:
             return
         ref = MODELPLACEMENTS.ref(placement.metadata.name, self._placements)

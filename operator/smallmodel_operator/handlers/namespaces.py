@@ -11,10 +11,11 @@ from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.dashboards import Dashboards
+from smallmodel_operator.handlers.objects import ObjectKey, key_of
 from smallmodel_operator.handlers.probes import Probes
 from smallmodel_operator.handlers.refused import Refused
-from smallmodel_operator.handlers.stores import ObjectKey, Stores, key_of
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolError, PoolSettings
 from smallmodel_operator.reconcile.memory import Memory
@@ -36,12 +37,13 @@ class NamespaceLoop:
         self,
         *,
         api: Api,
-        stores: Stores,
+        stores: ClusterStores,
         settings: PoolSettings,
         token_key: str,
         cluster: str,
         now: Callable[[], str],
         missing_api: Callable[[], str | None],
+        needed_jobs: Callable[[str], frozenset[str]],
         wake: Callable[[str], None],
         told: Callable[[ObjectKey], None],
         more: Callable[[str], bool],
@@ -56,6 +58,7 @@ class NamespaceLoop:
             cluster: The ModelCluster.
             now: Tells the time as RFC 3339.
             missing_api: Tells what is to be done about KubeRay where it is missing.
+            needed_jobs: Tells the fetch Jobs of a namespace that cards are still to be made of.
             wake: Has a namespace worked on again.
             told: Called with a SmallModel's key when the status of its placement was written.
             more: Tells whether a namespace is to be worked on again anyway.
@@ -66,6 +69,7 @@ class NamespaceLoop:
         self._placements = placement_namespace(cluster)
         self._now = now
         self._missing_api = missing_api
+        self._needed_jobs = needed_jobs
         self._writer = Writer(api, settings, token_key)
         self._dashboards = Dashboards(self._writer)
         self._probes = Probes(now, wake)
@@ -100,7 +104,7 @@ class NamespaceLoop:
     async def _observe(self, namespace: str) -> NamespaceSight:
         stores = self._stores
         manifests = stores.pools_in(namespace)
-        placements = stores.placements_in(namespace)
+        placements = stores.placements.within(namespace)
         read = [(manifest, self._read(manifest, placements)) for manifest in manifests]
         seen = await asyncio.gather(
             *(self._see_pool(manifest, pool) for manifest, pool in read if pool is not None)
@@ -119,9 +123,9 @@ class NamespaceLoop:
                 manifest["metadata"]["name"] for manifest, pool in read if pool is None
             ),
             unread=frozenset(
-                name for space, name in stores.unread_placements if space == namespace
+                name for space, name in stores.placements.unread if space == namespace
             ),
-            needed_jobs=stores.needed_jobs(namespace),
+            needed_jobs=self._needed_jobs(namespace),
             refused=self._refused.within(namespace),
             missing_api=self._missing_api(),
             ending=namespace in stores.ending,
@@ -244,7 +248,7 @@ class NamespaceLoop:
             status,
             resource_version=_metadata(name, sight).resource_version,
         )
-        key = self._stores.see_placement(written, gone=False)
+        key = self._stores.placements.see(written, gone=False)
         if key is not None:
             self._told(key)
 

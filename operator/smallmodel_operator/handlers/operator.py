@@ -24,15 +24,17 @@ from smallmodel_operator.clusters.ref import (
     Resource,
 )
 from smallmodel_operator.handlers.cluster import ClusterLoop
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.gateway import GatewayLoop
 from smallmodel_operator.handlers.http_routes import HttpRouteLoop
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
+from smallmodel_operator.handlers.objects import ObjectKey, key_of
 from smallmodel_operator.handlers.queue import WorkQueue
 from smallmodel_operator.handlers.sources import Scales
-from smallmodel_operator.handlers.stores import ObjectKey, Stores, key_of
+from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.settings import Settings
 
@@ -71,7 +73,8 @@ class Operator:
         scales = Scales(
             policy=settings.placement.policy(), tables=settings.placement.price_tables()
         )
-        self.stores = Stores(hub_id=hub_id, scales=scales)
+        self.stores = HubStores(hub_id=hub_id, scales=scales)
+        self.local = ClusterStores(placements=self.stores.placements_on(LOCAL_CLUSTER))
         self.conflicts: Counter[str] = Counter()
         """Writes over something that was newer, by queue."""
         pools = settings.pools(hub_id)
@@ -80,7 +83,8 @@ class Operator:
             api=api,
             settings=pools,
             workers_max=settings.workers_max,
-            stores=self.stores,
+            hub=self.stores,
+            stores=self.local,
             name=LOCAL_CLUSTER,
             now=now,
             gateway_problem=lambda: self.gateway.problem,
@@ -91,6 +95,7 @@ class Operator:
         self.models = ModelLoop(
             api=api,
             stores=self.stores,
+            fetching=self.local,
             events=self.events,
             settings=pools,
             cluster=LOCAL_CLUSTER,
@@ -102,12 +107,13 @@ class Operator:
         )
         self.namespaces = NamespaceLoop(
             api=api,
-            stores=self.stores,
+            stores=self.local,
             settings=pools,
             token_key=token_key,
             cluster=LOCAL_CLUSTER,
             now=now,
             missing_api=self.cluster.missing_api,
+            needed_jobs=self.stores.needed_jobs,
             wake=self._namespace_again,
             told=self._told,
             more=lambda namespace: self.namespace_queue.is_wanted(namespace),
@@ -140,14 +146,16 @@ class Operator:
         if settings.http_route is not None:
             return HttpRouteLoop(
                 api=self._api,
-                stores=self.stores,
+                hub=self.stores,
+                stores=self.local,
                 parent=settings.http_route.parent(),
                 watched=settings.watch_namespaces,
                 all_pools_read=lambda: self._synced,
             )
         return GatewayLoop(
             api=self._api,
-            stores=self.stores,
+            hub=self.stores,
+            stores=self.local,
             events=events,
             namespace=settings.namespace,
             settings=settings.gateway(),
@@ -200,7 +208,8 @@ class Operator:
                 # KubeRay's: models wait for it, and the cluster's status says so.
                 continue
             self.stores.forget_missing(resource, there, version)
-        for key in self.stores.models.keys() | self.stores.placements.keys():
+            self.local.forget_missing(resource, there, version)
+        for key in self.stores.models.keys() | self.stores.placed():
             self.model_queue.add(key, later=True)
             self.namespace_queue.add(key[0])
         self.gateway_queue.add(_GATEWAY)
@@ -266,12 +275,12 @@ class Operator:
         self.gateway_queue.add(_GATEWAY)
 
     def _see_pool(self, manifest: Manifest, gone: bool) -> None:
-        namespace = self.stores.see_pool(manifest, gone=gone)
+        namespace = self.local.see_pool(manifest, gone=gone)
         if namespace is not None:
             self.namespace_queue.add(namespace)
 
     def _see_job(self, manifest: Manifest, gone: bool) -> None:
-        namespace = self.stores.see_job(manifest, gone=gone)
+        namespace = self.local.see_job(manifest, gone=gone)
         if namespace is not None:
             self.namespace_queue.add(namespace)
             self._see_fetch(namespace, manifest["metadata"]["name"])
@@ -282,7 +291,7 @@ class Operator:
             self.model_queue.add(key)
 
     def _see_pod(self, manifest: Manifest, gone: bool) -> None:
-        before, after = self.stores.see_pod(manifest, gone=gone)
+        before, after = self.local.see_pod(manifest, gone=gone)
         pod = after or before
         if pod is None or before == after:
             return
@@ -294,17 +303,17 @@ class Operator:
         self.gateway_queue.add(_GATEWAY)
 
     def _see_namespace(self, manifest: Manifest, gone: bool) -> None:
-        was_ending = manifest["metadata"]["name"] in self.stores.ending
-        name = self.stores.see_namespace(manifest, gone=gone)
-        if was_ending != (name in self.stores.ending):
+        was_ending = manifest["metadata"]["name"] in self.local.ending
+        name = self.local.see_namespace(manifest, gone=gone)
+        if was_ending != (name in self.local.ending):
             self.namespace_queue.add(name)
 
     def _cluster_changed(self) -> None:
         """Have everything worked on that waits for the cluster."""
         for key, model in self.stores.models.items():
-            if isinstance(model, SmallModel) and key not in self.stores.placements:
+            if isinstance(model, SmallModel) and not self.stores.placements_of(key):
                 self.model_queue.add(key)
-        for namespace in {key[0] for key in self.stores.placements}:
+        for namespace in {key[0] for key in self.local.placements.by_model}:
             self.namespace_queue.add(namespace)
 
     def _cluster_declared(self) -> None:

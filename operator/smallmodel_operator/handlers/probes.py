@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from smallmodel_operator.api.modelplacement import PlacedProbe
-from smallmodel_operator.handlers.stores import ObjectKey
+from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.plan.pools.values import SERVE_PORT
 from smallmodel_operator.probe import Answer, probe
 from smallmodel_operator.reconcile.orders import ProbeOrder

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from smallmodel_operator.api.modelplacement import Problem
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
-from smallmodel_operator.handlers.stores import ObjectKey
+from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.plan.pools.values import PoolError
 
 _LOG: Final = logging.getLogger(__name__)

@@ -15,9 +15,10 @@ from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelSt
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.gateway import GatewayLoop, Routes, route_of, serving_pool
 from smallmodel_operator.handlers.pods import PodSight
-from smallmodel_operator.handlers.stores import Stores, Unreadable
+from smallmodel_operator.handlers.stores import HubStores, Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
 from smallmodel_operator.plan.gateway.config_map import SnapshotTooLarge
@@ -118,10 +119,12 @@ class Fixed:
     """A loop over stores that a test fills."""
 
     def __init__(self, api: Api, *, allow_from: tuple[str, ...] = (), read: bool = True) -> None:
-        self.stores = Stores(hub_id="hub-1")
+        self.hub = HubStores(hub_id="hub-1")
+        self.stores = ClusterStores(placements=self.hub.placements_on("local"))
         self.read = read
         self.loop = GatewayLoop(
             api=api,
+            hub=self.hub,
             stores=self.stores,
             events=Events(api, "operator-0"),
             namespace=NAMESPACE,
@@ -132,7 +135,7 @@ class Fixed:
 
     def serve(self, *names: str) -> None:
         for name in names:
-            self.stores.models["team-a", name] = model(name)
+            self.hub.models["team-a", name] = model(name)
 
     async def work(self) -> float | None:
         return await self.loop.work("gateway")
@@ -199,7 +202,7 @@ async def test_routes_that_nobody_deleted_are_not_taken_away(api: Api, kube: Fak
     fixed = Fixed(api)
     fixed.serve("a", "b", "c")
     await fixed.work()
-    fixed.stores.models.clear()
+    fixed.hub.models.clear()
 
     assert await fixed.work() == 5.0
     assert await fixed.work() == 5.0
@@ -231,11 +234,11 @@ async def test_a_deletion_explains_one_loss_and_not_a_later_one(
     fixed.serve("a")
     await fixed.work()
     fixed.loop.note_deleted(("team-a", "a"))
-    fixed.stores.models.clear()
+    fixed.hub.models.clear()
     await fixed.work()
     fixed.serve("a")
     await fixed.work()
-    fixed.stores.models.clear()
+    fixed.hub.models.clear()
 
     assert await fixed.work() == 5.0
 
@@ -258,7 +261,7 @@ async def test_routes_that_are_too_many_for_a_config_map_do_not_become_the_last_
     assert told(kube) == ["SnapshotTooLarge"]
 
     for name in "bc":
-        del fixed.stores.models["team-a", name]
+        del fixed.hub.models["team-a", name]
     assert await fixed.work() is None, "what never was written cannot be lost"
     assert fixed.loop.withheld is None
 
@@ -269,7 +272,7 @@ async def test_a_model_that_is_being_deleted_has_no_route(api: Api, kube: FakeKu
     await fixed.work()
     before = kube.objects[MAP]["binaryData"]
     going = model("a", deletion_timestamp="2026-11-24T12:00:00Z")
-    fixed.stores.models["team-a", "a"] = going
+    fixed.hub.models["team-a", "a"] = going
     fixed.loop.note_deleted(("team-a", "a"))
 
     await fixed.work()

@@ -14,8 +14,9 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import HTTPROUTES
 from smallmodel_operator.handlers import http_routes
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.http_routes import MISSING, HttpRouteLoop
-from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.gateway.http_route import ParentGateway
 
 ROUTES: Final = "/apis/gateway.networking.k8s.io/v1/namespaces/team-a/httproutes"
@@ -27,10 +28,12 @@ class Fixed:
     """A loop over stores that a test fills."""
 
     def __init__(self, api: Api, *, read: bool = True, watched: tuple[str, ...] = ()) -> None:
-        self.stores = Stores(hub_id=HUB)
+        self.hub = HubStores(hub_id=HUB)
+        self.stores = ClusterStores(placements=self.hub.placements_on("local"))
         self.read = read
         self.loop = HttpRouteLoop(
             api=api,
+            hub=self.hub,
             stores=self.stores,
             parent=ParentGateway(name="public", namespace="gateways"),
             watched=watched,
@@ -42,9 +45,9 @@ class Fixed:
         for name in names:
             manifest = small_model(name)
             manifest["metadata"]["namespace"] = "team-a"
-            self.stores.models["team-a", name] = SmallModel.model_validate(manifest)
+            self.hub.models["team-a", name] = SmallModel.model_validate(manifest)
             placement = placement_of().model_copy(update={"status": placed_status()})
-            self.stores.placements["team-a", name] = placement
+            self.stores.placements.by_model["team-a", name] = placement
 
     async def work(self) -> float | None:
         return await self.loop.work("gateway")
@@ -105,7 +108,7 @@ async def test_the_route_goes_with_its_last_model(api: Api, kube: FakeKubeApi) -
     fixed.serve("chat")
     await fixed.work()
 
-    del fixed.stores.models["team-a", "chat"]
+    del fixed.hub.models["team-a", "chat"]
     fixed.loop.note_deleted(("team-a", "chat"))
     await fixed.work()
     assert FIRST not in kube.objects

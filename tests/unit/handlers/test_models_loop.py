@@ -13,9 +13,11 @@ from smallmodel_operator.api.names import FINALIZER, placement_name
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
+from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.models import ModelLoop
-from smallmodel_operator.handlers.stores import ObjectKey, Stores
+from smallmodel_operator.handlers.objects import ObjectKey
+from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.pools.values import Manifest
 
 TEAM = "team"
@@ -33,7 +35,8 @@ class FakeCluster:
 
     def __init__(self, api: Api, kube: FakeKubeApi) -> None:
         self.kube = kube
-        self.stores = Stores(hub_id=SETTINGS.hub_id)
+        self.stores = HubStores(hub_id=SETTINGS.hub_id)
+        self.local = ClusterStores(placements=self.stores.placements_on("local"))
         self.placed: list[ObjectKey] = []
         self.told: list[ObjectKey] = []
         for card in catalog(CardBuilder()).cards:
@@ -42,6 +45,7 @@ class FakeCluster:
         self.loop = ModelLoop(
             api=api,
             stores=self.stores,
+            fetching=self.local,
             events=EventWriter(Events(api, "operator-0")),
             settings=SETTINGS,
             cluster="local",
@@ -70,7 +74,7 @@ class FakeCluster:
             self.stores.see_model(self.kube.objects[MODEL], gone=False)
         for path, manifest in self.kube.objects.items():
             if "/jobs/" in path:
-                self.stores.see_job(manifest, gone=False)
+                self.local.see_job(manifest, gone=False)
         if PLACEMENT in self.kube.objects:
             self.stores.see_placement(self.kube.objects[PLACEMENT], gone=False)
         return await self.loop.work(KEY)
@@ -218,7 +222,7 @@ async def test_a_source_is_fetched_and_then_placed(cluster: FakeCluster, kube: F
     name = job["metadata"]["name"]
     said = {"state": {"terminated": {"message": done.last_words}}}
     pod = {"name": name, "namespace": TEAM, "labels": {"batch.kubernetes.io/job-name": name}}
-    cluster.stores.see_pod({"metadata": pod, "status": {"containerStatuses": [said]}}, gone=False)
+    cluster.local.see_pod({"metadata": pod, "status": {"containerStatuses": [said]}}, gone=False)
     await cluster.work()
     assert PLACEMENT in kube.objects
 

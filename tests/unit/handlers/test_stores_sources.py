@@ -4,14 +4,14 @@ from typing import Any
 
 from builders.admission import data_source
 from builders.clusters import declared
-from smallmodel_operator.handlers.stores import Stores
+from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.pools.values import Manifest
 
 TEAM = "team-a"
 
 
-def stores() -> Stores:
-    return Stores(hub_id="hub-1")
+def stores() -> HubStores:
+    return HubStores(hub_id="hub-1")
 
 
 def source(name: str = "records", **metadata: Any) -> Manifest:

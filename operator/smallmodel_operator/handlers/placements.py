@@ -1,0 +1,67 @@
+"""The ModelPlacements of one cluster, as they came in."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import ValidationError
+
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.handlers.objects import Ends, ObjectKey, owner, version_of
+from smallmodel_operator.plan.pools.values import Manifest
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Placements:
+    """What was decided for one cluster, by namespace and name of the SmallModels."""
+
+    hub_id: str
+    by_model: dict[ObjectKey, ModelPlacement] = field(default_factory=dict)
+    assigned: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    """How many placements say that a pool serves them, by namespace and name of the pool."""
+    unread: set[ObjectKey] = field(default_factory=set)
+    """Keys of those that cannot be read."""
+    _ends: Ends = field(default_factory=Ends)
+
+    def see(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
+        """Take a ModelPlacement of ours, and return the key of its SmallModel.
+
+        None: it is not ours, or this was known.
+        """
+        if owner(manifest) != self.hub_id:
+            return None
+        model = manifest["spec"]["model"]
+        key: ObjectKey = (model["namespace"], model["name"])
+        known = self.by_model.get(key)
+        version = version_of(known.metadata) if known else None
+        if not self._ends.is_news(manifest, version, gone=gone):
+            return None
+        self.unread.discard(key)
+        self._drop(key)
+        if gone:
+            return key
+        try:
+            placement = ModelPlacement.model_validate(manifest)
+        except ValidationError as error:
+            # Another version of this program wrote it, so what it says has to go on.
+            _LOG.warning(
+                "ModelPlacement %s cannot be read: %s", manifest["metadata"]["name"], error
+            )
+            self.unread.add(key)
+            return key
+        self.by_model[key] = placement
+        self.assigned[key[0], placement.status.pool] += 1
+        return key
+
+    def within(self, namespace: str) -> tuple[ModelPlacement, ...]:
+        """Return the placements of a namespace's models, by name."""
+        keys = sorted(key for key in self.by_model if key[0] == namespace)
+        return tuple(self.by_model[key] for key in keys)
+
+    def _drop(self, key: ObjectKey) -> None:
+        before = self.by_model.pop(key, None)
+        if before is not None:
+            self.assigned[key[0], before.status.pool] -= 1
