@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import human_bytes
-from smallmodel_operator.api.conditions import ConditionType
+from smallmodel_operator.api.conditions import ClusterConditionType, ConditionType
 from smallmodel_operator.api.crd import Kind, Schema, structural_schema
 from smallmodel_operator.api.datasource import AppliesTo, Enforcement
 from smallmodel_operator.api.jurisdictions import COUNTRIES, GROUPS
@@ -86,6 +86,8 @@ def conditions_page() -> str:
             "`status.conditions` of a SmallModel. Each condition names the generation of the spec "
             "that it speaks of, and carries a [reason](reasons.md).",
             _table(("Type", "True when"), _meanings(ConditionType)),
+            "Those of a ModelCluster:",
+            _table(("Type", "True when"), _meanings(ClusterConditionType)),
         ]
     )
 

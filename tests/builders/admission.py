@@ -13,14 +13,19 @@ def placement(**spec: object) -> YamlObject:
     return usual | {"spec": usual["spec"] | spec}
 
 
-def model_cluster(**spec: object) -> YamlObject:
+def model_cluster(name: str = "a", **spec: object) -> YamlObject:
     """A ModelCluster with those fields."""
     return {
         "apiVersion": "smallmodel.dev/v1alpha1",
         "kind": "ModelCluster",
-        "metadata": {"name": "a"},
+        "metadata": {"name": name},
         "spec": spec,
     }
+
+
+def pushed(**secret: object) -> YamlObject:
+    """The connection of a cluster that the operator calls."""
+    return {"mode": "Push", "kubeconfigSecretRef": {"name": "edge", **secret}}
 
 
 def data_source(**spec: object) -> YamlObject:
@@ -58,7 +63,20 @@ ACCEPTED: dict[str, YamlObject] = {
         prices={"cpuHour": "0.03", "accelerators": [{"product": "NVIDIA-L4", "hour": "0.8"}]},
         energy={"gridIntensity": 381, "pue": "1.2"},
         network={"uplinkMbit": 100, "egress": [{"to": "internet", "perGB": "0.09"}]},
+        gateway={"address": "https://edge.example.com:8443"},
         taints=[{"key": "gpu"}],
+    ),
+    "a cluster may be called by the operator": model_cluster(connection=pushed()),
+    "a kubeconfig may have another key": model_cluster(connection=pushed(key="config.yaml")),
+    "a cluster may be bound to one UID": model_cluster(
+        connection={**pushed(), "clusterUID": "0f3c-11"}
+    ),
+    "a cluster may call the operator": model_cluster(connection={"mode": "Pull"}),
+    "the operator's own cluster is local": model_cluster("local", connection={"mode": "Local"}),
+    "the operator's own cluster needs no field": model_cluster("local"),
+    "a cluster's name may have 51 characters": model_cluster("a" * 51),
+    "a gateway may be at an IPv6 address": model_cluster(
+        gateway={"address": "http://[fd00::1]:80"}
     ),
     "a model may read data within bounds": small_model(
         model="tiny",
@@ -108,6 +126,25 @@ REFUSED: dict[str, YamlObject] = {
     "a placement without its weights": placement(weights=None),
     "a placement of workers without a name": placement(worker={"cpu": "1", "memory": "1Gi"}),
     "a cluster that is reached in an unknown way": model_cluster(connection={"mode": "Tin"}),
+    "a pushed cluster without a kubeconfig": model_cluster(connection={"mode": "Push"}),
+    "a pulled cluster with a kubeconfig": model_cluster(connection={**pushed(), "mode": "Pull"}),
+    "a kubeconfig and no mode": model_cluster(connection={"kubeconfigSecretRef": {"name": "edge"}}),
+    "a kubeconfig without a Secret": model_cluster(
+        connection={"mode": "Push", "kubeconfigSecretRef": {"key": "kubeconfig"}}
+    ),
+    "a kubeconfig at a path": model_cluster(connection=pushed(key="../admin")),
+    "the operator's own cluster is called": model_cluster("local", connection=pushed()),
+    "a cluster's name of 52 characters": model_cluster("a" * 52),
+    "a cluster's name with a dot": model_cluster("edge.munich"),
+    "a gateway at no address": model_cluster(gateway={}),
+    "a gateway at a host alone": model_cluster(gateway={"address": "edge.example.com"}),
+    "a gateway with a path": model_cluster(gateway={"address": "https://edge.example.com/v1"}),
+    "a taint without a key": model_cluster(taints=[{"key": ""}]),
+    "a taint of an unknown effect": model_cluster(taints=[{"key": "a", "effect": "NoExecute"}]),
+    "a cluster in an unknown country": model_cluster(jurisdiction="UK"),
+    "electricity below zero": model_cluster(prices={"electricityKWh": "-0.1"}),
+    "bytes below zero": model_cluster(network={"egress": [{"to": "a", "perGB": "-1"}]}),
+    "a line that carries nothing": model_cluster(network={"uplinkMbit": 0}),
     "a cluster in a group of countries": model_cluster(jurisdiction="EU"),
     "a country in small letters": model_cluster(jurisdiction="de"),
     "a price below zero": model_cluster(prices={"cpuHour": "-1"}),

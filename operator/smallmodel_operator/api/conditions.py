@@ -1,4 +1,4 @@
-"""The condition types of a SmallModel, each with the facts that make it true."""
+"""The condition types of a SmallModel and of a ModelCluster, each with what makes it true."""
 
 from enum import StrEnum
 
@@ -22,3 +22,16 @@ class ConditionType(StrEnum):
     """Work is in progress."""
     STALLED = "Stalled"
     """Nothing goes on until a person acts."""
+
+
+class ClusterConditionType(StrEnum):
+    """Types of a ModelCluster's `status.conditions[]`."""
+
+    READY = "Ready"
+    """Its nodes were seen, and KubeRay and whatever leads requests to models are there."""
+    CONNECTED = "Connected"
+    """The hub reads and writes there, Degraded links included."""
+    FACTS_FRESH = "FactsFresh"
+    """Its nodes and capacity were seen at the last look."""
+    SCHEDULABLE = "Schedulable"
+    """New copies may go there: it is connected, seen and Ready, and no taint keeps models away."""

@@ -105,6 +105,7 @@ KINDS: Final = (
         scope="Cluster",
         columns=(
             Column(name="Connection", path=".spec.connection.mode"),
+            Column(name="Link", path=".status.link.state"),
             Column(name="Tier", path=".spec.tier", priority=1),
             Column(name="Jurisdiction", path=".spec.jurisdiction", priority=1),
             Column(name="Nodes", path=".status.nodes", type="integer"),

@@ -1,14 +1,16 @@
 """The ModelCluster: a place where models can run."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel
-from smallmodel_operator.api.cel import keyed_by
+from smallmodel_operator.api.cel import Rule, checked_by, keyed_by
 from smallmodel_operator.api.meta import Condition, ObjectMeta
-from smallmodel_operator.api.names import API_VERSION
+from smallmodel_operator.api.names import API_VERSION, CLUSTER_NAME_MAX, LOCAL_CLUSTER
+from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.where import (
     ClusterEnergy,
     ClusterNetwork,
@@ -20,19 +22,71 @@ from smallmodel_operator.api.where import (
     distinct,
 )
 
+_PUSH_NEEDS: Final = (
+    "mode Push needs kubeconfigSecretRef: a Secret with a kubeconfig in the operator's own "
+    "namespace, which slm cluster join makes"
+)
+_ONLY_PUSH: Final = "kubeconfigSecretRef is for mode Push alone; remove it, or write `mode: Push`"
+_LOCAL_IS_LOCAL: Final = (
+    f"the ModelCluster {LOCAL_CLUSTER} is the operator's own cluster, whose connection.mode is "
+    "Local; give another cluster another name"
+)
+
 
 class ConnectionMode(StrEnum):
-    """How the operator reaches the cluster."""
+    """Who calls whom."""
 
     LOCAL = "Local"
     """It is the operator's own."""
+    PUSH = "Push"
+    """The operator calls the cluster's API server."""
+    PULL = "Pull"
+    """An agent in the cluster calls the operator's API server, for clusters behind a NAT."""
+
+
+class KubeconfigSecretRef(ApiModel):
+    """A kubeconfig in a Secret of the operator's own namespace."""
+
+    name: Annotated[str, Field(pattern=patterns.CARD_NAME, max_length=253)]
+    """The Secret."""
+    key: Annotated[str, Field(pattern=patterns.DATA_KEY, max_length=253)] = "kubeconfig"
+    """The kubeconfig in it. Its current context is used: an address, its authority, and a token or
+    a client certificate, all inside the file."""
 
 
 class Connection(ApiModel):
     """How the cluster is reached."""
 
+    model_config = ConfigDict(
+        json_schema_extra=checked_by(
+            Rule("self.mode != 'Push' || has(self.kubeconfigSecretRef)", _PUSH_NEEDS),
+            Rule("self.mode == 'Push' || !has(self.kubeconfigSecretRef)", _ONLY_PUSH),
+        )
+    )
+
     mode: ConnectionMode = ConnectionMode.LOCAL
-    """Local: the operator's own cluster."""
+    """Local: the operator's own cluster. Push: the operator calls its API server. Pull: an agent in
+    it calls the operator's; declared only, there is no agent yet."""
+    kubeconfig_secret_ref: KubeconfigSecretRef | None = None
+    """With which kubeconfig; for mode Push."""
+    cluster_uid: Annotated[str | None, Field(alias="clusterUID", max_length=63)] = None
+    """The UID of its namespace kube-system; any other cluster is refused. Unset: that of the one
+    which answers first."""
+
+    @model_validator(mode="after")
+    def _push_has_a_kubeconfig(self) -> Self:
+        if self.mode is ConnectionMode.PUSH and self.kubeconfig_secret_ref is None:
+            raise ValueError(_PUSH_NEEDS)
+        if self.mode is not ConnectionMode.PUSH and self.kubeconfig_secret_ref is not None:
+            raise ValueError(_ONLY_PUSH)
+        return self
+
+
+class ClusterGateway(ApiModel):
+    """The cluster's gateway."""
+
+    address: Annotated[str, Field(pattern=patterns.GATEWAY_ADDRESS, max_length=253)]
+    """Where gateways of other clusters reach it, without a path."""
 
 
 class ModelClusterSpec(ApiModel):
@@ -52,12 +106,44 @@ class ModelClusterSpec(ApiModel):
     """What its electricity means."""
     network: ClusterNetwork = ClusterNetwork()
     """What its line carries and costs."""
+    gateway: ClusterGateway | None = None
+    """Its gateway, where other clusters may ask it."""
     taints: Annotated[
         tuple[ClusterTaint, ...],
         Field(max_length=16, json_schema_extra=keyed_by("key")),
         distinct("key"),
     ] = ()
     """What keeps models away that do not tolerate it."""
+
+
+class LinkState(StrEnum):
+    """How the hub and the cluster get on."""
+
+    CONNECTED = "Connected"
+    """It answers: the hub reads and writes there."""
+    DEGRADED = "Degraded"
+    """It answers slowly, or not always."""
+    UNREACHABLE = "Unreachable"
+    """It does not answer. Nothing is deleted, moved or called gone for that."""
+    CREDENTIAL_ERROR = "CredentialError"
+    """The hub has no usable credentials for it, or it does not let the hub in."""
+
+
+class ClusterLink(ApiModel):
+    """How the hub and the cluster get on. It is written when the state changes."""
+
+    state: LinkState
+    """The state."""
+    since: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it began."""
+    last_contact: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When the cluster had answered last, as of the beginning of the state; unset: never."""
+    reason: Reason
+    """Why, in one word."""
+    message: Annotated[str, Field(max_length=1024)] = ""
+    """The value, the rule and the next step."""
+    cluster_uid: Annotated[str | None, Field(alias="clusterUID", max_length=63)] = None
+    """The UID of the namespace kube-system of the cluster that answered."""
 
 
 class ObservedAccelerator(ApiModel):
@@ -80,6 +166,8 @@ class ModelClusterStatus(ApiModel):
         tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))
     ] = ()
     """The facts, by type."""
+    link: ClusterLink | None = None
+    """How the hub and the cluster get on; unset for the operator's own cluster."""
     kubernetes_version: str | None = None
     """Of the API server."""
     kube_ray_version: str | None = None
@@ -101,8 +189,45 @@ class ModelClusterStatus(ApiModel):
 class ModelCluster(ApiModel):
     """A place where models can run."""
 
+    model_config = ConfigDict(
+        json_schema_extra=checked_by(
+            Rule(
+                f"self.metadata.name.size() <= {CLUSTER_NAME_MAX}",
+                f"the name may have at most {CLUSTER_NAME_MAX} characters, because the name of a "
+                "namespace is derived from it",
+            ),
+            Rule(
+                f"self.metadata.name.matches('{patterns.NAME}')",
+                f"the name must be {patterns.MEANINGS[patterns.NAME]}",
+            ),
+            Rule(
+                f"self.metadata.name != '{LOCAL_CLUSTER}' || !has(self.spec.connection) || "
+                "self.spec.connection.mode == 'Local'",
+                _LOCAL_IS_LOCAL,
+            ),
+        )
+    )
+
     api_version: Literal["smallmodel.dev/v1alpha1"] = API_VERSION
     kind: Literal["ModelCluster"] = "ModelCluster"
     metadata: ObjectMeta
     spec: ModelClusterSpec = ModelClusterSpec()
     status: ModelClusterStatus = ModelClusterStatus()
+
+    @field_validator("metadata")
+    @classmethod
+    def _name_leaves_room(cls, metadata: ObjectMeta) -> ObjectMeta:
+        if len(metadata.name) > CLUSTER_NAME_MAX:
+            raise ValueError(
+                f"the name {metadata.name!r} has {len(metadata.name)} characters, and at most "
+                f"{CLUSTER_NAME_MAX} are allowed, because the name of a namespace is derived from "
+                "it"
+            )
+        return metadata
+
+    @model_validator(mode="after")
+    def _local_is_local(self) -> Self:
+        is_local = self.spec.connection.mode is ConnectionMode.LOCAL
+        if self.metadata.name == LOCAL_CLUSTER and not is_local:
+            raise ValueError(_LOCAL_IS_LOCAL)
+        return self

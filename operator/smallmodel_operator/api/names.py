@@ -42,6 +42,9 @@ FINALIZER: Final = "smallmodel.dev/placement"
 
 LOCAL_CLUSTER: Final = "local"
 """The ModelCluster of the operator's own cluster."""
+_PLACEMENTS: Final = "slm-cluster-"
+CLUSTER_NAME_MAX: Final = 63 - len(_PLACEMENTS)
+"""A ModelCluster's placements have a namespace of their own, named after it."""
 
 RAYSERVICE_NAME_MAX: Final = 47
 """KubeRay's limit; it appends names of its own to it."""
@@ -53,9 +56,6 @@ def bounded(name: str, length: int) -> str:
         return name
     digest = short_hash(name)
     return f"{name[: length - len(digest) - 1].rstrip('-.')}-{digest}"
-
-
-_PLACEMENTS: Final = "slm-cluster-"
 
 
 def placement_namespace(cluster: str) -> str:

@@ -13,6 +13,11 @@ PLACE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SHA256: Final = r"^[0-9a-f]{64}$"
 URI: Final = r"^[a-z0-9]+://\S+$"
 HTTPS_URL: Final = r"^https://\S+$"
+GATEWAY_ADDRESS: Final = (
+    r"^https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)(:[0-9]{1,5})?$"
+)
+DATA_KEY: Final = r"^[-._a-zA-Z0-9]+$"
+TAINT_KEY: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
 REASON: Final = r"^[A-Z][A-Za-z0-9]*$"
 DURATION: Final = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 MONEY: Final = r"^[0-9]{1,6}(\.[0-9]{1,8})?$"
@@ -28,6 +33,9 @@ MEANINGS: Final[dict[str, str]] = {
     SHA256: "a SHA-256 of 64 lower-case hexadecimal digits, as sha256sum prints it",
     URI: "a URI with its scheme, for example hf://owner/repository/file.gguf",
     HTTPS_URL: "an address that starts with https://",
+    GATEWAY_ADDRESS: "an address without a path, for example https://edge.example.com:8443",
+    DATA_KEY: "a key of letters, digits, `-`, `_` and `.`, for example kubeconfig",
+    TAINT_KEY: "a key of letters, digits, `.`, `_`, `/` and `-`, for example smallmodel.dev/drain",
     REASON: "one CamelCase word",
     DURATION: "a duration, for example 30s, 5m or 1h30m",
     MONEY: 'an amount of the installation\'s one currency as a text, for example "0.031"',

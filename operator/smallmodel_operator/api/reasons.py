@@ -51,6 +51,19 @@ class Reason(StrEnum):
     NAMESPACE_ENDING = "NamespaceEnding"
     OBSERVED = "Observed"
 
+    CONNECTED = "Connected"
+    DEGRADED = "Degraded"
+    UNREACHABLE = "Unreachable"
+    KUBECONFIG_MISSING = "KubeconfigMissing"
+    KUBECONFIG_REFUSED = "KubeconfigRefused"
+    UNAUTHORIZED = "Unauthorized"
+    FORBIDDEN = "Forbidden"
+    NOT_PREPARED = "NotPrepared"
+    DUPLICATE_CLUSTER = "DuplicateCluster"
+    ANOTHER_CLUSTER = "AnotherCluster"
+    NOT_CONNECTED = "NotConnected"
+    SCHEDULABLE = "Schedulable"
+
     FETCHING = "Fetching"
     SOURCE_UNREACHABLE = "SourceUnreachable"
     DIGEST_MISMATCH = "DigestMismatch"
@@ -143,6 +156,29 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "again. The message has the error and the time; a change of the spec is tried at once.",
     Reason.NAMESPACE_ENDING: "The namespace is being deleted, so nothing is made in it.",
     Reason.OBSERVED: "The cluster answered, and its facts are in the status.",
+    Reason.CONNECTED: "The hub reads and writes in the cluster.",
+    Reason.DEGRADED: "The cluster answers slowly, or not always. The hub goes on with it.",
+    Reason.UNREACHABLE: "The cluster did not answer three times in a row. What runs there is taken "
+    "to go on; nothing is deleted or moved for that, and nothing new goes there.",
+    Reason.KUBECONFIG_MISSING: "The Secret that `spec.connection.kubeconfigSecretRef` names is not "
+    "in the operator's namespace, or lacks the key. The credentials from before are used for half "
+    "a minute, so that a Secret may be made anew.",
+    Reason.KUBECONFIG_REFUSED: "The kubeconfig asks for more than it may: a program, a path, a "
+    "proxy, or a server that is not verified. The message has the field and what to write instead.",
+    Reason.UNAUTHORIZED: "The cluster's API server does not know the token or certificate. Run "
+    "slm cluster join again, or write a new kubeconfig into the Secret; no restart is needed.",
+    Reason.FORBIDDEN: "The cluster's API server knows the hub and does not let it read or write. "
+    "The message has the call; slm cluster join grants what is needed.",
+    Reason.NOT_PREPARED: "The cluster lacks the operator's namespace or kinds. Run "
+    "slm cluster join.",
+    Reason.DUPLICATE_CLUSTER: "Two ModelClusters lead to one cluster, by the UID of its namespace "
+    "kube-system. The one that was connected first counts; delete the other.",
+    Reason.ANOTHER_CLUSTER: "The address leads to another cluster than before. Where it was made "
+    "anew, write its UID, which the message has, into `spec.connection.clusterUID`; otherwise "
+    "correct the kubeconfig.",
+    Reason.NOT_CONNECTED: "Nothing connects the hub and the cluster: `spec.connection.mode` is "
+    "Local and this is not the operator's own cluster, or Pull and no agent called.",
+    Reason.SCHEDULABLE: "New copies may go there.",
     Reason.FETCHING: "Weights are being copied into the cache; the message has the progress.",
     Reason.SOURCE_UNREACHABLE: "The weights' source did not answer, or does not have the file.",
     Reason.DIGEST_MISMATCH: "The fetched file is not the one whose sha256 was declared. It was "

@@ -160,7 +160,7 @@ class ClusterNetwork(ApiModel):
 class ClusterTaint(ApiModel):
     """Keeps models away that do not tolerate it."""
 
-    key: Annotated[str, Field(max_length=63)]
+    key: Annotated[str, Field(pattern=patterns.TAINT_KEY, max_length=63)]
     """What `spec.placement.tolerations` of a SmallModel names."""
     value: Annotated[str, Field(max_length=63)] = ""
     """One of several meanings of the key."""

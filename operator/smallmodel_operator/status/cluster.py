@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from smallmodel_operator.api.conditions import ConditionType
+from smallmodel_operator.api.conditions import ClusterConditionType
 from smallmodel_operator.api.modelcluster import (
+    ClusterLink,
+    ConnectionMode,
     ModelCluster,
     ModelClusterStatus,
     ObservedAccelerator,
 )
+from smallmodel_operator.api.names import LOCAL_CLUSTER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.placement.cluster_values import Node, stocks
+from smallmodel_operator.status.link import USABLE
 from smallmodel_operator.status.summarise import conditions
 from smallmodel_operator.status.verdicts import Verdict
 
@@ -28,6 +32,20 @@ _INSTALL: Final = (
 )
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)")
 _MIB: Final = 2**20
+_REASONS: Final = frozenset(Reason)
+
+_NOT_OBSERVED: Final = Verdict(
+    "Unknown",
+    Reason.CLUSTER_NOT_OBSERVED,
+    "The cluster's API server did not answer, so nothing new is known of it; what runs there is "
+    "left alone",
+)
+_FRESH: Final = Verdict("True", Reason.OBSERVED, "The facts are those of the last look")
+_NOT_FRESH: Final = Verdict(
+    "False",
+    Reason.CLUSTER_NOT_OBSERVED,
+    "The facts are those of an earlier look: the cluster did not answer since",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,26 +104,114 @@ def summarise_cluster(
     Returns:
         The new status; equal to the one before where no fact changed.
     """
-    before, generation = cluster.status, cluster.metadata.generation
+    before = cluster.status
     facts = before if sight is None else _facts(sight)
     unchanged = _without_times(facts) == _without_times(before)
-    verdicts = {ConditionType.READY: _ready(sight)}
-    return facts.model_copy(
-        update={
-            "observed_generation": generation,
-            "conditions": conditions(verdicts, before.conditions, generation, now),
-            "observed_at": before.observed_at if unchanged else now,
-        }
+    return _status(
+        cluster,
+        facts.model_copy(
+            update={
+                "link": before.link,
+                "observed_at": before.observed_at if unchanged else now,
+            }
+        ),
+        connected=_connected(cluster, before.link, answered=sight is not None),
+        fresh=_NOT_FRESH if sight is None else _FRESH,
+        ready=_ready(sight),
+        now=now,
     )
+
+
+def summarise_link(cluster: ModelCluster, link: ClusterLink | None, now: str) -> ModelClusterStatus:
+    """Return the whole status of a cluster of which only the link was looked at.
+
+    Args:
+        cluster: With the status before; what was seen of the cluster itself stays in it.
+        link: How the hub and the cluster get on; None: nothing connects them.
+        now: RFC 3339 time.
+
+    Returns:
+        The new status; equal to the one before where no fact changed.
+    """
+    connected = _connected(cluster, link, answered=True)
+    usable = connected.status == "True"
+    return _status(
+        cluster,
+        cluster.status.model_copy(update={"link": link}),
+        connected=connected,
+        fresh=_as_before(cluster, ClusterConditionType.FACTS_FRESH) if usable else _NOT_FRESH,
+        ready=_as_before(cluster, ClusterConditionType.READY) if usable else _NOT_OBSERVED,
+        now=now,
+    )
+
+
+def _status(
+    cluster: ModelCluster,
+    facts: ModelClusterStatus,
+    *,
+    connected: Verdict,
+    fresh: Verdict,
+    ready: Verdict,
+    now: str,
+) -> ModelClusterStatus:
+    generation = cluster.metadata.generation
+    verdicts = {
+        ClusterConditionType.READY: ready,
+        ClusterConditionType.CONNECTED: connected,
+        ClusterConditionType.FACTS_FRESH: fresh,
+        ClusterConditionType.SCHEDULABLE: _schedulable(cluster, connected, fresh, ready),
+    }
+    made = conditions(verdicts, cluster.status.conditions, generation, now)
+    return facts.model_copy(update={"observed_generation": generation, "conditions": made})
+
+
+def _connected(cluster: ModelCluster, link: ClusterLink | None, *, answered: bool) -> Verdict:
+    mode = cluster.spec.connection.mode
+    if mode is ConnectionMode.PULL:
+        message = "No agent of the cluster has called the hub yet, and there is none to install"
+        return Verdict("Unknown", Reason.NOT_CONNECTED, message)
+    if mode is ConnectionMode.PUSH:
+        if link is None:
+            return Verdict("Unknown", Reason.WAITING, "The hub has not asked the cluster yet")
+        return Verdict("True" if link.state in USABLE else "False", link.reason, link.message)
+    if cluster.metadata.name != LOCAL_CLUSTER:
+        message = (
+            f"connection.mode is Local, and the operator's own cluster is {LOCAL_CLUSTER}; run "
+            f"`slm cluster join {cluster.metadata.name}`, which writes a connection of mode Push"
+        )
+        return Verdict("False", Reason.NOT_CONNECTED, message)
+    if not answered:
+        return _NOT_OBSERVED
+    return Verdict("True", Reason.CONNECTED, "It is the operator's own cluster")
+
+
+def _schedulable(
+    cluster: ModelCluster, connected: Verdict, fresh: Verdict, ready: Verdict
+) -> Verdict:
+    for needed in (connected, ready, fresh):
+        if needed.status != "True":
+            return Verdict("False", needed.reason, needed.message)
+    if cluster.spec.taints:
+        taints = ", ".join(
+            f"{one.key}{'=' if one.value else ''}{one.value}:{one.effect}"
+            for one in cluster.spec.taints
+        )
+        message = f"Tainted by {taints}: only models that tolerate it go there"
+        return Verdict("False", Reason.TAINTED, message)
+    return Verdict("True", Reason.SCHEDULABLE, "New copies may go there")
+
+
+def _as_before(cluster: ModelCluster, kind: ClusterConditionType) -> Verdict:
+    for condition in cluster.status.conditions:
+        # A later version of the operator may have reasons of its own.
+        if condition.type == kind and condition.reason in _REASONS:
+            return Verdict(condition.status, Reason(condition.reason), condition.message)
+    return Verdict("Unknown", Reason.WAITING, "The hub has not looked at the cluster yet")
 
 
 def _ready(sight: ClusterSight | None) -> Verdict:
     if sight is None:
-        message = (
-            "The cluster's API server did not answer, so nothing new is known of it; what runs "
-            "there is left alone"
-        )
-        return Verdict("Unknown", Reason.CLUSTER_NOT_OBSERVED, message)
+        return _NOT_OBSERVED
     problem = kuberay_problem(sight.kube_ray)
     if problem is not None:
         return Verdict("False", Reason.API_MISSING, problem)
@@ -144,5 +250,5 @@ def _cores(cores: float) -> str:
 
 
 def _without_times(status: ModelClusterStatus) -> ModelClusterStatus:
-    nothing = {"observed_generation": 0, "conditions": (), "observed_at": None}
+    nothing = {"observed_generation": 0, "conditions": (), "observed_at": None, "link": None}
     return status.model_copy(update=nothing)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from smallmodel_operator.api.conditions import ConditionType
+from smallmodel_operator.api.conditions import ClusterConditionType, ConditionType
 from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.smallmodel import Engine, SmallModelStatus
 from smallmodel_operator.placement.placement import Placement
@@ -74,7 +74,7 @@ def summarise(seen: Observation, previous: SmallModelStatus, now: str) -> SmallM
 
 
 def conditions(
-    verdicts: Mapping[ConditionType, Verdict],
+    verdicts: Mapping[ConditionType, Verdict] | Mapping[ClusterConditionType, Verdict],
     previous: Sequence[Condition],
     generation: int,
     now: str,
@@ -117,7 +117,7 @@ def _chosen(seen: Observation) -> tuple[Engine | None, str | None]:
 
 
 def _condition(
-    kind: ConditionType, verdict: Verdict, before: Condition | None, generation: int, now: str
+    kind: str, verdict: Verdict, before: Condition | None, generation: int, now: str
 ) -> Condition:
     unchanged = before is not None and before.status == verdict.status
     return Condition(

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from builders.clusters import gpu_node, node
+from builders.clusters import declared, gpu_node, node
 from builders.models import GIB, gpu
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcluster import (
+    ClusterLink,
+    LinkState,
     ModelCluster,
     ModelClusterStatus,
     ObservedAccelerator,
@@ -19,6 +21,7 @@ from smallmodel_operator.status.cluster import (
     KubeRay,
     kuberay_problem,
     summarise_cluster,
+    summarise_link,
 )
 
 NOW = "2026-11-24T12:00:00Z"
@@ -38,10 +41,13 @@ def sight(*nodes: Node, kube_ray: KubeRay | None = TRIED) -> ClusterSight:
     )
 
 
-def ready(status: ModelClusterStatus) -> tuple[str, str, str]:
-    (condition,) = status.conditions
-    assert condition.type == "Ready"
+def said(status: ModelClusterStatus, kind: str) -> tuple[str, str, str]:
+    (condition,) = (one for one in status.conditions if one.type == kind)
     return condition.status, condition.reason, condition.message
+
+
+def ready(status: ModelClusterStatus) -> tuple[str, str, str]:
+    return said(status, "Ready")
 
 
 def test_the_facts_are_those_of_nodes_that_take_pods() -> None:
@@ -128,3 +134,105 @@ def test_a_changed_fact_moves_the_time_and_not_that_of_the_condition() -> None:
 
     assert second.observed_at == LATER
     assert second.conditions[0].last_transition_time == NOW
+
+
+SCHEDULABLE = {
+    "seen": (cluster(), True, "True", Reason.SCHEDULABLE),
+    "not seen": (cluster(), False, "False", Reason.CLUSTER_NOT_OBSERVED),
+    "tainted": (declared(taints=[{"key": "a", "value": "b"}]), True, "False", Reason.TAINTED),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "seen", "status", "reason"), SCHEDULABLE.values(), ids=SCHEDULABLE
+)
+def test_new_copies_go_to_a_cluster_that_is(
+    given: ModelCluster, seen: bool, status: str, reason: Reason
+) -> None:
+    told = summarise_cluster(given, sight() if seen else None, NOW)
+    assert said(told, "Schedulable")[:2] == (status, reason)
+    assert said(told, "FactsFresh")[0] == ("True" if seen else "False")
+    assert said(told, "Connected")[0] == ("True" if seen else "Unknown")
+
+
+def test_a_taint_is_named() -> None:
+    taints = [{"key": "gpu"}, {"key": "a", "value": "b", "effect": "NoSelectIfNew"}]
+    told = summarise_cluster(declared(taints=taints), sight(), NOW)
+    assert "gpu:NoSelect, a=b:NoSelectIfNew" in said(told, "Schedulable")[2]
+
+
+def test_a_cluster_without_kuberay_takes_no_new_copies() -> None:
+    told = summarise_cluster(cluster(), sight(kube_ray=None), NOW)
+    assert said(told, "Schedulable")[:2] == ("False", Reason.API_MISSING)
+
+
+def pushed(status: ModelClusterStatus | None = None) -> ModelCluster:
+    connection = {"mode": "Push", "kubeconfigSecretRef": {"name": "edge"}}
+    return declared("edge", connection=connection).model_copy(
+        update={"status": status or ModelClusterStatus()}
+    )
+
+
+def link(state: LinkState, reason: Reason = Reason.CONNECTED) -> ClusterLink:
+    return ClusterLink(state=state, since=NOW, reason=reason, message="words")
+
+
+LINKS = {
+    "connected": (link(LinkState.CONNECTED), "True", Reason.CONNECTED),
+    "degraded": (link(LinkState.DEGRADED, Reason.DEGRADED), "True", Reason.DEGRADED),
+    "silent": (link(LinkState.UNREACHABLE, Reason.UNREACHABLE), "False", Reason.UNREACHABLE),
+    "refusing": (link(LinkState.CREDENTIAL_ERROR, Reason.FORBIDDEN), "False", Reason.FORBIDDEN),
+    "not asked": (None, "Unknown", Reason.WAITING),
+}
+
+
+@pytest.mark.parametrize(("given", "status", "reason"), LINKS.values(), ids=LINKS)
+def test_a_link_is_told(given: ClusterLink | None, status: str, reason: Reason) -> None:
+    seen = summarise_cluster(pushed(), sight(), NOW)
+    told = summarise_link(pushed(seen), given, LATER)
+
+    assert told.link == given
+    assert said(told, "Connected")[:2] == (status, reason)
+    # What was seen before stays, and is called old while the cluster cannot be looked at.
+    assert (told.nodes, told.cpu, told.observed_at) == (1, "1930m", NOW)
+    fresh = "True" if status == "True" else "False"
+    assert said(told, "FactsFresh")[0] == said(told, "Schedulable")[0] == fresh
+    assert said(told, "Ready")[0] == ("True" if status == "True" else "Unknown")
+
+
+def test_what_is_seen_of_a_cluster_leaves_its_link_alone() -> None:
+    linked = summarise_link(pushed(), link(LinkState.DEGRADED, Reason.DEGRADED), NOW)
+    told = summarise_cluster(pushed(linked), sight(), LATER)
+
+    assert told.link == linked.link
+    assert said(told, "Connected")[:2] == ("True", Reason.DEGRADED)
+    assert said(told, "Schedulable")[0] == "True"
+
+
+def test_a_link_that_did_not_change_is_not_written() -> None:
+    state = link(LinkState.UNREACHABLE, Reason.UNREACHABLE)
+    once = summarise_link(pushed(), state, NOW)
+    assert summarise_link(pushed(once), state, LATER) == once
+
+
+def test_a_linked_cluster_that_nobody_looked_at_waits() -> None:
+    told = summarise_link(pushed(), link(LinkState.CONNECTED), NOW)
+    assert said(told, "Ready")[:2] == ("Unknown", Reason.WAITING)
+    assert said(told, "Schedulable")[:2] == ("False", Reason.WAITING)
+
+
+def test_a_reason_of_a_later_version_is_not_repeated() -> None:
+    seen = summarise_cluster(pushed(), sight(), NOW)
+    newer = tuple(one.model_copy(update={"reason": "Newer"}) for one in seen.conditions)
+    told = summarise_link(
+        pushed(seen.model_copy(update={"conditions": newer})), link(LinkState.CONNECTED), LATER
+    )
+    assert said(told, "Ready")[:2] == ("Unknown", Reason.WAITING)
+
+
+def test_what_nobody_connects_is_told_with_the_next_step() -> None:
+    pull = summarise_link(declared("edge", connection={"mode": "Pull"}), None, NOW)
+    assert said(pull, "Connected")[:2] == ("Unknown", Reason.NOT_CONNECTED)
+    other = said(summarise_link(declared("edge"), None, NOW), "Connected")
+    assert other[:2] == ("False", Reason.NOT_CONNECTED)
+    assert "slm cluster join edge" in other[2]
