@@ -7,6 +7,7 @@ is tested on a real API server.
 import asyncio
 import itertools
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -202,26 +203,26 @@ def _merged(live: Any, patch: Any) -> Any:
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Run an HTTP server on loopback and give its URL."""
     # Without routes, aiohttp's server gives handlers the base class of requests.
     server = web.Server(handler)  # type: ignore[arg-type]  # which has all that they use
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
     try:
-        yield f"http://{host}:{port}"
+        yield f"{'https' if tls else 'http'}://{host}:{port}"
     finally:
         await runner.cleanup()
 
 
 @asynccontextmanager
-async def fake_kube_api() -> AsyncIterator[FakeKubeApi]:
+async def fake_kube_api(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeKubeApi]:
     """Run a fake API server."""
     fake = FakeKubeApi()
-    async with serving(lambda request: fake.dispatch(request)) as url:
+    async with serving(lambda request: fake.dispatch(request), tls) as url:
         fake.url = url
         yield fake
 

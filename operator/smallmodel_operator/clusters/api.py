@@ -1,5 +1,6 @@
 """The verbs of an API server, on plain manifests."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Final, Literal, Self
 import aiohttp
 
 from smallmodel_operator.clusters import errors, requests
+from smallmodel_operator.clusters.credentials import Credentials
 from smallmodel_operator.clusters.ref import Manifest, Ref, Resource, ref_of
 from smallmodel_operator.clusters.refusals import Answer
 from smallmodel_operator.clusters.requests import NOTHING, Call, Request
@@ -41,6 +43,7 @@ class Api:
     def __init__(self, wire: Wire, *, around: Around = send_on) -> None:
         self._wire = wire
         self._around = around
+        self._retiring = set[asyncio.Task[None]]()
         self.calls: Counter[Call] = Counter()
         self.permissions: set[Call] = set()
 
@@ -62,6 +65,24 @@ class Api:
         """
         return cls(Wire(await load_configuration(kubeconfig, context), limits), around=around)
 
+    @classmethod
+    def of(
+        cls,
+        credentials: Credentials,
+        *,
+        limits: Limits = _DEFAULT_LIMITS,
+        around: Around = send_on,
+    ) -> Self:
+        """Return the API of credentials that are in memory. Nothing is sent yet."""
+        return cls(Wire.of(credentials, limits), around=around)
+
+    def renew(self, credentials: Credentials, *, limits: Limits = _DEFAULT_LIMITS) -> None:
+        """Make all further calls with other credentials; calls that run end with those before."""
+        before, self._wire = self._wire, Wire.of(credentials, limits)
+        retiring = asyncio.create_task(before.retire())
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -76,6 +97,7 @@ class Api:
     async def close(self) -> None:
         """Close the connections."""
         await self._wire.close()
+        await asyncio.gather(*self._retiring)
 
     async def get(self, ref: Ref) -> Manifest | None:
         """Return the object, or None where there is none of that name.

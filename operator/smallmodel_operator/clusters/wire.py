@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -17,6 +17,7 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
 
 from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.credentials import Credentials, certificate_files
 from smallmodel_operator.clusters.refusals import Answer, refusal
 from smallmodel_operator.clusters.requests import Request
 
@@ -54,6 +55,23 @@ class Wire:
         self._client = ApiClient(configuration)
         self._timeout = aiohttp.ClientTimeout(total=limits.total, sock_connect=limits.connect)
         self._host: str = configuration.host
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @classmethod
+    def of(cls, credentials: Credentials, limits: Limits) -> Self:
+        """Return the connections to the API server of credentials. Nothing is sent yet."""
+        configuration = Configuration(host=credentials.server)
+        configuration.connection_pool_maxsize = _CONNECTIONS
+        configuration.ca_cert_data = credentials.authority
+        configuration.tls_server_name = credentials.server_name
+        if credentials.token is not None:
+            configuration.api_key = {"BearerToken": f"Bearer {credentials.token}"}
+        with certificate_files(credentials) as files:
+            if files is not None:
+                configuration.cert_file, configuration.key_file = files
+            return cls(configuration, limits)
 
     @property
     def host(self) -> str:
@@ -64,12 +82,27 @@ class Wire:
         """Close the connections."""
         await self._client.close()
 
+    async def retire(self) -> None:
+        """Close the connections once no call runs any more; none may begin."""
+        await self._idle.wait()
+        await self.close()
+
     async def send(self, request: Request) -> Answer:
         """Send a request, more than once where that is safe and the fault may pass.
 
         Raises:
             ApiError: There was no answer, or it is a refusal.
         """
+        self._calls += 1
+        self._idle.clear()
+        try:
+            return await self._send_until_done(request)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
+
+    async def _send_until_done(self, request: Request) -> Answer:
         attempt = 1
         while True:
             try:
