@@ -258,6 +258,8 @@ class Settings(ApiModel):
     """A JSON object: further variables of fetch Jobs, for example `PIP_INDEX_URL`."""
     weights_volume: Json[WeightsSettings] = WeightsSettings()
     """A JSON object: kind, storageClassName, size, accessMode, existingClaim."""
+    cluster_jurisdiction: Country | None = None
+    """The country whose law holds in this cluster; unset: placements are not compared with it."""
     placement: Json[PlacementSettings] = PlacementSettings()
     """A JSON object: currency, usdRate, carbonPricePerTon, tables. How clusters are weighed."""
     workers_max: Annotated[int, Field(ge=1, le=1000)] = 10

@@ -187,6 +187,9 @@ imagePullSecrets:
 {{- if $v.images.servingGpu }}
 {{- $_ := set $values "SERVING_GPU_IMAGE" (include "smallmodel.image" (dict "root" . "name" $v.images.servingGpu)) }}
 {{- end }}
+{{- if $v.cluster.jurisdiction }}
+{{- $_ := set $values "CLUSTER_JURISDICTION" $v.cluster.jurisdiction }}
+{{- end }}
 {{- $placement := dict "currency" $v.placement.currency "tables" $v.placement.tables }}
 {{- range $name := list "usdRate" "carbonPricePerTon" }}
 {{- with index $v.placement $name }}

@@ -21,6 +21,7 @@ from smallmodel_operator.api.smallmodel import (
     SecretRef,
     Sha256,
 )
+from smallmodel_operator.api.where import Country
 
 
 class ModelReference(ApiModel):
@@ -64,6 +65,16 @@ class WorkerClass(ApiModel):
     """The most worker pods of a pool."""
 
 
+class PlacementResidency(ApiModel):
+    """Where the data of the model may be read, by all laws that bind it together."""
+
+    jurisdictions: Annotated[
+        tuple[Country, ...],
+        Field(min_length=1, max_length=250, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ]
+    """Countries; groups of them are written out."""
+
+
 class ModelPlacementSpec(ApiModel):
     """What was decided. Written by the operator only."""
 
@@ -77,6 +88,9 @@ class ModelPlacementSpec(ApiModel):
     """The ModelCluster that was chosen."""
     model: ModelReference
     """The SmallModel that is placed."""
+    residency: PlacementResidency | None = None
+    """What the cluster's own jurisdiction must be among; unset: no law binds the model. The API
+    server and the serving cluster check it, each by itself."""
     re_resolve: str | None = None
     """The value of the annotation `smallmodel.dev/re-resolve` that was acted on."""
     engine: Engine

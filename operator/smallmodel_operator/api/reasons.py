@@ -31,6 +31,7 @@ class Reason(StrEnum):
     ACCELERATOR_MISSING = "AcceleratorMissing"
 
     RESIDENCY_FORBIDDEN = "ResidencyForbidden"
+    RESIDENCY_REFUSED = "ResidencyRefused"
     DATA_SOURCE_MISSING = "DataSourceMissing"
     NOT_SELECTED = "NotSelected"
     TAINTED = "Tainted"
@@ -122,6 +123,9 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.RESIDENCY_FORBIDDEN: "The laws of the data allow no cluster that there is. The message "
     "names the DataSources, what they allow together, and where the cluster is; a cluster without "
     "a jurisdiction is never allowed. A copy that runs there is ended at once.",
+    Reason.RESIDENCY_REFUSED: "The cluster that is to serve the model refuses it: its own "
+    "settings, which no hub writes, say that it is in a country that the law of the data does not "
+    "allow. The message has both.",
     Reason.DATA_SOURCE_MISSING: "`spec.data` names a DataSource that the namespace does not have, "
     "or one of the namespace cannot be read. The message lists those that are there.",
     Reason.NOT_SELECTED: "`spec.placement` leaves every cluster out, by tier or label; or it is "

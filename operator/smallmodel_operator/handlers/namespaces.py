@@ -47,6 +47,7 @@ class NamespaceLoop:
         wake: Callable[[str], None],
         told: Callable[[ObjectKey], None],
         more: Callable[[str], bool],
+        jurisdiction: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Make it.
 
@@ -62,6 +63,7 @@ class NamespaceLoop:
             wake: Has a namespace worked on again.
             told: Called with a SmallModel's key when the status of its placement was written.
             more: Tells whether a namespace is to be worked on again anyway.
+            jurisdiction: Tells the cluster's, by its own settings; None: they do not say.
         """
         self._api = api
         self._stores = stores
@@ -69,6 +71,7 @@ class NamespaceLoop:
         self._placements = placement_namespace(cluster)
         self._now = now
         self._missing_api = missing_api
+        self._jurisdiction = jurisdiction
         self._needed_jobs = needed_jobs
         self._writer = Writer(api, settings, token_key)
         self._dashboards = Dashboards(self._writer)
@@ -129,6 +132,7 @@ class NamespaceLoop:
             refused=self._refused.within(namespace),
             missing_api=self._missing_api(),
             ending=namespace in stores.ending,
+            jurisdiction=self._jurisdiction(),
         )
 
     def _read(self, manifest: Manifest, placements: tuple[ModelPlacement, ...]) -> ReadPool | None:

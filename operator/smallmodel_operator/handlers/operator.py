@@ -117,6 +117,7 @@ class Operator:
             wake=self._namespace_again,
             told=self._told,
             more=lambda namespace: self.namespace_queue.is_wanted(namespace),
+            jurisdiction=lambda: settings.cluster_jurisdiction,
         )
         self.gateway = self._gateway(events)
         self.model_queue = WorkQueue[ObjectKey](

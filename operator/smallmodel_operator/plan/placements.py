@@ -4,6 +4,7 @@ The choice is pinned: what it was made from may change afterwards, and the place
 """
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from smallmodel_operator.api.fetch import FetchDone
@@ -13,6 +14,7 @@ from smallmodel_operator.api.modelplacement import (
     ModelPlacementSpec,
     ModelReference,
     PinnedWeights,
+    PlacementResidency,
 )
 from smallmodel_operator.api.names import (
     ANNOTATION_RE_RESOLVE,
@@ -29,6 +31,7 @@ from smallmodel_operator.api.names import (
 from smallmodel_operator.api.smallmodel import SecretRef, SmallModel, Source
 from smallmodel_operator.catalog.options import Option, ResolvedModel
 from smallmodel_operator.catalog.rules import gate_secret
+from smallmodel_operator.placement.choice.wish import Law
 from smallmodel_operator.placement.cluster import ClusterPlacement
 from smallmodel_operator.plan.build import build_model
 from smallmodel_operator.plan.pool import PlannedModel
@@ -46,6 +49,7 @@ def build_placement(
     *,
     hub_id: str,
     cluster: str,
+    laws: Sequence[Law] = (),
 ) -> ModelPlacement:
     """Return the placement of a SmallModel, with every argument rendered and nothing left open.
 
@@ -55,6 +59,7 @@ def build_placement(
         placed: The option that was chosen, and the workers that run it.
         hub_id: Names this installation.
         cluster: The ModelCluster.
+        laws: Those of the model's data.
     """
     planned = build_model(model, resolved, placed.placement, _NOT_FETCHED)
     option = placed.placement.option
@@ -66,6 +71,7 @@ def build_placement(
             name=model.metadata.name,
             generation=model.metadata.generation,
         ),
+        residency=_residency(laws),
         re_resolve=model.metadata.annotations.get(ANNOTATION_RE_RESOLVE),
         engine=option.engine,
         variant=option.variant.name,
@@ -82,8 +88,46 @@ def build_placement(
         resting_memory_bytes=planned.resting_memory_bytes,
         message=_bounded(placed.placement.message),
     )
-    spec = open_spec.model_copy(update={"spec_hash": spec_hash(open_spec)})
+    spec = _hashed(open_spec)
     return ModelPlacement(metadata=_metadata(model, spec), spec=spec)
+
+
+def with_laws(
+    placement: ModelPlacement, laws: Sequence[Law], jurisdiction: str | None
+) -> ModelPlacement | None:
+    """Return a placement that says today's laws; None where it does.
+
+    What a law forbids is ended by whoever decides, and not told so: the cluster that serves it
+    would end it at once, and it may have been given time.
+
+    Args:
+        placement: One that is pinned.
+        laws: Those of the model's data.
+        jurisdiction: The cluster's.
+    """
+    allowed = _allowed(laws)
+    if allowed is not None and jurisdiction not in allowed:
+        return None
+    residency = _residency(laws)
+    if residency == placement.spec.residency:
+        return None
+    spec = _hashed(placement.spec.model_copy(update={"residency": residency}))
+    return placement.model_copy(update={"spec": spec})
+
+
+def _allowed(laws: Sequence[Law]) -> frozenset[str] | None:
+    """Return the countries that all laws allow together; None: all."""
+    required = [law.jurisdictions for law in laws if law.required]
+    return frozenset.intersection(*required) if required else None
+
+
+def _residency(laws: Sequence[Law]) -> PlacementResidency | None:
+    allowed = _allowed(laws)
+    return PlacementResidency(jurisdictions=tuple(sorted(allowed))) if allowed is not None else None
+
+
+def _hashed(spec: ModelPlacementSpec) -> ModelPlacementSpec:
+    return spec.model_copy(update={"spec_hash": spec_hash(spec)})
 
 
 def planned_model(

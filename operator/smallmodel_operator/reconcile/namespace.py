@@ -34,6 +34,7 @@ from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
 from smallmodel_operator.reconcile.pools import problems, wanted_pools
 from smallmodel_operator.reconcile.recreate import without_outdated
+from smallmodel_operator.reconcile.residency import refused_status, residency_problem
 from smallmodel_operator.reconcile.sight import NamespaceSight, PoolSight
 from smallmodel_operator.reconcile.weights import FetchStep, placement_fetch
 from smallmodel_operator.status.placed import summarise_placement
@@ -55,10 +56,18 @@ def decide_namespace(
     """
     memory = memory or Memory()
     memory.begin()
-    staying = sorted(
+    there = sorted(
         (p for p in sight.placements if not p.metadata.deletion_timestamp),
         key=lambda placement: placement.metadata.name,
     )
+    refused = tuple(
+        Stuck(placement=p, problem=problem)
+        for p in there
+        if (problem := residency_problem(p, sight.jurisdiction)) is not None
+    )
+    # To everything that follows they are not there, so they leave their pools at once.
+    out = {each.placement.metadata.name for each in refused}
+    staying = [p for p in there if p.metadata.name not in out]
     stuck = tuple(each for p in staying if (each := _stuck(p, sight, settings, memory)) is not None)
     whole = _with_wishes(sight, staying, settings, now)
     sight = without_outdated(whole, stuck, settings)
@@ -79,7 +88,9 @@ def decide_namespace(
         jobs=_jobs(sight.namespace, cases, settings) if may_write else (),
         wants_claim=bool(staying or sight.needed_jobs) and may_write,
         delete=doomed(whole, cases, wanted.names),
-        statuses=_changed(cases, known) | _changed_stuck(stuck, now),
+        statuses=_changed(cases, known)
+        | _changed_stuck(stuck, now)
+        | _changed_refused(refused, now),
         release=gone,
         probes=asked,
         again=_next_look(sight, cases, facts.values(), gone),
@@ -241,6 +252,17 @@ def _changed_stuck(stuck: Iterable[Stuck], now: str) -> dict[str, ModelPlacement
         if status != placement.status:
             changed[placement.metadata.name] = status
     return changed
+
+
+def _changed_refused(refused: Iterable[Stuck], now: str) -> dict[str, ModelPlacementStatus]:
+    told = {
+        each.placement.metadata.name: _with_conditions(
+            each.placement, refused_status(each.placement, each.problem), now
+        )
+        for each in refused
+    }
+    before = {each.placement.metadata.name: each.placement.status for each in refused}
+    return {name: status for name, status in told.items() if status != before[name]}
 
 
 def _with_conditions(

@@ -90,3 +90,5 @@ class NamespaceSight:
     """What is to be done about KubeRay, where it is missing or too old."""
     ending: bool = False
     """The namespace is being deleted."""
+    jurisdiction: str | None = None
+    """The cluster's by its own settings, never by what a hub sent; None: they do not say."""

@@ -8,6 +8,8 @@ import pytest
 
 from builders.admission import data_source
 from builders.fake_kube_api import FakeKubeApi, refuse
+from builders.pool_values import NAMESPACE, placement_of
+from smallmodel_operator.api.modelplacement import PlacementResidency
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
     DATASOURCES,
@@ -20,6 +22,7 @@ from smallmodel_operator.clusters.ref import (
 )
 from smallmodel_operator.handlers.operator import Operator, namespaces_of
 from smallmodel_operator.placement.choice.tables import SHIPPED
+from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.settings import Settings
 
 MODELS = "/apis/smallmodel.dev/v1alpha1/namespaces/{}/smallmodels/{}"
@@ -197,3 +200,17 @@ async def test_what_the_installation_weighs_by_reaches_every_decision(
         assert there is not None
         assert there.policy.currency == "EUR"
         assert there.tables.cpu_hour == SHIPPED.cpu_hour / 2
+
+
+async def test_the_clusters_own_jurisdiction_has_the_last_word(api: Api, kube: FakeKubeApi) -> None:
+    german = PlacementResidency(jurisdictions=("DE",))
+    labels = {"smallmodel.dev/hub": "hub-1"}
+    made = placement_of("chat", residency=german, metadata={"labels": labels})
+    path = MODELPLACEMENTS.ref(made.metadata.name, made.metadata.namespace).path
+    async with operator(api, SMALLMODEL_CLUSTER_JURISDICTION="US") as one:
+        one.stores.see_placement(kube.put(path, placement_manifest(made)), gone=False)
+        await one.namespaces.work(NAMESPACE)
+
+    problem = kube.objects[path]["status"]["problem"]
+    assert problem["reason"] == "ResidencyRefused"
+    assert not [one for one in kube.objects if "/rayservices/" in one]

@@ -18,6 +18,7 @@ from smallmodel_operator.api.modelplacement import (
     ModelPlacement,
     ModelPlacementSpec,
     PinnedWeights,
+    PlacementResidency,
     WorkerClass,
 )
 from smallmodel_operator.api.serving import LlamaCppArgs, ModelTuning, VllmArgs
@@ -31,6 +32,7 @@ from smallmodel_operator.api.smallmodel import (
     SmallModelSpec,
 )
 from smallmodel_operator.catalog.rules import DEFAULT_SECRET
+from smallmodel_operator.placement.choice.wish import Law
 from smallmodel_operator.plan.build import arguments_hash, build_model, serving_hash
 from smallmodel_operator.plan.placements import (
     build_placement,
@@ -38,6 +40,7 @@ from smallmodel_operator.plan.placements import (
     placement_manifest,
     planned_model,
     spec_hash,
+    with_laws,
 )
 
 SCHEMA = crd.structural_schema(ModelPlacement)
@@ -325,3 +328,47 @@ def test_a_field_that_gets_lost_or_changed_is_noticed(path: tuple[str, ...]) -> 
 def test_the_hash_is_the_one_that_earlier_versions_wrote() -> None:
     """Fails where a default was changed or a value is written otherwise: old pins would be lost."""
     assert spec_hash(placement_spec()) == "ebd02a82e789c98d"
+
+
+def law(*countries: str, required: bool = True) -> Law:
+    return Law(source="records", jurisdictions=frozenset(countries), required=required)
+
+
+LAWS: dict[str, tuple[tuple[Law, ...], tuple[str, ...] | None]] = {
+    "no law": ((), None),
+    "a law": ((law("FR", "DE"),), ("DE", "FR")),
+    "two laws": ((law("FR", "DE"), law("DE", "CH")), ("DE",)),
+    "a wish is no law": ((law("FR", required=False),), None),
+    "a wish beside a law": ((law("FR", required=False), law("DE")), ("DE",)),
+}
+
+
+@pytest.mark.parametrize("case", LAWS)
+def test_the_laws_of_the_data_are_in_the_spec_together(case: str) -> None:
+    laws, expected = LAWS[case]
+    placed, resolved = clusters.placed(clusters.view()), clusters.resolved({})
+    made = build_placement(
+        small_model(), resolved, placed, hub_id="hub", cluster="local", laws=laws
+    )
+    assert (made.spec.residency.jurisdictions if made.spec.residency else None) == expected
+    assert is_intact(made.spec)
+
+
+def test_a_pinned_placement_learns_a_new_law_and_forgets_an_old_one() -> None:
+    before = built()
+    bound = with_laws(before, [law("DE", "FR")], "DE")
+    assert bound is not None
+    assert bound.spec.residency == PlacementResidency(jurisdictions=("DE", "FR"))
+    assert is_intact(bound.spec)
+    assert with_laws(bound, [law("DE", "FR")], "DE") is None
+    free = with_laws(bound, [], "DE")
+    assert free is not None
+    assert free.spec == before.spec
+
+
+@pytest.mark.parametrize("jurisdiction", ["US", None])
+@pytest.mark.parametrize("laws", [[law("DE")], [law("DE"), law("FR")]])
+def test_a_law_that_forbids_the_cluster_is_not_told_to_it(
+    laws: list[Law], jurisdiction: str | None
+) -> None:
+    assert with_laws(built(), laws, jurisdiction) is None
