@@ -21,7 +21,8 @@ from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Engine, SmallModel
 from smallmodel_operator.local.bundled import fetch_bundled_cards
-from smallmodel_operator.reconcile.model import ModelSight, decide_model
+from smallmodel_operator.reconcile.model import decide_model
+from smallmodel_operator.reconcile.model_values import ModelSight
 from smallmodel_operator.status.state import find
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
@@ -163,9 +164,8 @@ def test_what_the_api_server_takes_is_told_by_a_condition(
     assert taken, said
     sight = ModelSight(
         model=SmallModel.model_validate(json.loads(said)),
-        placement=None,
         catalog=fetch_bundled_cards(),
-        cluster=view(engines=frozenset({Engine.LLAMA_CPP, Engine.VLLM})),
+        views={"local": view(engines=frozenset({Engine.LLAMA_CPP, Engine.VLLM}))},
         around=around(),
         secrets=frozenset(),
         url="http://gateway/team/v1",

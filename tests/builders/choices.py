@@ -51,7 +51,7 @@ def decided(
     policy: Policy = NO_CARBON,
     fits: Mapping[str, Fit | Rejection] | None = None,
     tables: Tables = SHIPPED,
-    may_move: bool = True,
+    pause: str | None = None,
 ) -> Decision:
     """The decision for a model of one core, which fits wherever nothing else is said."""
 
@@ -59,7 +59,7 @@ def decided(
         return (fits or {}).get(place.name, FIT)
 
     market = market_of(places, tables)
-    return decide(wish or Wish(key="team/chat"), market, fitter, policy, may_move=may_move)
+    return decide(wish or Wish(key="team/chat"), market, fitter, policy, pause=pause)
 
 
 def of(decision: Decision, name: str) -> Verdict:

@@ -88,10 +88,9 @@ class LoopsByHand:
             fetching=self.local,
             events=EventWriter(Events(self.api, "by-hand")),
             settings=settings,
-            cluster="local",
             url=lambda namespace, _: f"http://gateway/{namespace}/v1",
             now=lambda: self.now,
-            view=view,
+            views=lambda: {"local": view()},
             placed=lambda _: None,
             told=lambda _: None,
         )

@@ -1,16 +1,18 @@
 """The DataSource: where data lives, and which law binds it."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from smallmodel_operator.api.base import ApiModel
+from smallmodel_operator.api.base import ApiModel, Duration, seconds
 from smallmodel_operator.api.cel import Rule, checked_by
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.names import API_VERSION
 from smallmodel_operator.api.smallmodel import Name
 from smallmodel_operator.api.where import Jurisdiction, Where
+
+_GRACE_MAX_SECONDS: Final = 3600.0
 
 
 class Enforcement(StrEnum):
@@ -67,6 +69,14 @@ class CachedShare(ApiModel):
     """Of the bytes that are read."""
 
 
+def _at_most_an_hour(duration: str) -> str:
+    if seconds(duration) > _GRACE_MAX_SECONDS:
+        raise ValueError(
+            f"graceful is {duration}, and a copy outside of the law may go on for 1h at most"
+        )
+    return duration
+
+
 class Residency(ApiModel):
     """Where the data may be read."""
 
@@ -74,6 +84,9 @@ class Residency(ApiModel):
     """Countries by their ISO 3166-1 codes, and the groups EU and EEA."""
     enforcement: Enforcement = Enforcement.REQUIRED
     """How strictly it holds."""
+    graceful: Annotated[Duration, AfterValidator(_at_most_an_hour)] = "0s"
+    """How long a copy that comes to be outside may go on until another one answers; at most 1h. By
+    default it ends at once."""
 
 
 class DataSourceSpec(ApiModel):

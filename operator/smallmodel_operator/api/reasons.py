@@ -38,6 +38,17 @@ class Reason(StrEnum):
     UPLINK_CAPACITY = "UplinkCapacity"
     CARBON_CAP = "CarbonCap"
     COST_CAP = "CostCap"
+    TERMINATING = "Terminating"
+    CREDENTIAL_ERROR = "CredentialError"
+    NOT_DECLARED = "NotDeclared"
+    AIR_GAP = "AirGap"
+    LATENCY_BOUND = "LatencyBound"
+    STALE_FACTS = "StaleFacts"
+    LEAVING = "Leaving"
+    FAILED_HERE = "FailedHere"
+    COPIES_LACKING = "CopiesLacking"
+    DROPS_HELD = "DropsHeld"
+    RESIDENCY_UNKNOWN = "ResidencyUnknown"
 
     CPU_FIT = "CpuFit"
     ACCELERATOR_CAPACITY = "AcceleratorCapacity"
@@ -137,6 +148,26 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "assumed, the message says from what.",
     Reason.COST_CAP: "A copy would cost more than `spec.placement.maxCostPerHour`. The message has "
     "both amounts; `status.decision` has what they are made of.",
+    Reason.TERMINATING: "The cluster is being removed from the hub, so nothing new goes there.",
+    Reason.CREDENTIAL_ERROR: "The cluster answers and refuses the hub's credentials. Renew them; "
+    "what runs there goes on, and nothing new is placed there meanwhile.",
+    Reason.NOT_DECLARED: "A copy is on a cluster of which there is no ModelCluster any more, so "
+    "nothing is known of it. It is left alone: create the ModelCluster again.",
+    Reason.AIR_GAP: "The cluster is isolated, and the model's weights or data are elsewhere.",
+    Reason.LATENCY_BOUND: "The round trip from the clients is above `spec.placement.maxRoundTrip`, "
+    "or is not known.",
+    Reason.STALE_FACTS: "What the cluster has room for was not seen lately, or never. New copies "
+    "need facts of the last 5 minutes; what runs there stays.",
+    Reason.LEAVING: "A copy of the model is still being taken down on the cluster.",
+    Reason.FAILED_HERE: "A copy did not answer within `spec.placement.progressDeadline`, so "
+    "another cluster is tried. The message says when this one is tried again; a change of the "
+    "spec is tried everywhere at once.",
+    Reason.COPIES_LACKING: "Fewer clusters than `spec.placement.copies` can serve the model. The "
+    "message says what the nearest of the others lacks; copies follow by themselves.",
+    Reason.DROPS_HELD: "Many copies would be taken down within a minute, which is more often a "
+    "mistake than a wish, so they stay. The message has the command that allows it.",
+    Reason.RESIDENCY_UNKNOWN: "A law ended a copy on a cluster that cannot be reached, so it may "
+    "run on until its cluster learns of it.",
     Reason.CPU_FIT: "No node has the CPU that the model's pods ask for, or none has it free. The "
     "message gives need and have; lower `spec.resources.cpu`, or wait where it says so.",
     Reason.ACCELERATOR_CAPACITY: "The cluster has the accelerator, and all of them are taken. The "
@@ -163,7 +194,8 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.CONNECTED: "The hub reads and writes in the cluster.",
     Reason.DEGRADED: "The cluster answers slowly, or not always. The hub goes on with it.",
     Reason.UNREACHABLE: "The cluster did not answer three times in a row. What runs there is taken "
-    "to go on; nothing is deleted or moved for that, and nothing new goes there.",
+    "to go on; nothing is deleted or moved for that, and nothing new goes there. A model with "
+    "`spec.placement.whenUnreachable: Substitute` gets another copy after five minutes.",
     Reason.KUBECONFIG_MISSING: "The Secret that `spec.connection.kubeconfigSecretRef` names is not "
     "in the operator's namespace, or lacks the key. The credentials from before are used for half "
     "a minute, so that a Secret may be made anew.",

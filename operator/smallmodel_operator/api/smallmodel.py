@@ -197,6 +197,23 @@ class Performance(ApiModel):
     """Generated tokens per second after the first."""
 
 
+class CopyState(StrEnum):
+    """How a copy is."""
+
+    STARTING = "Starting"
+    """It has not answered yet as it is now."""
+    SERVING = "Serving"
+    """It answered, as it is now."""
+    FAILED = "Failed"
+    """It does not answer."""
+    UNREACHABLE = "Unreachable"
+    """Its cluster cannot be reached, so this is what was known of it before."""
+    LEAVING = "Leaving"
+    """It is being taken down."""
+    RESIDENCY_UNKNOWN = "ResidencyUnknown"
+    """A law ended it, and its cluster cannot be reached, so it may run on."""
+
+
 class Copy(ApiModel):
     """The model on one cluster."""
 
@@ -212,6 +229,10 @@ class Copy(ApiModel):
     """The RayService that answers there."""
     replicas: int = 0
     """Replicas that run there."""
+    state: CopyState | None = None
+    """How it is."""
+    forbidden_since: Annotated[str | None, Field(json_schema_extra={"format": "date-time"})] = None
+    """Set while it goes on outside of a law that allows it some time to be replaced."""
 
 
 class SmallModelStatus(ApiModel):

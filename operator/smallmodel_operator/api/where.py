@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from smallmodel_operator.api import patterns
-from smallmodel_operator.api.base import ApiModel
+from smallmodel_operator.api.base import ApiModel, Duration
 from smallmodel_operator.api.cel import keyed_by
 from smallmodel_operator.api.jurisdictions import COUNTRIES, GROUPS
 
@@ -177,8 +177,24 @@ class ClusterToleration(ApiModel):
     """The taint's value; unset: any."""
 
 
+class WhenUnreachable(StrEnum):
+    """What becomes of a copy whose cluster cannot be reached: it goes on there in any case."""
+
+    KEEP = "Keep"
+    """Nothing else."""
+    SUBSTITUTE = "Substitute"
+    """Another copy is made beside it, and given back when the cluster answers again."""
+
+
 class PlacementBounds(ApiModel):
     """Where the model may run, and what it may cost there. Empty and unset are no bound."""
+
+    copies: Annotated[int, Field(ge=1, le=20)] = 1
+    """Clusters that serve it, in as many sites and regions as there are."""
+    when_unreachable: WhenUnreachable = WhenUnreachable.KEEP
+    """What becomes of a copy whose cluster cannot be reached."""
+    progress_deadline: Duration = "10m"
+    """A copy that has not answered after this time is tried on another cluster."""
 
     cluster_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default_factory=dict, max_length=16
@@ -230,6 +246,32 @@ class Candidate(ApiModel):
     """Numbers of the cost that nobody declared of this cluster, with where they come from."""
 
 
+class Challenge(ApiModel):
+    """A cluster that would be better than one that has a copy, and has to be so for longer."""
+
+    cluster: Annotated[str, Field(max_length=63)]
+    """The one that has the copy."""
+    challenger: Annotated[str, Field(max_length=63)]
+    """The one that would be better."""
+    count: int
+    """Decisions in a row in which it was."""
+    at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When the last of them was taken."""
+
+
+class FailedCluster(ApiModel):
+    """A cluster where a copy did not answer within `spec.placement.progressDeadline`."""
+
+    cluster: Annotated[str, Field(max_length=63)]
+    """The ModelCluster."""
+    generation: int
+    """Of the spec that was tried; another one is tried everywhere at once."""
+    attempts: int
+    """How often that was so."""
+    until: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When it is tried there again."""
+
+
 class Decision(ApiModel):
     """Why the model is where it is."""
 
@@ -239,3 +281,10 @@ class Decision(ApiModel):
         tuple[Candidate, ...], Field(max_length=20, json_schema_extra=keyed_by("cluster"))
     ] = ()
     """The selected ones first, then the nearest misses."""
+    challenge: Challenge | None = None
+    """Set while a move for money may come."""
+    failures: Annotated[
+        tuple[FailedCluster, ...] | None,
+        Field(max_length=20, json_schema_extra=keyed_by("cluster")),
+    ] = None
+    """Clusters where it is not tried for now."""

@@ -1,12 +1,13 @@
 """The decide loop: one pass over a SmallModel."""
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.rules import gate_secret
 from smallmodel_operator.clusters import errors
@@ -15,22 +16,21 @@ from smallmodel_operator.clusters.ref import MODELPLACEMENTS, SECRETS, SMALLMODE
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.objects import ObjectKey
+from smallmodel_operator.handlers.pacing import Pacing
 from smallmodel_operator.handlers.refused import Refused
 from smallmodel_operator.handlers.stores import HubStores, Unreadable
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
-from smallmodel_operator.reconcile.model import (
-    ModelOrders,
-    ModelSight,
-    UnreadableSight,
-    decide_model,
-    decide_unreadable,
-    is_pinned,
-)
+from smallmodel_operator.reconcile.model import decide_model, decide_unreadable, evaluates
+from smallmodel_operator.reconcile.model_values import ModelOrders, ModelSight, UnreadableSight
 from smallmodel_operator.reconcile.sight import JobSight
 from smallmodel_operator.reconcile.source import source_job
+
+_LOG: Final = logging.getLogger(__name__)
+
+_LATER_SECONDS: Final = 60.0
 
 
 class ModelLoop:
@@ -44,10 +44,9 @@ class ModelLoop:
         fetching: ClusterStores,
         events: EventWriter,
         settings: PoolSettings,
-        cluster: str,
         url: Callable[[str, str], str],
         now: Callable[[], str],
-        view: Callable[[], ClusterView | None],
+        views: Callable[[], Mapping[str, ClusterView]],
         placed: Callable[[ObjectKey], None],
         told: Callable[[ObjectKey], None],
     ) -> None:
@@ -59,10 +58,9 @@ class ModelLoop:
             fetching: What is known of those of the cluster that fetches what cards are made of.
             events: Tells people of changes.
             settings: The installation's choices.
-            cluster: The ModelCluster on which everything is placed.
             url: Tells the base URL of a model, by its namespace and its name.
             now: Tells the time as RFC 3339.
-            view: Returns the cluster as it was seen last, None before the first look.
+            views: Returns each cluster as it was seen last, but for those not seen yet.
             placed: Called with a SmallModel's key when its placement was written: it is to be
                 worked on again, since its status is a later pass's.
             told: Called with the same when its status was written.
@@ -73,11 +71,10 @@ class ModelLoop:
         self._events = events
         self._settings = settings
         self._writer = Writer(api, settings)
-        self._cluster = cluster
-        self._placements = placement_namespace(cluster)
         self._url = url
         self._now = now
-        self._view = view
+        self._views = views
+        self._pacing = Pacing(stores, now)
         self._refused = Refused()
         self._placed = placed
         self._told = told
@@ -90,41 +87,61 @@ class ModelLoop:
         """
         model = self._stores.models.get(key)
         if model is None:
-            self._refused.forget(key)
-            await self._drop(key)
-            return None
+            return await self._work_missing(key)
         if isinstance(model, Unreadable):
             await self._work_unreadable(key, model)
             return None
+        around, now = self._stores.around(key[0], self._now()), self._now()
         sight = ModelSight(
             model=model,
-            placement=self._stores.placement(key, self._cluster),
+            placements=self._stores.placements_of(key),
             catalog=self._stores.catalog(),
-            cluster=None,
-            around=self._stores.around(key[0], self._cluster),
+            around=around,
             secrets=await self._secrets(model),
             url=self._url(*key),
             hub_id=self._stores.hub_id,
             job=self._job(model),
             refused=self._refused.get(key),
+            due=self._pacing.is_due(key, around),
+            pause=self._pacing.pause(),
         )
-        if not is_pinned(sight):
+        if evaluates(sight):
             # A look at all pools, which a model that has its place does without.
-            sight = replace(sight, cluster=self._view())
-        orders = decide_model(sight, self._settings, self._now())
-        await self._carry_out(orders, model.metadata, model.status, sight.placement)
+            sight = replace(sight, views=self._views())
+            self._pacing.looked(key, around)
+        orders = decide_model(sight, self._settings, now)
+        if not self._pacing.may_drop(key, orders.unwanted):
+            orders = decide_model(replace(sight, drops_held=True), self._settings, now)
+        self._pacing.moved(orders.moves)
+        await self._carry_out(orders, model.metadata, model.status, sight.placements)
         return orders.again
+
+    async def _work_missing(self, key: ObjectKey) -> float | None:
+        """Take down what is left of a model that is not there any more."""
+        self._refused.forget(key)
+        copies = tuple(
+            one for one in self._stores.placements_of(key) if not one.metadata.deletion_timestamp
+        )
+        if not self._pacing.may_drop(key, copies):
+            _LOG.warning(
+                "%s is not there and its copies stay: too many would be taken down at once", key
+            )
+            return _LATER_SECONDS
+        self._pacing.forget(key)
+        await self._drop(copies)
+        return None
 
     async def _work_unreadable(self, key: ObjectKey, model: Unreadable) -> None:
         sight = UnreadableSight(
             metadata=model.metadata,
             status=model.status,
             message=model.message,
-            placement=self._stores.placement(key, self._cluster),
+            placements=self._stores.placements_of(key),
+            around=self._stores.around(key[0], self._now()),
             url=self._url(*key),
         )
         orders = decide_unreadable(sight, self._now())
-        await self._carry_out(orders, model.metadata, model.status, sight.placement)
+        await self._carry_out(orders, model.metadata, model.status, sight.placements)
 
     def _job(self, model: SmallModel) -> JobSight | None:
         """Return the Job that fetches the model's source, where there is one."""
@@ -136,7 +153,7 @@ class ModelLoop:
         orders: ModelOrders,
         metadata: ObjectMeta,
         before: SmallModelStatus,
-        placed: ModelPlacement | None,
+        placed: tuple[ModelPlacement, ...],
     ) -> None:
         key = (metadata.namespace, metadata.name)
         if orders.hold:
@@ -145,13 +162,13 @@ class ModelLoop:
         refused = await self._fetch(key, orders.fetch) if orders.fetch is not None else None
         if orders.fetch_again is not None:
             await self._writer.delete_job(metadata.namespace, orders.fetch_again)
-        if orders.placement is not None:
-            await self._pin(orders.placement, placed)
+        await self._drop(orders.drops)
+        for placement in orders.placements:
+            await self._pin(placement, placed)
+        if orders.placements:
             # Where many are placed, what serves them is not kept waiting by what is said of them.
             self._placed(key)
             return
-        if orders.drop:
-            await self._drop(key)
         if orders.release:
             await self._set_finalizer(metadata, present=False)
         if orders.status is not None:
@@ -174,13 +191,14 @@ class ModelLoop:
             return error
         return None
 
-    async def _pin(self, placement: ModelPlacement, placed: ModelPlacement | None) -> None:
+    async def _pin(self, placement: ModelPlacement, placed: tuple[ModelPlacement, ...]) -> None:
         """Write a decision over the one that it was taken from, and know it from now on.
 
         Of two operators that both believe to lead, the one that has not seen the latest decision
         takes nothing back.
         """
-        seen = placed.metadata if placed is not None else ObjectMeta(name=placement.metadata.name)
+        there = (one.metadata for one in placed if one.spec.cluster == placement.spec.cluster)
+        seen = next(there, ObjectMeta(name=placement.metadata.name))
         written = await self._api.apply(
             placement_manifest(placement), resource_version=seen.resource_version, uid=seen.uid
         )
@@ -202,12 +220,11 @@ class ModelLoop:
         if written is not None and present:
             self._stores.see_model(written, gone=False)
 
-    async def _drop(self, key: ObjectKey) -> None:
-        placement = self._stores.placement(key, self._cluster)
-        if placement is None or placement.metadata.deletion_timestamp:
-            return
-        ref = MODELPLACEMENTS.ref(placement.metadata.name, self._placements)
-        await self._api.delete(ref, uid=placement.metadata.uid)
+    async def _drop(self, copies: Iterable[ModelPlacement]) -> None:
+        for one in copies:
+            if not one.metadata.deletion_timestamp:
+                ref = MODELPLACEMENTS.ref(one.metadata.name, one.metadata.namespace)
+                await self._api.delete(ref, uid=one.metadata.uid)
 
     async def _secrets(self, model: SmallModel) -> frozenset[str]:
         """Return the Secrets that the model may need and that are there."""

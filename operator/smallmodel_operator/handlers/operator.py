@@ -35,6 +35,7 @@ from smallmodel_operator.handlers.objects import ObjectKey, key_of
 from smallmodel_operator.handlers.queue import WorkQueue
 from smallmodel_operator.handlers.sources import Scales
 from smallmodel_operator.handlers.stores import HubStores
+from smallmodel_operator.placement.cluster_values import ClusterView
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.settings import Settings
 
@@ -98,10 +99,9 @@ class Operator:
             fetching=self.local,
             events=self.events,
             settings=pools,
-            cluster=LOCAL_CLUSTER,
             url=settings.model_url,
             now=now,
-            view=self.cluster.view,
+            views=self._views,
             placed=self._placed,
             told=lambda _: self.gateway_queue.add(_GATEWAY),
         )
@@ -321,6 +321,11 @@ class Operator:
         """Have everything worked on that may not run there any more, or may now."""
         for key in self.stores.models:
             self.model_queue.add(key)
+
+    def _views(self) -> Mapping[str, ClusterView]:
+        """Return each cluster as it was seen last, but for those not seen yet."""
+        view = self.cluster.view()
+        return {view.name: view} if view is not None else {}
 
     def _placed(self, key: ObjectKey) -> None:
         """Have served what the decide loop placed, and then said that it is placed."""

@@ -46,19 +46,23 @@ def read_source(manifest: dict[str, Any]) -> DataSource | UnreadSource:
 
 
 def around_of(
-    declared: ModelCluster, there: Iterable[DataSource | UnreadSource], scales: Scales
+    declared: Iterable[ModelCluster],
+    there: Iterable[DataSource | UnreadSource],
+    scales: Scales,
+    now: str,
 ) -> Around:
     """Return what models of a namespace are placed among.
 
     Args:
-        declared: The one cluster.
+        declared: The clusters, by name.
         there: The namespace's data, by name.
         scales: How clusters are weighed.
+        now: RFC 3339 time.
     """
     known = list(there)
     sources = tuple(one for one in known if isinstance(one, DataSource))
     return Around(
-        clusters=(facts_of(declared, sources),),
+        clusters=tuple(facts_of(one, sources, now) for one in declared),
         sources=sources,
         unread_sources=tuple(one.metadata.name for one in known if isinstance(one, UnreadSource)),
         policy=scales.policy,

@@ -4,7 +4,7 @@ Objects are parsed once, when they come in. All of this lives in one event loop.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -13,7 +13,7 @@ from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import cluster_of_namespace
+from smallmodel_operator.api.names import LOCAL_CLUSTER, cluster_of_namespace
 from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.clusters.ref import DATASOURCES, SMALLMODELS, Resource
@@ -29,6 +29,8 @@ from smallmodel_operator.handlers.sources import Scales, UnreadSource, around_of
 from smallmodel_operator.placement.declared import Around
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.reconcile.source import needs_source_job, source_job
+
+_TENS_OF_SECONDS: Final = len("2026-11-24T12:00:0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,10 @@ class HubStores:
     _models_of_jobs: dict[ObjectKey, set[ObjectKey]] = field(default_factory=dict)
     """SmallModels whose card is made of what a Job fetches, by namespace and name of the Job."""
     _ends: Ends = field(default_factory=Ends)
+    _around: dict[str, tuple[tuple[object, ...], Around, tuple[object, ...]]] = field(
+        default_factory=dict
+    )
+    """By namespace: what it was made of, and what that made."""
 
     def see_model(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
         """Take a SmallModel, and return its key; None where this was known."""
@@ -130,17 +136,32 @@ class HubStores:
         """Return the keys of all SmallModels that have a placement."""
         return {key for there in self._placements.values() for key in there.by_model}
 
+    @property
+    def copies(self) -> int:
+        """How many placements there are."""
+        return sum(len(there.by_model) for there in self._placements.values())
+
     def catalog(self) -> Catalog:
         """Return all cards."""
         return Catalog(cards=tuple(self.cards[name] for name in sorted(self.cards)))
 
-    def around(self, namespace: str, cluster: str) -> Around | None:
-        """Return what models of a namespace are placed among; None: the cluster is not read yet."""
-        declared = self.clusters.get(cluster)
-        if declared is None:
+    def around(self, namespace: str, now: str) -> Around | None:
+        """Return what models of a namespace are placed among; None: nothing is read yet.
+
+        It is the same object for as long as it is made of the same ones, and ten seconds at most.
+        """
+        if LOCAL_CLUSTER not in self.clusters:
             return None
-        there = (self.sources[key] for key in sorted(self.sources) if key[0] == namespace)
-        return around_of(declared, there, self.scales)
+        declared = [self.clusters[name] for name in sorted(self.clusters)]
+        there = [self.sources[key] for key in sorted(self.sources) if key[0] == namespace]
+        made_of = (*map(id, declared), *map(id, there), now[:_TENS_OF_SECONDS])
+        known = self._around.get(namespace)
+        if known is not None and known[0] == made_of:
+            return known[1]
+        around = around_of(declared, there, self.scales, now)
+        # What it is made of is kept with it, so that nothing else gets one of these identities.
+        self._around[namespace] = made_of, around, (*declared, *there)
+        return around
 
     def models_of_job(self, namespace: str, name: str) -> tuple[ObjectKey, ...]:
         """Return the SmallModels whose card is made of what a Job fetches, by name."""

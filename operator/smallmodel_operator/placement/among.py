@@ -1,6 +1,6 @@
 """Placing among clusters: which of them serves a resolved model and how, or why none can."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,14 +8,21 @@ from smallmodel_operator.api.base import amount
 from smallmodel_operator.api.modelplacement import ModelPlacementSpec, WorkerClass
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Accelerator, SmallModelSpec
+from smallmodel_operator.api.where import WhenUnreachable
 from smallmodel_operator.catalog.options import ResolvedModel
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decide import decide
-from smallmodel_operator.placement.choice.decision import Decision
-from smallmodel_operator.placement.choice.facts import Facts
-from smallmodel_operator.placement.choice.filters import Rejection
-from smallmodel_operator.placement.choice.money import Fit, Market, market_of
-from smallmodel_operator.placement.choice.wish import Demand, Incumbent, Wish
+from smallmodel_operator.placement.choice.decision import Decision, Verdict
+from smallmodel_operator.placement.choice.facts import Facts, Link
+from smallmodel_operator.placement.choice.filters import (
+    Case,
+    Rejection,
+    allowed_by,
+    grace_of,
+    residency_allows,
+)
+from smallmodel_operator.placement.choice.money import Fit
+from smallmodel_operator.placement.choice.wish import Demand, Failure, Incumbent, Streak, Wish
 from smallmodel_operator.placement.cluster import ClusterPlacement, place_in_cluster
 from smallmodel_operator.placement.cluster_values import ClusterView
 from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY, memory_of
@@ -28,23 +35,72 @@ from smallmodel_operator.placement.declared import (
 )
 from smallmodel_operator.placement.placement import Unplaced
 
+_NO_MORE: Final = "There is no other cluster. Join one, or lower spec.placement.copies."
+_NO_CLUSTER: Final = "No ModelCluster is known yet; this goes on by itself."
 _REASONS: Final[dict[Code, Reason]] = {
     Code.RESIDENCY_FORBIDDEN: Reason.RESIDENCY_FORBIDDEN,
+    Code.TERMINATING: Reason.TERMINATING,
+    Code.CREDENTIAL_ERROR: Reason.CREDENTIAL_ERROR,
+    Code.UNREACHABLE: Reason.UNREACHABLE,
+    Code.NOT_DECLARED: Reason.NOT_DECLARED,
+    Code.API_MISSING: Reason.API_MISSING,
     Code.NOT_SELECTED: Reason.NOT_SELECTED,
     Code.TAINTED: Reason.TAINTED,
+    Code.AIR_GAP: Reason.AIR_GAP,
     Code.UPLINK_CAPACITY: Reason.UPLINK_CAPACITY,
+    Code.LATENCY_BOUND: Reason.LATENCY_BOUND,
     Code.CARBON_CAP: Reason.CARBON_CAP,
+    Code.LEAVING: Reason.LEAVING,
+    Code.FAILED_HERE: Reason.FAILED_HERE,
+    Code.STALE_FACTS: Reason.STALE_FACTS,
     Code.COST_CAP: Reason.COST_CAP,
 }
 """What can speak against a cluster beside room."""
+
+_NAMED_MAX: Final = 3
+"""Clusters that each say why they cannot serve a model; of more, the nearest miss does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A copy that runs, or that is on its way."""
+
+    pinned: ModelPlacementSpec
+    seconds: float = 0.0
+    """How long it has been there."""
+    stands_in_for: str | None = None
+    """The cluster of another copy that could not be reached when this one was begun."""
+    settled: bool = False
+    """It was decided of the present spec, so nothing is decided anew of how it runs."""
+    renewed: bool = False
+    """It is to be chosen anew, whatever runs now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What the decisions before left."""
+
+    leaving: frozenset[str] = frozenset()
+    """Clusters where a copy is being taken down."""
+    failures: tuple[Failure, ...] = ()
+    streak: Streak | None = None
+    counts: bool = True
+    """False: the decision before was a moment ago, and this one does not make a streak longer."""
+
+
+NO_PAST: Final = Past()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
     """What came of placing, and what was said of each cluster."""
 
-    outcome: ClusterPlacement | Unplaced
-    decision: Decision | None
+    made: tuple[ClusterPlacement, ...] = ()
+    """How the chosen copies run of which that was decided now."""
+    lacking: Unplaced | None = None
+    """Why there are fewer copies than the spec asks for, or why one is still as an earlier spec
+    had it; None: nothing lacks."""
+    decision: Decision | None = None
     """None: it did not come to that."""
 
 
@@ -56,67 +112,86 @@ def place_among(
     *,
     namespace: str,
     key: str,
-    incumbent: ModelPlacementSpec | None = None,
+    running: Sequence[Running] = (),
+    past: Past = NO_PAST,
+    pause: str | None = None,
 ) -> Placed:
-    """Return which cluster serves a resolved model and how, or why none can.
+    """Return which clusters serve a resolved model and how, or why none can.
 
     Args:
         resolved: The options, best first.
         spec: What the user asks for.
         around: The clusters, and the data.
-        views: What was seen of the nodes and pools of each of these clusters.
+        views: What was seen of the nodes and pools of clusters; of some nothing was yet.
         namespace: The model's: a pool of it that has a seat needs no further head.
         key: The model's identity, which breaks ties.
-        incumbent: What runs now, for an earlier spec. It is kept where the changed spec allows it.
+        running: Its copies. What runs for an earlier spec is kept where the changed spec allows it.
+        past: What the decisions before left.
+        pause: Why nothing of the installation moves now, the law aside; None: it may.
     """
     missing = missing_source(spec, around)
     if missing is not None:
-        unplaced = Unplaced(reason=Reason.DATA_SOURCE_MISSING, message=missing)
-        return Placed(outcome=unplaced, decision=None)
+        return Placed(lacking=Unplaced(reason=Reason.DATA_SOURCE_MISSING, message=missing))
+    there = {one.pinned.cluster: one for one in running}
+    around = around.with_clusters(there)
     without_room: dict[str, Unplaced] = {}
 
     def fitter(place: Facts) -> Fit | Rejection:
-        runs = incumbent is not None and incumbent.cluster == place.name
-        found = place_in_cluster(
-            resolved,
-            spec,
-            views[place.name],
-            namespace=namespace,
-            incumbent=incumbent if runs else None,
-        )
+        runs = there.get(place.name)
+        if runs is not None and runs.settled:
+            return pinned_fit(runs.pinned)
+        view = views.get(place.name)
+        if view is None:
+            return unseen(place)
+        incumbent = runs.pinned if runs is not None and not runs.renewed else None
+        found = place_in_cluster(resolved, spec, view, namespace=namespace, incumbent=incumbent)
         if isinstance(found, ClusterPlacement):
             return fit_of(found)
         without_room[place.name] = found
         return Rejection(code=Code(found.reason), message=found.message, waits=found.waits)
 
-    wish = wish_of(spec, around, key, incumbent)
-    decision = decide(wish, _market(around), fitter, around.policy)
-    for chosen in decision.chosen:
-        if chosen.fit is not None and chosen.fit.placement is not None:
-            return Placed(outcome=chosen.fit.placement, decision=decision)
-    whys = [
-        without_room.get(verdict.cluster)
-        or Unplaced(reason=_REASONS[verdict.against], message=verdict.message, waits=verdict.waits)
-        for verdict in decision.verdicts
-        if verdict.against is not None
-    ]
-    return Placed(outcome=_together(whys), decision=decision)
+    wish = wish_of(spec, around, key, running, past)
+    decision = decide(wish, around.market, fitter, around.policy, pause=pause)
+    chosen = decision.chosen
+    return Placed(
+        made=tuple(one.fit.placement for one in chosen if one.fit and one.fit.placement),
+        lacking=_lacking(decision, there, without_room, wish.copies),
+        decision=decision,
+    )
 
 
 def weigh_running(
-    pinned: ModelPlacementSpec, spec: SmallModelSpec, around: Around, *, key: str
+    running: Sequence[Running], spec: SmallModelSpec, around: Around, *, key: str
 ) -> Decision:
     """Return what is to be said now of where a model runs: what it costs, and whether it may.
 
     Args:
-        pinned: What runs.
+        running: Its copies.
         spec: What the user asks for.
-        around: The clusters, and the data.
+        around: The clusters with these copies, and the data.
         key: The model's identity.
     """
-    fit = pinned_fit(pinned)
-    wish = wish_of(spec, around, key, pinned)
-    return decide(wish, _market(around), lambda place: fit, around.policy)
+    fits = {one.pinned.cluster: pinned_fit(one.pinned) for one in running}
+    wish = wish_of(spec, around, key, running)
+    return decide(wish, around.market, lambda place: fits[place.name], around.policy)
+
+
+def outlawed(
+    spec: SmallModelSpec, around: Around, clusters: Iterable[str]
+) -> dict[str, tuple[Rejection, float]]:
+    """Return which of these clusters the law of the data forbids, and the seconds of grace there.
+
+    A cluster of which nothing is declared is not among them: not to know is no proof.
+    """
+    names = frozenset(clusters)
+    wish = Wish(key="", laws=laws_of(spec, around.sources))
+    case = Case(wish=wish, market=around.market, policy=around.policy, allowed=allowed_by(wish))
+    found: dict[str, tuple[Rejection, float]] = {}
+    for place in around.clusters:
+        against = residency_allows(case, place) if place.name in names else None
+        if against is not None and place.link is not Link.UNDECLARED:
+            found[place.name] = (against, grace_of(wish, place))
+    return found
 
 
 def pinned_fit(pinned: ModelPlacementSpec) -> Fit:
@@ -140,10 +215,6 @@ def fit_of(found: ClusterPlacement) -> Fit:
     )
 
 
-def _market(around: Around) -> Market:
-    return market_of(around.clusters, around.tables)
-
-
 def _taken(worker: WorkerClass, devices: Accelerator | None, percent: int | None) -> Fit:
     return Fit(
         cpu=amount(worker.cpu),
@@ -154,7 +225,11 @@ def _taken(worker: WorkerClass, devices: Accelerator | None, percent: int | None
 
 
 def wish_of(
-    spec: SmallModelSpec, around: Around, key: str, incumbent: ModelPlacementSpec | None
+    spec: SmallModelSpec,
+    around: Around,
+    key: str,
+    running: Sequence[Running] = (),
+    past: Past = NO_PAST,
 ) -> Wish:
     """Return what a model asks of the clusters.
 
@@ -162,23 +237,89 @@ def wish_of(
         spec: What the user asks for.
         around: The clusters, and the data.
         key: The model's identity.
-        incumbent: What runs now.
+        running: Its copies.
+        past: What the decisions before left.
     """
-    scaling = spec.scaling
+    scaling, bounds = spec.scaling, spec.placement
     return Wish(
         key=key,
+        copies=bounds.copies,
         demand=Demand(least=scaling.min_replicas, most=scaling.max_replicas),
         laws=laws_of(spec, around.sources),
         reads=reads_of(spec, around.sources),
-        bounds=bounds_of(spec.placement),
-        # For how long it is there nobody counts yet; a move for money waits until somebody does.
-        incumbents=(Incumbent(cluster=incumbent.cluster, seconds=0.0),) if incumbent else (),
+        bounds=bounds_of(bounds),
+        incumbents=tuple(
+            Incumbent(
+                cluster=one.pinned.cluster,
+                seconds=one.seconds,
+                stands_in_for=one.stands_in_for,
+            )
+            for one in running
+        ),
+        leaving=past.leaving,
+        failures=past.failures,
+        substitutes=bounds.when_unreachable is WhenUnreachable.SUBSTITUTE,
+        streak=past.streak,
+        counts=past.counts,
     )
 
 
-def _together(found: Sequence[Unplaced]) -> Unplaced:
+def unseen(place: Facts) -> Rejection:
+    """Return what speaks against a cluster whose nodes nobody has seen yet."""
+    return Rejection(
+        code=Code.STALE_FACTS,
+        message=f"The nodes of {place.name} have not been read yet; this goes on by itself.",
+        holds=True,
+        waits=True,
+    )
+
+
+def _lacking(
+    decision: Decision,
+    there: Mapping[str, Running],
+    without_room: Mapping[str, Unplaced],
+    copies: int,
+) -> Unplaced | None:
+    """Return why the spec is not carried out everywhere that it should be."""
+    behind = frozenset(
+        one.cluster
+        for one in decision.chosen
+        if one.fit is None and one.cluster in there and not there[one.cluster].settled
+    )
+    if not decision.missing and not behind:
+        return None
+    whys = [
+        without_room.get(verdict.cluster) or _unplaced(verdict, verdict.against)
+        for verdict in decision.verdicts
+        if verdict.against is not None
+        and (verdict.cluster in behind if verdict.selected else decision.missing)
+    ]
+    if decision.chosen and decision.missing:
+        placed = f"{len(decision.chosen)} of {copies} copies are placed, each on its own cluster"
+        nearest = _nearest(whys) if whys else None
+        return Unplaced(
+            reason=Reason.COPIES_LACKING,
+            message=f"{placed}. {nearest.message if nearest else _NO_MORE}",
+            waits=True,
+        )
+    if not whys:
+        return Unplaced(reason=Reason.CLUSTER_NOT_OBSERVED, message=_NO_CLUSTER)
+    return _together(whys, decision.summary)
+
+
+def _unplaced(verdict: Verdict, against: Code) -> Unplaced:
+    return Unplaced(reason=_REASONS[against], message=verdict.message, waits=verdict.waits)
+
+
+def _nearest(found: Sequence[Unplaced]) -> Unplaced:
+    return next((one for one in found if one.waits), found[0])
+
+
+def _together(found: Sequence[Unplaced], summary: str) -> Unplaced:
     """Return why no cluster can serve a model: of one in its words, of several the nearest miss."""
-    nearest = next((one for one in found if one.waits), found[0])
+    nearest = _nearest(found)
     if len(found) == 1:
         return nearest
-    return replace(nearest, message=" ".join(one.message for one in found))
+    if len(found) <= _NAMED_MAX:
+        return replace(nearest, message=" ".join(one.message for one in found))
+    return replace(nearest, message=f"{summary}. The nearest: {nearest.message}")

@@ -1,10 +1,13 @@
 """What the API's objects say, as the choice among clusters needs it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
 from typing import Final
 
-from smallmodel_operator.api.base import amount
+from smallmodel_operator.api.base import amount, seconds
+from smallmodel_operator.api.conditions import ClusterConditionType
 from smallmodel_operator.api.datasource import (
     AppliesTo,
     DataLocation,
@@ -14,6 +17,7 @@ from smallmodel_operator.api.datasource import (
 )
 from smallmodel_operator.api.jurisdictions import countries
 from smallmodel_operator.api.modelcluster import ModelCluster
+from smallmodel_operator.api.names import LOCAL_CLUSTER
 from smallmodel_operator.api.smallmodel import SmallModelSpec
 from smallmodel_operator.api.where import (
     ClusterEnergy,
@@ -25,11 +29,14 @@ from smallmodel_operator.api.where import (
 from smallmodel_operator.placement.choice.facts import (
     Energy,
     Facts,
+    Link,
     Location,
     Network,
     Prices,
     Taint,
 )
+from smallmodel_operator.placement.choice.filters import is_stale
+from smallmodel_operator.placement.choice.money import Market, market_of
 from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
 from smallmodel_operator.placement.choice.wish import (
     USUAL,
@@ -43,9 +50,11 @@ from smallmodel_operator.placement.choice.wish import (
 _GB: Final = 1e9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Around:
     """What a model is placed among, its room aside."""
+
+    # Without slots, which would leave no room for what is worked out once and asked for often.
 
     clusters: tuple[Facts, ...]
     sources: tuple[DataSource, ...] = ()
@@ -57,16 +66,61 @@ class Around:
     tables: Tables = SHIPPED
     """For what is not declared."""
 
+    @cached_property
+    def market(self) -> Market:
+        """The clusters with what counts at each of them."""
+        return market_of(self.clusters, self.tables)
 
-def facts_of(cluster: ModelCluster, cached: Iterable[DataSource] = ()) -> Facts:
-    """Return what is declared of a cluster.
+    @cached_property
+    def circumstances(self) -> tuple[object, ...]:
+        """What a decision depends on: of what was seen, not how old it is but whether too old."""
+        aside = (replace(one, capacity_age=0.0) for one in self.clusters)
+        stale = (is_stale(one, self.policy) for one in self.clusters)
+        return (*aside, *stale, self.sources, self.unread_sources)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Those of the clusters."""
+        return frozenset(one.name for one in self.clusters)
+
+    @property
+    def pause(self) -> str | None:
+        """Why nothing moves: too many clusters cannot be worked with; None: it may."""
+        bad = sum(not one.link.is_healthy for one in self.clusters)
+        if bad <= self.policy.unhealthy_share_max * len(self.clusters):
+            return None
+        return (
+            f"{bad} of {len(self.clusters)} clusters cannot be worked with, and above "
+            f"{self.policy.unhealthy_share_max:.0%} nothing moves"
+        )
+
+    def with_clusters(self, names: Iterable[str]) -> "Around":
+        """Return the same with clusters of which copies are known and no ModelCluster is."""
+        missing = sorted(set(names) - self.names)
+        if not missing:
+            return self
+        unknown = tuple(
+            Facts(name=name, link=Link.UNDECLARED, capacity_age=None) for name in missing
+        )
+        return replace(self, clusters=(*self.clusters, *unknown))
+
+
+def facts_of(
+    cluster: ModelCluster, cached: Iterable[DataSource] = (), now: str | None = None
+) -> Facts:
+    """Return what is declared of a cluster, and how the hub and it get on.
 
     Args:
         cluster: The ModelCluster.
         cached: Data of which it may have copies.
+        now: RFC 3339 time; None: how old what is known of its nodes is does not matter.
     """
     spec = cluster.spec
+    seen_at, age = _age(cluster, now)
     return Facts(
+        link=_link(cluster),
+        capacity_age=age,
+        seen_at=seen_at,
         name=cluster.metadata.name,
         tier=spec.tier,
         where=_location(spec.location),
@@ -87,6 +141,27 @@ def facts_of(cluster: ModelCluster, cached: Iterable[DataSource] = ()) -> Facts:
     )
 
 
+def _link(cluster: ModelCluster) -> Link:
+    if cluster.metadata.deletion_timestamp:
+        return Link.TERMINATING
+    return Link(cluster.status.link.state) if cluster.status.link else Link.CONNECTED
+
+
+def _age(cluster: ModelCluster, now: str | None) -> tuple[str | None, float | None]:
+    """Return when its nodes were seen last, where that is not now, and how long ago that is."""
+    if now is None or cluster.metadata.name == LOCAL_CLUSTER:
+        # The hub does nothing at all while it cannot see its own cluster.
+        return None, 0.0
+    kind = ClusterConditionType.FACTS_FRESH
+    fresh = next((one for one in cluster.status.conditions if one.type == kind), None)
+    if fresh is None or fresh.status == "Unknown":
+        return None, None
+    if fresh.status == "True":
+        return None, 0.0
+    since = datetime.fromisoformat(now) - datetime.fromisoformat(fresh.last_transition_time)
+    return fresh.last_transition_time, since.total_seconds()
+
+
 def laws_of(spec: SmallModelSpec, sources: Sequence[DataSource]) -> tuple[Law, ...]:
     """Return what binds a model: it cannot be evaded by leaving a source out of `spec.data`."""
     named = {use.name for use in spec.data}
@@ -95,6 +170,7 @@ def laws_of(spec: SmallModelSpec, sources: Sequence[DataSource]) -> tuple[Law, .
             source=source.metadata.name,
             jurisdictions=countries(residency.jurisdictions),
             required=residency.enforcement is Enforcement.REQUIRED,
+            grace_seconds=seconds(residency.graceful),
         )
         for source in sources
         if (residency := source.spec.residency) is not None

@@ -9,7 +9,7 @@ from smallmodel_operator.api.datasource import DataSource
 from smallmodel_operator.api.modelcluster import ModelCluster, ModelClusterStatus
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.smallmodel import SmallModel
-from smallmodel_operator.placement.among import pinned_fit, wish_of
+from smallmodel_operator.placement.among import Running, pinned_fit, wish_of
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import Decision
@@ -99,7 +99,7 @@ def _fate(world: World, change: Change, model: SmallModel, placed: ModelPlacemen
     sources = tuple(one for one in world.sources if one.metadata.namespace == namespace)
     clusters = tuple(facts_of(cluster, sources) for cluster in world.clusters)
     around = Around(clusters=clusters, sources=sources)
-    wish = wish_of(model.spec, around, placed.metadata.name, placed.spec)
+    wish = wish_of(model.spec, around, placed.metadata.name, (Running(pinned=placed.spec),))
     fit = pinned_fit(placed.spec)
     fitter = _fitter(world, fit, there)
     before = decide(wish, market_of(clusters), fitter, USUAL)

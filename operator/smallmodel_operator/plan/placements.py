@@ -17,7 +17,9 @@ from smallmodel_operator.api.modelplacement import (
     PlacementResidency,
 )
 from smallmodel_operator.api.names import (
+    ANNOTATION_DECIDED_AT,
     ANNOTATION_RE_RESOLVE,
+    ANNOTATION_STANDS_IN_FOR,
     FINALIZER,
     LABEL_HUB,
     LABEL_MANAGED_BY,
@@ -37,6 +39,7 @@ from smallmodel_operator.plan.build import build_model
 from smallmodel_operator.plan.pool import PlannedModel
 from smallmodel_operator.plan.pools.values import Manifest
 
+_OURS: Final = (ANNOTATION_DECIDED_AT, ANNOTATION_STANDS_IN_FOR)
 _HASH_DIGITS: Final = 16
 _MESSAGE_MAX: Final = 1024
 _NOT_FETCHED: Final = FetchDone(path="", bytes=0, sha256=None)
@@ -178,6 +181,7 @@ def is_intact(spec: ModelPlacementSpec) -> bool:
 def placement_manifest(placement: ModelPlacement) -> Manifest:
     """Return the object as it is applied: without a status, which others write."""
     metadata = placement.metadata
+    ours = {name: metadata.annotations[name] for name in _OURS if name in metadata.annotations}
     return {
         "apiVersion": placement.api_version,
         "kind": placement.kind,
@@ -185,6 +189,7 @@ def placement_manifest(placement: ModelPlacement) -> Manifest:
             "name": metadata.name,
             "namespace": metadata.namespace,
             "labels": dict(sorted(metadata.labels.items())),
+            **({"annotations": ours} if ours else {}),
             "finalizers": list(metadata.finalizers),
         },
         "spec": placement.spec.model_dump(mode="json", exclude_none=True),

@@ -5,88 +5,56 @@ from typing import Final
 
 from smallmodel_operator.api.fetch import FetchProgress
 from smallmodel_operator.api.meta import ObjectMeta
-from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementSpec, Problem
-from smallmodel_operator.api.names import ANNOTATION_RE_RESOLVE, FINALIZER, placement_name
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.names import FINALIZER, placement_name
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec, SmallModelStatus
-from smallmodel_operator.api.where import Decision as ShownDecision
-from smallmodel_operator.catalog.cards import Catalog
-from smallmodel_operator.catalog.options import ResolveError
+from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec
+from smallmodel_operator.api.where import FailedCluster
+from smallmodel_operator.catalog.options import ResolvedModel, ResolveError
 from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.placement.among import place_among, weigh_running
 from smallmodel_operator.placement.choice.decision import Decision
-from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.placement.declared import Around
 from smallmodel_operator.placement.placement import Unplaced
-from smallmodel_operator.plan.placements import build_placement
 from smallmodel_operator.plan.pools.fetchjob import build_fetch_job
-from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
-from smallmodel_operator.reconcile.sight import JobSight
+from smallmodel_operator.plan.pools.values import PoolSettings
+from smallmodel_operator.reconcile.copies import (
+    Copies,
+    copies_of,
+    failures_of,
+    is_decided,
+    past_of,
+    running_of,
+)
+from smallmodel_operator.reconcile.model_values import ModelOrders, ModelSight, UnreadableSight
 from smallmodel_operator.reconcile.source import source_step
+from smallmodel_operator.reconcile.spread import NO_STEPS, Law, Steps, law_of, steps_of
+from smallmodel_operator.reconcile.telling import (
+    is_reachable,
+    next_look,
+    remark_of,
+    seen_copies,
+    told_decision,
+)
 from smallmodel_operator.reconcile.weights import FetchStep
-from smallmodel_operator.status.decision import summarise_decision
-from smallmodel_operator.status.placed import observation_of
+from smallmodel_operator.status.placed import SeenCopy, observation_of_copies
 from smallmodel_operator.status.summarise import summarise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSight:
-    """Everything that one pass over a SmallModel knows."""
-
-    model: SmallModel
-    placement: ModelPlacement | None
-    catalog: Catalog
-    cluster: ClusterView | None
-    """What was seen of its nodes and pools. None: nothing is known of it yet."""
-    around: Around | None
-    """The cluster as an administrator declares it, and the namespace's data. None: not read yet."""
-    secrets: frozenset[str]
-    """Names of the Secrets in the model's namespace that it may need and that are there."""
-    url: str
-    """The base URL of the endpoint, which never changes in a model's life."""
-    hub_id: str
-    job: JobSight | None = None
-    """The Job that fetches the model's source, where there is one."""
-    refused: Problem | None = None
-    """What was said at the last try against that Job, or against what all Jobs need."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadableSight:
-    """Everything that one pass knows of a SmallModel that breaks a rule only this program knows."""
-
-    metadata: ObjectMeta
-    status: SmallModelStatus
-    """What was said of it before."""
-    message: str
-    """Which field, and what is wrong with it."""
-    placement: ModelPlacement | None
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOrders:
-    """What is to be written, in this order."""
-
-    hold: bool = False
-    """The finalizer is to be set: what follows has to be taken down again."""
-    fetch: Manifest | None = None
-    """A fetch Job to create: the model's card is made of what it finds."""
-    fetch_again: str | None = None
-    """The fetch Job that failed and is to go, so that another one is made."""
-    placement: ModelPlacement | None = None
-    """To be applied."""
-    drop: bool = False
-    """The placement is to be deleted."""
-    release: bool = False
-    """The finalizer may go: the placement is on its way out."""
-    status: SmallModelStatus | None = None
-    """Set where a fact changed."""
-    again: float | None = None
-
 
 _RETRY_SECONDS: Final = 2.0
 _NOTHING_YET: Final = FetchProgress(done_bytes=0, total_bytes=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a pass comes to before it is told."""
+
+    decided: ResolveError | Unplaced | FetchStep | None = None
+    """What the present spec has in place of a placement."""
+    decision: Decision | None = None
+    steps: Steps = NO_STEPS
+    lacking: Unplaced | None = None
+    """Why what is placed is not all that is asked for."""
+    failures: tuple[FailedCluster, ...] = ()
 
 
 def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOrders:
@@ -97,26 +65,37 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
         settings: The installation's choices.
         now: RFC 3339 time.
     """
-    metadata = sight.model.metadata
+    metadata, copies = sight.model.metadata, copies_of(sight.placements)
     if metadata.deletion_timestamp:
-        return _leave(metadata, sight.placement)
-    if sight.placement is not None and sight.placement.metadata.deletion_timestamp:
+        return _leave(metadata, copies)
+    if copies.going and not copies.living and not _is_elsewhere(sight, copies):
         # One of the same name was deleted a moment ago, or a law ended it; it is being taken down.
         return ModelOrders(again=_RETRY_SECONDS)
-    running = _weighed(sight)
-    forbidden = _forbidden(running)
-    if forbidden is not None:
-        return _end(sight, forbidden, running, now)
-    decided, weighed = (None, running) if is_pinned(sight) else _decide(sight, settings, now)
-    made = decided if isinstance(decided, ModelPlacement) else None
-    known = _as_applied(made, sight.placement) if made else sight.placement
-    refusal = decided if isinstance(decided, ResolveError | Unplaced) else None
-    step = decided if isinstance(decided, FetchStep) else None
+    law = law_of(sight.model, copies, sight.around, now)
+    if law.ended:
+        return _end(sight, copies, law, now)
+    found = _find(sight, copies, settings, now)
+    step = found.decided if isinstance(found.decided, FetchStep) else None
+    refusal = found.decided if isinstance(found.decided, ResolveError | Unplaced) else None
     if step is not None and step.create and sight.refused is not None:
         refusal = ResolveError(reason=sight.refused.reason, message=sight.refused.message)
-    fetch = (step.event or _NOTHING_YET) if step else None
-    seen = observation_of(sight.model, known, refusal, url=sight.url, fetch=fetch)
-    status = summarise(replace(seen, decision=_told(sight, weighed)), sight.model.status, now)
+    steps = found.steps
+    drops = () if sight.drops_held else steps.dropped
+    known = _as_applied(copies, steps.made, drops)
+    seen = observation_of_copies(
+        sight.model,
+        seen_copies(sight, known, law),
+        refusal,
+        url=sight.url,
+        fetch=(step.event or _NOTHING_YET) if step else None,
+    )
+    seen = replace(
+        seen,
+        decision=told_decision(sight, found.decision, found.failures, now),
+        lacking=found.lacking,
+        remark=remark_of(sight, copies, law, steps),
+    )
+    status = summarise(seen, sight.model.status, now)
     return ModelOrders(
         # Also where nothing is placed yet: a deletion that nobody saw looks like a loss.
         hold=FINALIZER not in metadata.finalizers,
@@ -124,55 +103,171 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
         if step and step.create
         else None,
         fetch_again=step.job if step and step.retry else None,
-        placement=made or _held(sight.placement),
+        placements=steps.made + _loose(copies, steps.made, drops),
+        drops=drops,
         status=status if status != sight.model.status else None,
-        again=step.again if step else None,
+        again=step.again if step else next_look(sight, law),
+        moves=steps.moves,
+        unwanted=steps.dropped,
     )
 
 
 def decide_unreadable(sight: UnreadableSight, now: str) -> ModelOrders:
     """Return what is to be written for a SmallModel that cannot be read.
 
-    What was decided before it was changed goes on.
+    What was decided before it was changed goes on, but where the law of its namespace's data
+    forbids that.
 
     Args:
         sight: Everything that is known of it.
         now: RFC 3339 time.
     """
-    metadata = sight.metadata
+    metadata, copies = sight.metadata, copies_of(sight.placements)
     if metadata.deletion_timestamp:
-        return _leave(metadata, sight.placement)
+        return _leave(metadata, copies)
     refusal = ResolveError(
         reason=Reason.INVALID_MANIFEST,
         message=f"{sight.message}. Correct the field; what was decided before goes on meanwhile.",
     )
-    # Nothing is read of the spec: the refusal says why, and the placement says what runs.
+    # Nothing is read of the spec: the refusal says why, and the placements say what runs.
     unread = SmallModelSpec.model_construct()
     bare = SmallModel.model_construct(metadata=metadata, spec=unread, status=sight.status)
-    seen = observation_of(bare, sight.placement, refusal, url=sight.url)
+    law = law_of(bare, copies, sight.around, now)
+    known = _as_applied(copies, (), law.ended)
+    shown = tuple(SeenCopy(placement=one) for one in known.living)
+    seen = observation_of_copies(bare, shown, refusal, url=sight.url)
     status = summarise(seen, sight.status, now)
-    return ModelOrders(status=status if status != sight.status else None)
+    return ModelOrders(drops=law.ended, status=status if status != sight.status else None)
 
 
-def is_pinned(sight: ModelSight) -> bool:
-    """Return whether the decision was taken for this generation already.
+def evaluates(sight: ModelSight) -> bool:
+    """Return whether it is asked anew where the model should be: what runs says it otherwise."""
+    copies = copies_of(sight.placements)
+    if not _is_decided(sight, copies):
+        return True
+    if sight.around is None:
+        return False
+    if len(copies.living) != sight.model.spec.placement.copies:
+        return True
+    return sight.due and len(sight.around.names | copies.clusters) > 1
 
-    A changed card or another operator never changes it: only a new generation does, or another
-    value of the annotation.
-    """
-    pinned, model = sight.placement, sight.model
-    return (
-        pinned is not None
-        and pinned.spec.model.generation == model.metadata.generation
-        and pinned.spec.re_resolve == model.metadata.annotations.get(ANNOTATION_RE_RESOLVE)
+
+def _find(sight: ModelSight, copies: Copies, settings: PoolSettings, now: str) -> _Found:
+    """Return where the model is to be, and what follows from that."""
+    around, decided = sight.around, _is_decided(sight, copies)
+    if not evaluates(sight):
+        return _Found(decision=_weighed(sight, copies, now))
+    if around is None or not (sight.views or decided):
+        message = "The cluster's nodes have not been read yet; this goes on by itself."
+        return _Found(decided=Unplaced(reason=Reason.CLUSTER_NOT_OBSERVED, message=message))
+    resolved = _resolved(sight, copies, settings, now)
+    if not isinstance(resolved, ResolvedModel):
+        # What is decided stays, whatever the cards say now.
+        weighed = _weighed(sight, copies, now)
+        return _Found(decision=weighed) if decided else _Found(decided=resolved)
+    failures = failures_of(copies, sight.model, now)
+    placed = place_among(
+        resolved,
+        sight.model.spec,
+        around,
+        sight.views,
+        namespace=sight.model.metadata.namespace,
+        key=_key(sight),
+        running=running_of(copies, sight.model, now),
+        past=past_of(copies, sight.model, failures, now),
+        pause=sight.pause or around.pause,
+    )
+    if placed.decision is None:
+        return _Found() if decided else _Found(decided=placed.lacking)
+    steps = steps_of(sight.model, copies, resolved, placed, around, hub_id=sight.hub_id, now=now)
+    refused = placed.lacking is not None and not steps.made and not decided
+    return _Found(
+        decided=placed.lacking if refused else None,
+        decision=placed.decision,
+        steps=steps,
+        lacking=None if refused else placed.lacking,
+        failures=failures,
     )
 
 
-def _as_applied(made: ModelPlacement, before: ModelPlacement | None) -> ModelPlacement:
-    """Return the placement as the API server will have it after it is applied.
+def _resolved(
+    sight: ModelSight, copies: Copies, settings: PoolSettings, now: str
+) -> ResolvedModel | ResolveError | FetchStep:
+    model, weights = sight.model, None
+    if model.spec.source is not None:
+        step = source_step(
+            model,
+            model.spec.source,
+            _with_weights(copies),
+            sight.job,
+            sight.secrets,
+            settings,
+            now,
+        )
+        if isinstance(step, ResolveError) or step.weights is None:
+            return step
+        weights = step.weights
+    return resolve(model, sight.catalog, secrets=sight.secrets, weights=weights)
+
+
+def _with_weights(copies: Copies) -> ModelPlacement | None:
+    """Return the copy that says most of the weights that the model's card is made of."""
+    return min(
+        copies.living,
+        key=lambda one: (one.status.fetch_job is None, one.spec.cluster),
+        default=None,
+    )
+
+
+def _is_decided(sight: ModelSight, copies: Copies) -> bool:
+    """Return whether there are copies, and all were decided of the present spec."""
+    return bool(copies.living) and all(is_decided(one, sight.model) for one in copies.living)
+
+
+def _key(sight: ModelSight) -> str:
+    return placement_name(sight.model.metadata.namespace, sight.model.metadata.name)
+
+
+def _is_elsewhere(sight: ModelSight, copies: Copies) -> bool:
+    """Return whether there is a cluster where no copy is being taken down."""
+    return sight.around is not None and bool(sight.around.names - copies.leaving)
+
+
+def _weighed(sight: ModelSight, copies: Copies, now: str) -> Decision | None:
+    """Return what is to be said now of where the model runs; None where nothing new is."""
+    around = sight.around
+    if around is None or around.names != copies.clusters or len(around.names) > 1:
+        return None
+    return _weighed_there(sight, copies, around, now)
+
+
+def _weighed_there(sight: ModelSight, copies: Copies, around: Around, now: str) -> Decision:
+    there = tuple(one for one in around.clusters if one.name in copies.clusters)
+    running = running_of(copies, sight.model, now)
+    alone = replace(around, clusters=there)
+    return weigh_running(running, sight.model.spec, alone, key=_key(sight))
+
+
+def _as_applied(
+    copies: Copies, made: tuple[ModelPlacement, ...], drops: tuple[ModelPlacement, ...]
+) -> Copies:
+    """Return the copies as the API server will have them after all is written.
 
     What the serving side knows stays known while the new decision is on its way to it.
     """
+    known = {one.spec.cluster: one for one in copies.living if one not in drops}
+    known |= {one.spec.cluster: _following(known.get(one.spec.cluster), one) for one in made}
+    return replace(copies, living=tuple(known[name] for name in sorted(known)))
+
+
+def _going(placement: ModelPlacement, now: str) -> ModelPlacement:
+    """Return a placement as it is once it is deleted and has to be taken down yet."""
+    metadata = placement.metadata.model_copy(update={"deletion_timestamp": now})
+    return placement.model_copy(update={"metadata": metadata})
+
+
+def _following(before: ModelPlacement | None, made: ModelPlacement) -> ModelPlacement:
+    """Return a placement as it is once it is written over the one before."""
     if before is None:
         return made
     generation = before.metadata.generation + 1
@@ -180,103 +275,46 @@ def _as_applied(made: ModelPlacement, before: ModelPlacement | None) -> ModelPla
     return made.model_copy(update={"metadata": metadata, "status": before.status})
 
 
-def _held(placement: ModelPlacement | None) -> ModelPlacement | None:
-    """Return a pinned placement whose finalizer is to be set again; None where it has it.
+def _loose(
+    copies: Copies, made: tuple[ModelPlacement, ...], drops: tuple[ModelPlacement, ...]
+) -> tuple[ModelPlacement, ...]:
+    """Return the placements whose finalizer is to be set again.
 
     The uninstall takes finalizers off, and what is installed again takes over what is there.
     """
-    if placement is None or FINALIZER in placement.metadata.finalizers:
-        return None
-    metadata = placement.metadata.model_copy(update={"finalizers": (FINALIZER,)})
-    return placement.model_copy(update={"metadata": metadata})
+    busy = {one.spec.cluster for one in (*made, *drops)}
+    return tuple(
+        one.model_copy(
+            update={"metadata": one.metadata.model_copy(update={"finalizers": (FINALIZER,)})}
+        )
+        for one in copies.living
+        if FINALIZER not in one.metadata.finalizers and one.spec.cluster not in busy
+    )
 
 
-def _leave(metadata: ObjectMeta, placement: ModelPlacement | None) -> ModelOrders:
-    drop = placement is not None and not placement.metadata.deletion_timestamp
-    return ModelOrders(drop=drop, release=FINALIZER in metadata.finalizers)
+def _leave(metadata: ObjectMeta, copies: Copies) -> ModelOrders:
+    return ModelOrders(drops=copies.living, release=FINALIZER in metadata.finalizers)
 
 
-def _weighed(sight: ModelSight) -> Decision | None:
-    """Return what is to be said now of where the model runs; None where nothing can be."""
-    if sight.placement is None or sight.around is None:
-        return None
-    return weigh_running(sight.placement.spec, sight.model.spec, sight.around, key=_key(sight))
-
-
-def _forbidden(running: Decision | None) -> Unplaced | None:
-    """Return which law forbids that the model goes on where it runs."""
-    if running is None or not running.forbidden:
-        return None
-    said = [one.message for one in running.verdicts if one.cluster in running.forbidden]
-    return Unplaced(reason=Reason.RESIDENCY_FORBIDDEN, message=" ".join(said))
-
-
-def _end(sight: ModelSight, forbidden: Unplaced, running: Decision | None, now: str) -> ModelOrders:
-    """End a copy where a law forbids it, whatever else is to be done."""
-    seen = observation_of(sight.model, None, forbidden, url=sight.url)
-    status = summarise(replace(seen, decision=_told(sight, running)), sight.model.status, now)
+def _end(sight: ModelSight, copies: Copies, law: Law, now: str) -> ModelOrders:
+    """End copies where a law forbids them, whatever else is to be done."""
+    forbidden = Unplaced(reason=Reason.RESIDENCY_FORBIDDEN, message=law.message)
+    left = _as_applied(copies, (), law.ended)
+    cut_off = tuple(_going(one, now) for one in law.ended if not is_reachable(sight, one))
+    shown = seen_copies(sight, replace(left, going=(*copies.going, *cut_off)), law)
+    seen = observation_of_copies(
+        sight.model, shown, None if left.living else forbidden, url=sight.url
+    )
+    told = _weighed_there(sight, copies, sight.around, now) if sight.around else None
+    seen = replace(
+        seen,
+        decision=told_decision(sight, told, (), now),
+        lacking=forbidden if left.living else None,
+    )
+    status = summarise(seen, sight.model.status, now)
     return ModelOrders(
         hold=FINALIZER not in sight.model.metadata.finalizers,
-        drop=True,
+        drops=law.ended,
         status=status if status != sight.model.status else None,
         again=_RETRY_SECONDS,
     )
-
-
-def _told(sight: ModelSight, decision: Decision | None) -> ShownDecision | None:
-    if decision is None or sight.around is None:
-        return None
-    return summarise_decision(decision, sight.around.policy.currency)
-
-
-def _key(sight: ModelSight) -> str:
-    return placement_name(sight.model.metadata.namespace, sight.model.metadata.name)
-
-
-_Decided = ResolveError | Unplaced | FetchStep | ModelPlacement
-
-
-def _decide(
-    sight: ModelSight, settings: PoolSettings, now: str
-) -> tuple[_Decided, Decision | None]:
-    if sight.cluster is None or sight.around is None:
-        message = "The cluster's nodes have not been read yet; this goes on by itself."
-        return Unplaced(reason=Reason.CLUSTER_NOT_OBSERVED, message=message), None
-    model, weights = sight.model, None
-    if model.spec.source is not None:
-        step = source_step(
-            model,
-            model.spec.source,
-            sight.placement,
-            sight.job,
-            sight.secrets,
-            settings,
-            now,
-        )
-        if isinstance(step, ResolveError) or step.weights is None:
-            return step, None
-        weights = step.weights
-    resolved = resolve(model, sight.catalog, secrets=sight.secrets, weights=weights)
-    if isinstance(resolved, ResolveError):
-        return resolved, None
-    placed = place_among(
-        resolved,
-        model.spec,
-        sight.around,
-        {sight.cluster.name: sight.cluster},
-        namespace=model.metadata.namespace,
-        key=_key(sight),
-        incumbent=_incumbent(sight),
-    )
-    found = placed.outcome
-    if isinstance(found, Unplaced):
-        return found, placed.decision
-    cluster = found.placement.machine
-    made = build_placement(model, resolved, found, hub_id=sight.hub_id, cluster=cluster)
-    return made, placed.decision
-
-
-def _incumbent(sight: ModelSight) -> ModelPlacementSpec | None:
-    """Return what runs for an earlier spec; the wish to resolve anew wants nothing of it."""
-    pinned, wish = sight.placement, sight.model.metadata.annotations.get(ANNOTATION_RE_RESOLVE)
-    return pinned.spec if pinned is not None and pinned.spec.re_resolve == wish else None

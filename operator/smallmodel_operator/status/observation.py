@@ -87,3 +87,13 @@ class Observation:
     """What was said of each cluster; None: what was said before still holds."""
     answered_before: bool = False
     """True: what is deployed was verified, though the last request was for another revision."""
+    cluster: str | None = None
+    """Where it is, of several copies."""
+    others: tuple["Observation", ...] = ()
+    """The model's other copies, each as it was seen."""
+    asked: int = 1
+    """Copies that the spec asks for."""
+    lacking: Unplaced | None = None
+    """Why what is placed is not all that is asked for."""
+    remark: tuple[Reason, str] | None = None
+    """What is to be known of where it is placed, though nothing lacks."""

@@ -1,6 +1,7 @@
 """A ModelPlacement's facts become its own conditions, and an observation of its SmallModel."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from smallmodel_operator.api.conditions import ConditionType
@@ -12,7 +13,7 @@ from smallmodel_operator.api.modelplacement import (
     PlacedDeployment,
     PlacedProbe,
 )
-from smallmodel_operator.api.smallmodel import Copy, SmallModel
+from smallmodel_operator.api.smallmodel import Copy, CopyState, SmallModel
 from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.placement.placement import Unplaced
 from smallmodel_operator.status.observation import Deployment, Observation, Pinned, Probe
@@ -20,6 +21,18 @@ from smallmodel_operator.status.summarise import conditions
 from smallmodel_operator.status.verdicts import available, deployed, ready, verified
 
 _NO_URL: Final = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenCopy:
+    """One copy of a model, and what is known of its cluster."""
+
+    placement: ModelPlacement
+    reachable: bool = True
+    forbidden: bool = False
+    """A law forbids it where it is."""
+    forbidden_since: str | None = None
+    """Set while it goes on all the same, for the time that the law allows."""
 
 
 def summarise_placement(
@@ -92,6 +105,87 @@ def observation_of(
         copies=seen.copies,
         looked_after=True,
         answered_before=seen.answered_before,
+    )
+
+
+def observation_of_copies(
+    model: SmallModel,
+    copies: Sequence[SeenCopy],
+    refusal: ResolveError | Unplaced | None = None,
+    *,
+    url: str,
+    fetch: FetchEvent | None = None,
+) -> Observation:
+    """Return what is known of a SmallModel that may have several copies.
+
+    Args:
+        model: Its generation is the one that was decided on.
+        copies: Those that are there; those on their way out serve nothing that counts.
+        refusal: Why the model's present spec has no placement.
+        url: The base URL for clients.
+        fetch: How far the weights are from which the card of the model's present spec is made.
+    """
+    living = [one for one in copies if not one.placement.metadata.deletion_timestamp]
+    first = min(living, key=_comes_first, default=None)
+    lead = first.placement if first else None
+    seen = observation_of(model, lead, refusal, url=url, fetch=fetch)
+    generation = model.metadata.generation
+    return replace(
+        seen,
+        cluster=lead.spec.cluster if lead else None,
+        copies=tuple(
+            sorted((_shown(one) for one in copies), key=lambda copy: copy.cluster),
+        ),
+        others=tuple(
+            replace(
+                observation_of(model, one.placement, refusal, url=url, fetch=fetch),
+                cluster=one.placement.spec.cluster,
+                generation=generation,
+            )
+            for one in living
+            if one is not first
+        ),
+        asked=model.spec.placement.copies,
+    )
+
+
+def _comes_first(copy: SeenCopy) -> tuple[bool, bool, str]:
+    """Return what sorts copies: what answered as it is now speaks for the model."""
+    status = copy.placement.status
+    return (not answers(copy.placement), status.deployment is None, copy.placement.spec.cluster)
+
+
+def _shown(copy: SeenCopy) -> Copy:
+    shown = _copy(copy.placement)
+    return shown.model_copy(update={"state": _state(copy), "forbidden_since": copy.forbidden_since})
+
+
+def _state(copy: SeenCopy) -> CopyState:
+    placement = copy.placement
+    if placement.metadata.deletion_timestamp:
+        cut_off = copy.forbidden and not copy.reachable
+        return CopyState.RESIDENCY_UNKNOWN if cut_off else CopyState.LEAVING
+    if not copy.reachable:
+        return CopyState.UNREACHABLE
+    seen = placement.status.deployment
+    if placement.status.problem is None and seen is not None and seen.failed:
+        return CopyState.FAILED
+    return CopyState.SERVING if answers(placement) else CopyState.STARTING
+
+
+def answers(placement: ModelPlacement) -> bool:
+    """Return whether a copy answered as it is decided now."""
+    status, seen = placement.status, placement.status.deployment
+    probe = status.probe
+    return (
+        status.observed_generation == placement.metadata.generation
+        and status.serving_hash is not None
+        and seen is not None
+        and not seen.failed
+        and seen.serving_hash == status.serving_hash
+        and probe is not None
+        and probe.passed
+        and probe.serving_hash == status.serving_hash
     )
 
 

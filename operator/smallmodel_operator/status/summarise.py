@@ -15,6 +15,7 @@ from smallmodel_operator.status.verdicts import (
     Verdict,
     fetch_message,
     needs_a_person,
+    over_copies,
     ready,
     reconciling,
     stalled,
@@ -43,8 +44,8 @@ def summarise(seen: Observation, previous: SmallModelStatus, now: str) -> SmallM
     Returns:
         The new status; equal to `previous` where no fact changed.
     """
-    seen = replace(seen, answered_before=seen.answered_before or _answered(seen, previous))
-    verdicts = {kind: judge(seen) for kind, judge in CHAIN}
+    seen = _remembering(seen, previous)
+    verdicts = {kind: over_copies(kind, judge, seen) for kind, judge in CHAIN}
     is_ready = ready(verdicts)
     is_stalled = stalled(verdicts)
     everything = verdicts | {
@@ -54,7 +55,7 @@ def summarise(seen: Observation, previous: SmallModelStatus, now: str) -> SmallM
     }
     made = conditions(everything, previous.conditions, seen.generation, now)
     generation = seen.generation
-    if seen.behind:
+    if seen.behind and not seen.others:
         made = _kept(made, previous.conditions)
         generation = previous.observed_generation
     engine, variant = _chosen(seen)
@@ -63,7 +64,9 @@ def summarise(seen: Observation, previous: SmallModelStatus, now: str) -> SmallM
         observed_generation=generation,
         conditions=made,
         url=seen.url,
-        replicas=seen.deployment.replicas if seen.deployment else 0,
+        replicas=sum(
+            one.deployment.replicas for one in (seen, *seen.others) if one.deployment is not None
+        ),
         engine=engine,
         variant=variant,
         serving_hash=seen.serving_hash or next((c.serving_hash for c in seen.copies), None),
@@ -84,6 +87,14 @@ def conditions(
     return tuple(
         _condition(kind, verdict, before.get(kind), generation, now)
         for kind, verdict in verdicts.items()
+    )
+
+
+def _remembering(seen: Observation, previous: SmallModelStatus) -> Observation:
+    return replace(
+        seen,
+        answered_before=seen.answered_before or _answered(seen, previous),
+        others=tuple(_remembering(one, previous) for one in seen.others),
     )
 
 

@@ -1,7 +1,7 @@
 """What each condition of a model says of an observation, one function for each."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from smallmodel_operator.api.base import human_bytes
@@ -85,7 +85,13 @@ def _inspected(seen: Observation) -> Verdict:
 
 def placed(seen: Observation) -> Verdict:
     """Judge whether it is chosen where the model runs."""
+    lacking = seen.lacking
+    if lacking is not None:
+        return Verdict("False", lacking.reason, lacking.message, waits=lacking.waits)
     match seen.outcome:
+        case Placement(message=message) | Pinned(message=message) if seen.remark is not None:
+            reason, remark = seen.remark
+            return Verdict("True", reason, f"{remark} {message}")
         case Placement(message=message) | Pinned(message=message):
             return Verdict("True", Reason.PLACED, message)
         case Unplaced(reason=reason, message=message, waits=waits):
@@ -193,6 +199,27 @@ CHAIN: Final[tuple[tuple[ConditionType, Judge], ...]] = (
     (ConditionType.AVAILABLE, available),
 )
 """In the order in which a model gets there: the first that is not True explains the rest."""
+
+
+def over_copies(kind: ConditionType, judge: Judge, seen: Observation) -> Verdict:
+    """Judge a model by its copies: as many as it asks for have to be so, or any to be available."""
+    if not seen.others or kind in (ConditionType.RESOLVED, ConditionType.PLACED):
+        return judge(seen)
+    copies = (seen, *seen.others)
+    judged = [(one, _behind(one) or judge(one)) for one in copies]
+    good = [verdict for _, verdict in judged if verdict.status == "True"]
+    needed = 1 if kind is ConditionType.AVAILABLE else min(seen.asked, len(copies))
+    if len(good) >= needed:
+        return good[0]
+    one, bad = next(pair for pair in judged if pair[1].status != "True")
+    return replace(bad, message=f"{len(good)} of {needed} copies; {one.cluster}: {bad.message}")
+
+
+def _behind(seen: Observation) -> Verdict | None:
+    """Return what is said of one copy of several whose cluster has an older decision."""
+    if not seen.behind:
+        return None
+    return Verdict("Unknown", Reason.WAITING, "It has not taken the last decision yet")
 
 
 def ready(verdicts: dict[ConditionType, Verdict]) -> Verdict:

@@ -15,7 +15,6 @@ from smallmodel_operator.catalog.options import ResolvedModel
 from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.local.bundled import fetch_bundled_cards
 from smallmodel_operator.placement.among import Placed, place_among
-from smallmodel_operator.placement.cluster import ClusterPlacement
 from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.placement.placement import Unplaced
 from support.command_line import Slm
@@ -61,7 +60,7 @@ def test_the_law_of_the_example_holds_and_its_model_is_placed() -> None:
         return place_among(resolved, model.spec, around, views, namespace="team", key="chat")
 
     found = outcome(cluster)
-    assert isinstance(found.outcome, ClusterPlacement)
+    assert found.made
     assert found.decision is not None
     cost = found.decision.chosen[0].cost
     assert cost is not None
@@ -71,6 +70,6 @@ def test_the_law_of_the_example_holds_and_its_model_is_placed() -> None:
     abroad = cluster.model_copy(
         update={"spec": cluster.spec.model_copy(update={"jurisdiction": "US"})}
     )
-    refused = outcome(abroad).outcome
+    refused = outcome(abroad).lacking
     assert isinstance(refused, Unplaced)
     assert refused.reason is Reason.RESIDENCY_FORBIDDEN

@@ -48,10 +48,9 @@ class FakeCluster:
             fetching=self.local,
             events=EventWriter(Events(api, "operator-0")),
             settings=SETTINGS,
-            cluster="local",
             url=lambda namespace, _: f"http://gateway/{namespace}/v1",
             now=lambda: START,
-            view=view,
+            views=lambda: {"local": view()},
             placed=self.placed.append,
             told=self.told.append,
         )

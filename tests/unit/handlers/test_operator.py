@@ -195,7 +195,7 @@ async def test_what_the_installation_weighs_by_reaches_every_decision(
         await one.cluster.prepare()
         await one.cluster._report(None)
 
-        there = one.stores.around("team", "local")
+        there = one.stores.around("team", "2026-11-24T12:00:00Z")
 
         assert there is not None
         assert there.policy.currency == "EUR"

@@ -27,11 +27,11 @@ def test_data_is_known_to_the_models_of_its_namespace_alone() -> None:
 
     assert known.see_source(source(), gone=False) == TEAM
 
-    there = known.around(TEAM, "local")
+    there = known.around(TEAM, "2026-11-24T12:00:00Z")
     assert there is not None
     assert [one.metadata.name for one in there.sources] == ["records"]
     assert there.clusters[0].jurisdiction == "DE"
-    other = known.around("team-b", "local")
+    other = known.around("team-b", "2026-11-24T12:00:00Z")
     assert other is not None
     assert other.sources == ()
     known.see_source(source(), gone=True)
@@ -39,7 +39,7 @@ def test_data_is_known_to_the_models_of_its_namespace_alone() -> None:
 
 
 def test_what_models_are_placed_among_is_not_known_before_their_cluster_was_read() -> None:
-    assert stores().around(TEAM, "local") is None
+    assert stores().around(TEAM, "2026-11-24T12:00:00Z") is None
 
 
 def test_data_that_cannot_be_read_is_remembered_since_whom_it_binds_is_not_known() -> None:
@@ -49,7 +49,7 @@ def test_data_that_cannot_be_read_is_remembered_since_whom_it_binds_is_not_known
     broken["spec"]["residency"]["jurisdictions"] = ["ATLANTIS"]
 
     assert known.see_source(broken, gone=False) == TEAM
-    there = known.around(TEAM, "local")
+    there = known.around(TEAM, "2026-11-24T12:00:00Z")
     assert there is not None
     assert (there.sources, there.unread_sources) == ((), ("records",))
     assert known.see_source(broken, gone=False) is None

@@ -24,7 +24,13 @@ from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacementSpec, PinnedWeights, WorkerClass
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Accelerator, Engine
-from smallmodel_operator.placement.among import Placed, fit_of, place_among, weigh_running
+from smallmodel_operator.placement.among import (
+    Placed,
+    Running,
+    fit_of,
+    place_among,
+    weigh_running,
+)
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.facts import Facts
 from smallmodel_operator.placement.cluster import ClusterPlacement, ClusterView
@@ -43,7 +49,13 @@ def among(
     **fields: Any,
 ) -> ClusterPlacement | Unplaced:
     found = Around(clusters=tuple(Facts(name=one.name) for one in clusters))
-    return full(found, *clusters, incumbent=incumbent, **fields).outcome
+    return made_or_why(full(found, *clusters, incumbent=incumbent, **fields))
+
+
+def made_or_why(found: Placed) -> ClusterPlacement | Unplaced:
+    outcome = found.made[0] if found.made else found.lacking
+    assert outcome is not None
+    return outcome
 
 
 def full(
@@ -59,7 +71,7 @@ def full(
         {one.name: one for one in clusters},
         namespace=NAMESPACE,
         key="team-chat-1234",
-        incumbent=incumbent,
+        running=(Running(pinned=incumbent),) if incumbent else (),
     )
 
 
@@ -199,16 +211,16 @@ def test_the_only_cluster_is_refused(
 ) -> None:
     found = full(around(GERMAN, cluster=declared(**spec)), view(), **fields)
 
-    assert isinstance(found.outcome, Unplaced)
-    assert found.outcome.reason is reason
-    assert part in found.outcome.message
+    assert found.lacking
+    assert found.lacking.reason is reason
+    assert part in found.lacking.message
     assert (found.decision is None) == (reason is Reason.DATA_SOURCE_MISSING)
 
 
 def test_a_data_source_that_cannot_be_read_keeps_new_models_away() -> None:
     unread = replace(around(cluster=declared(jurisdiction="DE")), unread_sources=("records",))
 
-    found = full(unread, view()).outcome
+    found = full(unread, view()).lacking
 
     assert isinstance(found, Unplaced)
     assert found.reason is Reason.DATA_SOURCE_MISSING
@@ -225,7 +237,7 @@ def test_a_lawful_cluster_is_taken_and_its_numbers_are_told() -> None:
 
     found = full(around(GERMAN, cloud, cluster=declared(**spec)), view(), **fields)
 
-    assert isinstance(found.outcome, ClusterPlacement)
+    assert found.made
     assert found.decision is not None
     cost = found.decision.chosen[0].cost
     assert cost is not None
@@ -236,11 +248,12 @@ def test_what_runs_is_weighed_by_what_was_pinned() -> None:
     there = around(GERMAN, cluster=declared(jurisdiction="DE"))
     asked = small_model({}).spec
 
-    lawful = weigh_running(placement_spec(), asked, there, key="key")
+    here = (Running(pinned=placement_spec()),)
+    lawful = weigh_running(here, asked, there, key="key")
     assert lawful.clusters == ("local",)
     assert lawful.verdicts[0].code is Code.KEPT
     abroad = around(GERMAN, cluster=declared(jurisdiction="US"))
-    assert weigh_running(placement_spec(), asked, abroad, key="key").forbidden == ("local",)
+    assert weigh_running(here, asked, abroad, key="key").forbidden == ("local",)
     on_device = placement_spec(
         device_percent=50,
         worker=WorkerClass(
@@ -248,8 +261,8 @@ def test_what_runs_is_weighed_by_what_was_pinned() -> None:
         ),
         weights=PinnedWeights(uri="hf://a/b"),
     )
-    names = {one.name for one in weigh_running(on_device, asked, there, key="k").verdicts[0].inputs}
-    assert "NVIDIA-L4 /h" in names
+    weighed = weigh_running((Running(pinned=on_device),), asked, there, key="k")
+    assert "NVIDIA-L4 /h" in {one.name for one in weighed.verdicts[0].inputs}
 
 
 def test_a_running_model_whose_bound_is_broken_stays_and_its_new_spec_is_refused() -> None:
@@ -258,7 +271,7 @@ def test_a_running_model_whose_bound_is_broken_stays_and_its_new_spec_is_refused
 
     found = full(dear, view(), incumbent=placement_spec(), **fields)
 
-    assert isinstance(found.outcome, Unplaced)
-    assert found.outcome.reason is Reason.COST_CAP
+    assert found.lacking
+    assert found.lacking.reason is Reason.COST_CAP
     assert found.decision is not None
     assert found.decision.clusters == ("local",)

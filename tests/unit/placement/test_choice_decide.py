@@ -203,7 +203,7 @@ def test_a_model_stays_a_while_where_it_is_and_where_no_move_is_left() -> None:
     old = running("a", streak=streak("a", "b"))
 
     assert "stays 1800 s at least" in of(decided(*places, wish=young), "b").message
-    spent = decided(*places, wish=old, may_move=False)
+    spent = decided(*places, wish=old, pause="no move is left for now")
     assert "no move is left for now" in of(spent, "b").message
     assert spent.streak == streak("a", "b", 3)
     assert decided(*places, wish=old).clusters == ("b",)

@@ -198,8 +198,8 @@ def test_a_move_is_repaid_by_what_is_saved_in_an_hour_and_not_by_its_own_bytes()
     policy = replace(NO_CARBON, evaluations=1, disruption=0.0)
     incumbent = Incumbent(cluster="a", seconds=7200.0)
 
-    stays = weigh(incumbent, here, dear, None, policy, may_move=True)
-    goes = weigh(incumbent, here, replace(dear, moving=83.9), None, policy, may_move=True)
+    stays = weigh(incumbent, here, dear, None, policy)
+    goes = weigh(incumbent, here, replace(dear, moving=83.9), None, policy)
 
     assert not stays.moves
     assert "in 168 h it would save 84.00 USD, and the move costs 84.00" in stays.why_not

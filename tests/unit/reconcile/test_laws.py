@@ -17,7 +17,8 @@ from smallmodel_operator.api.names import FINALIZER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.placement.declared import Around
-from smallmodel_operator.reconcile.model import ModelOrders, ModelSight, decide_model
+from smallmodel_operator.reconcile.model import decide_model
+from smallmodel_operator.reconcile.model_values import ModelOrders, ModelSight
 from smallmodel_operator.status.state import find
 
 NOW = "2026-11-24T12:00:00Z"
@@ -44,9 +45,9 @@ def decide(
 ) -> ModelOrders:
     sight = ModelSight(
         model=asked or model(),
-        placement=placement,
+        placements=(placement,) if placement else (),
         catalog=catalog(CardBuilder()),
-        cluster=view(),
+        views={"local": view()},
         around=there,
         secrets=frozenset(),
         url="http://gateway/team/v1",
@@ -56,8 +57,7 @@ def decide(
 
 
 def running(**metadata: Any) -> ModelPlacement:
-    made = decide(around(cluster=GERMANY)).placement
-    assert made is not None
+    (made,) = decide(around(cluster=GERMANY)).placements
     changed = made.metadata.model_copy(update={"generation": 1} | metadata)
     return made.model_copy(update={"metadata": changed})
 
@@ -72,7 +72,7 @@ def placed(orders: ModelOrders) -> tuple[str, str]:
 def test_a_model_that_names_no_data_is_bound_by_the_data_of_its_namespace() -> None:
     orders = decide(around(law("FR"), cluster=GERMANY))
 
-    assert orders.placement is None
+    assert not orders.placements
     assert placed(orders) == ("False", Reason.RESIDENCY_FORBIDDEN)
     assert orders.status is not None
     assert orders.status.decision is not None
@@ -85,7 +85,7 @@ def test_a_model_that_names_no_data_is_bound_by_the_data_of_its_namespace() -> N
 def test_a_model_that_does_not_name_data_for_those_who_name_it_is_free() -> None:
     referenced = around(law("FR", appliesTo="Referenced"), cluster=GERMANY)
 
-    assert decide(referenced).placement is not None
+    assert decide(referenced).placements
     named = decide(referenced, asked=model(data=[{"name": "records"}]))
     assert placed(named) == ("False", Reason.RESIDENCY_FORBIDDEN)
 
@@ -93,8 +93,8 @@ def test_a_model_that_does_not_name_data_for_those_who_name_it_is_free() -> None
 def test_a_new_law_ends_what_runs_outside_of_it_at_once_and_says_why() -> None:
     orders = decide(around(law("FR"), cluster=GERMANY), running())
 
-    assert orders.drop
-    assert orders.placement is None
+    assert orders.drops
+    assert not orders.placements
     assert placed(orders) == ("False", Reason.RESIDENCY_FORBIDDEN)
     assert orders.status is not None
     assert orders.status.copies == ()
@@ -106,7 +106,7 @@ def test_a_new_law_ends_what_runs_outside_of_it_at_once_and_says_why() -> None:
     ids=["a cluster that is nowhere any more", "laws that contradict each other"],
 )
 def test_what_runs_is_ended_by(there: Around) -> None:
-    assert decide(there, running()).drop
+    assert decide(there, running()).drops
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_what_runs_is_ended_by(there: Around) -> None:
 def test_what_runs_goes_on_under(there: Around | None) -> None:
     orders = decide(there, running())
 
-    assert not orders.drop
+    assert not orders.drops
     assert placed(orders) == ("True", Reason.PLACED)
 
 
@@ -148,7 +148,7 @@ def test_a_law_that_is_lifted_lets_the_model_come_back_by_itself() -> None:
 
     back = decide(around(law("FR", "DE"), cluster=GERMANY), asked=later)
 
-    assert back.placement is not None
+    assert back.placements
     assert placed(back) == ("True", Reason.PLACED)
 
 

@@ -23,14 +23,8 @@ from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.plan.placements import placement_manifest, source_weights
 from smallmodel_operator.plan.pools.fetchjob import job_name
 from smallmodel_operator.reconcile.clock import after
-from smallmodel_operator.reconcile.model import (
-    ModelOrders,
-    ModelSight,
-    UnreadableSight,
-    decide_model,
-    decide_unreadable,
-    is_pinned,
-)
+from smallmodel_operator.reconcile.model import decide_model, decide_unreadable, evaluates
+from smallmodel_operator.reconcile.model_values import ModelOrders, ModelSight, UnreadableSight
 from smallmodel_operator.reconcile.sight import JobSight
 from smallmodel_operator.reconcile.source import needs_source_job, source_job
 from smallmodel_operator.status.state import find
@@ -62,9 +56,8 @@ def small_model(fields: Mapping[str, object] | None = None, **metadata: Any) -> 
 def sight(model: SmallModel | None = None, **changes: Any) -> ModelSight:
     values: dict[str, Any] = {
         "model": model or small_model(),
-        "placement": None,
         "catalog": catalog(CardBuilder()),
-        "cluster": view(),
+        "views": {"local": view()},
         "around": around(),
         "secrets": frozenset(),
         "url": URL,
@@ -79,8 +72,7 @@ def decide(model: SmallModel | None = None, now: str = START, **changes: Any) ->
 
 def placed(model: SmallModel | None = None, **changes: Any) -> ModelPlacement:
     """The placement that a pass makes, as the API server has it afterwards."""
-    made = decide(model, **changes).placement
-    assert made is not None
+    (made,) = decide(model, **changes).placements
     return made.model_copy(update={"metadata": made.metadata.model_copy(update={"generation": 1})})
 
 
@@ -104,7 +96,7 @@ def test_a_model_is_placed_and_held() -> None:
     orders = decide(small_model(finalizers=()))
 
     assert orders.hold
-    assert orders.placement is not None
+    assert orders.placements
     assert said(orders, ConditionType.PLACED) == ("True", Reason.PLACED)
 
 
@@ -112,7 +104,7 @@ def test_one_that_cannot_be_placed_is_held_too_so_that_its_deletion_is_seen() ->
     orders = decide(small_model(finalizers=()), catalog=Catalog(cards=()))
 
     assert orders.hold
-    assert orders.placement is None
+    assert not orders.placements
 
 
 def test_one_that_is_held_already_is_not_held_again() -> None:
@@ -126,23 +118,23 @@ def test_a_placement_whose_finalizer_an_uninstall_took_off_is_held_again_as_it_i
     )
 
     for catalog_now in (catalog(CardBuilder()), Catalog(cards=())):
-        orders = decide(placement=loose, catalog=catalog_now)
-        assert orders.placement is not None
-        assert placement_manifest(orders.placement) == placement_manifest(pinned)
+        orders = decide(placements=(loose,), catalog=catalog_now)
+        assert orders.placements
+        assert placement_manifest(orders.placements[0]) == placement_manifest(pinned)
 
 
 def test_a_pinned_choice_stays_whatever_the_cards_say_now() -> None:
-    orders = decide(placement=placed(), catalog=Catalog(cards=()))
+    orders = decide(placements=(placed(),), catalog=Catalog(cards=()))
 
-    assert orders.placement is None
+    assert not orders.placements
 
 
 def test_deciding_again_writes_nothing() -> None:
     model, placement = small_model(), placed()
-    first = decide(model, placement=placement)
+    first = decide(model, placements=(placement,))
     assert first.status is not None
 
-    again = decide(model.model_copy(update={"status": first.status}), placement=placement)
+    again = decide(model.model_copy(update={"status": first.status}), placements=(placement,))
 
     assert again == ModelOrders()
 
@@ -155,18 +147,18 @@ def test_deciding_again_writes_nothing() -> None:
     ],
 )
 def test_a_new_generation_or_the_wish_to_resolve_again_is_decided_anew(changed: SmallModel) -> None:
-    assert not is_pinned(sight(changed, placement=placed()))
-    assert decide(changed, placement=placed()).placement is not None
+    assert evaluates(sight(changed, placements=(placed(),)))
+    assert decide(changed, placements=(placed(),)).placements
 
 
 def test_an_edit_of_limits_keeps_the_place_though_others_took_the_room() -> None:
     full = view(node(free_cpu_cores=0.0, free_memory_bytes=0))
     changed = small_model({"scaling": {"maxReplicas": 2}}, generation=2)
 
-    orders = decide(changed, placement=placed(), cluster=full)
+    orders = decide(changed, placements=(placed(),), views={"local": full})
 
-    assert orders.placement is not None
-    assert orders.placement.spec.worker == placed().spec.worker
+    assert orders.placements
+    assert orders.placements[0].spec.worker == placed().spec.worker
 
 
 def test_what_serves_an_earlier_spec_stays_known_while_the_new_one_is_on_its_way() -> None:
@@ -176,30 +168,30 @@ def test_what_serves_an_earlier_spec_stays_known_while_the_new_one_is_on_its_way
     )
     before = before.model_copy(update={"status": running})
 
-    orders = decide(small_model(generation=2), placement=before)
+    orders = decide(small_model(generation=2), placements=(before,))
 
     assert orders.status is not None
     assert [copy.serving_hash for copy in orders.status.copies] == [HASH]
 
 
 def test_a_model_without_a_card_is_refused_and_what_runs_goes_on() -> None:
-    orders = decide(small_model({"model": "nothing"}, generation=2), placement=placed())
+    orders = decide(small_model({"model": "nothing"}, generation=2), placements=(placed(),))
 
-    assert (orders.placement, orders.drop) == (None, False)
+    assert (orders.placements, orders.drops) == ((), ())
     assert said(orders, ConditionType.RESOLVED) == ("False", Reason.UNKNOWN_MODEL)
 
 
 def test_a_model_that_does_not_fit_is_refused_with_numbers() -> None:
     tiny = view(node(memory_bytes=GIB, free_memory_bytes=GIB))
 
-    orders = decide(cluster=tiny)
+    orders = decide(views={"local": tiny})
 
-    assert orders.placement is None
+    assert not orders.placements
     assert said(orders, ConditionType.PLACED)[0] == "False"
 
 
 def test_before_the_cluster_was_seen_a_model_waits() -> None:
-    orders = decide(cluster=None)
+    orders = decide(views={})
 
     assert said(orders, ConditionType.PLACED) == ("False", Reason.CLUSTER_NOT_OBSERVED)
 
@@ -210,7 +202,7 @@ def test_before_the_cluster_was_seen_a_model_waits() -> None:
 def test_a_deleted_model_drops_its_placement_and_is_released() -> None:
     leaving = small_model(deletion_timestamp=START)
 
-    assert decide(leaving, placement=placed()) == ModelOrders(drop=True, release=True)
+    assert decide(leaving, placements=(placed(),)) == ModelOrders(drops=(placed(),), release=True)
     assert decide(leaving) == ModelOrders(release=True)
     assert decide(small_model(deletion_timestamp=START, finalizers=("other",))) == ModelOrders()
 
@@ -221,8 +213,8 @@ def test_a_placement_that_goes_already_is_not_dropped_again_and_is_waited_for() 
     going = going.model_copy(update={"metadata": metadata})
 
     leaving = small_model(deletion_timestamp=START)
-    assert decide(leaving, placement=going) == ModelOrders(release=True)
-    assert decide(placement=going) == ModelOrders(again=2.0)
+    assert decide(leaving, placements=(going,)) == ModelOrders(release=True)
+    assert decide(placements=(going,)) == ModelOrders(again=2.0)
 
 
 # Sources
@@ -233,7 +225,7 @@ def test_a_source_is_fetched_before_it_is_placed() -> None:
 
     orders = decide(model)
 
-    assert orders.placement is None
+    assert not orders.placements
     assert orders.fetch is not None
     assert orders.fetch["metadata"]["name"] == source_job(model)
     assert said(orders, ConditionType.RESOLVED) == ("Unknown", Reason.FETCHING)
@@ -245,8 +237,7 @@ def test_what_was_fetched_is_placed_and_not_fetched_twice() -> None:
 
     orders = decide(model, job=job_of(model, FOUND))
 
-    made = orders.placement
-    assert made is not None
+    (made,) = orders.placements
     assert job_name(made.spec.weights) == source_job(model)
     assert made.spec.args.sha256 == FOUND.sha256
     assert (orders.fetch, orders.fetch_again) == (None, None)
@@ -269,7 +260,7 @@ def test_while_another_source_is_fetched_the_earlier_one_goes_on() -> None:
     placement = placed(model, job=job_of(model, FOUND))
     changed = small_model({"source": {"uri": "https://example.org/other.gguf"}}, generation=2)
 
-    orders = decide(changed, placement=placement)
+    orders = decide(changed, placements=(placement,))
 
     assert orders.fetch is not None
     assert said(orders, ConditionType.READY)[0] == "False"
@@ -285,9 +276,9 @@ def test_an_edit_beside_the_source_takes_what_the_placement_has_fetched() -> Non
     placement = placement.model_copy(update={"status": known})
     changed = small_model({**SOURCE, "scaling": {"maxReplicas": 2}}, generation=2)
 
-    orders = decide(changed, placement=placement)
+    orders = decide(changed, placements=(placement,))
 
-    assert orders.placement is not None
+    assert orders.placements
     assert orders.fetch is None
 
 
@@ -359,7 +350,8 @@ def unreadable(**changes: Any) -> UnreadableSight:
         "metadata": ObjectMeta(name="chat", namespace="team", generation=4),
         "status": SmallModelStatus(),
         "message": "spec.scaling: the least is more than the most",
-        "placement": None,
+        "placements": (),
+        "around": around(),
         "url": URL,
     }
     return UnreadableSight(**values | changes)
@@ -376,9 +368,9 @@ def test_a_manifest_that_cannot_be_read_is_said_to_be_invalid_once() -> None:
 
 
 def test_what_was_decided_before_a_manifest_became_unreadable_goes_on() -> None:
-    orders = decide_unreadable(unreadable(placement=placed()), START)
+    orders = decide_unreadable(unreadable(placements=(placed(),)), START)
 
-    assert not orders.drop
+    assert not orders.drops
     assert orders.status is not None
     assert len(orders.status.copies) == 1
 
@@ -387,6 +379,6 @@ def test_an_unreadable_manifest_that_is_deleted_is_released() -> None:
     metadata = ObjectMeta(
         name="chat", namespace="team", deletion_timestamp=START, finalizers=(FINALIZER,)
     )
-    orders = decide_unreadable(unreadable(metadata=metadata, placement=placed()), START)
+    orders = decide_unreadable(unreadable(metadata=metadata, placements=(placed(),)), START)
 
-    assert orders == ModelOrders(drop=True, release=True)
+    assert orders == ModelOrders(drops=(placed(),), release=True)

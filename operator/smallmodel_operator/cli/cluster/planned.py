@@ -12,7 +12,8 @@ from smallmodel_operator.api.smallmodel import Engine, SmallModel
 from smallmodel_operator.cli.cluster.observed import Observed
 from smallmodel_operator.local.manifests import Manifest
 from smallmodel_operator.plan.pools.assign import assign
-from smallmodel_operator.reconcile.model import ModelOrders, ModelSight, decide_model
+from smallmodel_operator.reconcile.model import decide_model
+from smallmodel_operator.reconcile.model_values import ModelOrders, ModelSight
 from smallmodel_operator.status.state import find
 from smallmodel_operator.status.verdicts import needs_a_person
 
@@ -113,9 +114,9 @@ def decide(asked: Asked, observed: Observed, now: str) -> Decided:
     pinned = next((one for one in observed.placements if one.metadata.name == name), None)
     sight = ModelSight(
         model=asked.model,
-        placement=pinned,
+        placements=(pinned,) if pinned else (),
         catalog=observed.catalog,
-        cluster=observed.view(),
+        views={LOCAL_CLUSTER: observed.view()},
         around=observed.around(metadata.namespace),
         secrets=asked.secrets,
         url=observed.settings.model_url(metadata.namespace, metadata.name),
@@ -127,7 +128,7 @@ def decide(asked: Asked, observed: Observed, now: str) -> Decided:
     return Decided(
         asked=asked,
         orders=orders,
-        placement=orders.placement or (None if refused else pinned),
+        placement=next(iter(orders.placements), None if refused else pinned),
         reason=reason,
         message=message,
     )
@@ -193,6 +194,6 @@ def _change(one: Decided) -> str:
     if one.placement is None:
         kept = ", and what runs goes on" if one.asked.live and one.asked.live.status.copies else ""
         return f"Nothing is served of it{kept}"
-    if one.orders.placement is None:
+    if not one.orders.placements:
         return "None: this is decided already"
     return "Placed anew" if one.asked.live else "Placed"

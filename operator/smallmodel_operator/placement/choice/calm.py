@@ -40,7 +40,8 @@ def weigh(
     before: Streak | None,
     policy: Policy,
     *,
-    may_move: bool,
+    counts: bool = True,
+    pause: str | None = None,
 ) -> Calm:
     """Return whether the model leaves the incumbent for the rival.
 
@@ -50,7 +51,8 @@ def weigh(
         rival: Where it would go.
         before: What was remembered of the decision before.
         policy: Thresholds.
-        may_move: Whether the installation has a move left.
+        counts: Whether this makes a streak longer.
+        pause: Why nothing of the installation moves now; None: it may.
     """
     if not rival.fewer_preferences_broken:
         why_not = _too_dear(cost, rival, policy)
@@ -59,17 +61,17 @@ def weigh(
     count = 1
     pair = (incumbent.cluster, rival.cluster)
     if before is not None and (before.incumbent, before.challenger) == pair:
-        count = min(before.count + 1, policy.evaluations)
+        count = min(before.count + counts, policy.evaluations)
     streak = Streak(incumbent=incumbent.cluster, challenger=rival.cluster, count=count)
     if count < policy.evaluations:
         why_not = f"it was better {count} times in a row, and has to be {policy.evaluations} times"
     elif incumbent.seconds < policy.dwell_seconds:
         why_not = (
-            f"the model is on {incumbent.cluster} for {incumbent.seconds:.0f} s, and stays "
-            f"{policy.dwell_seconds:.0f} s at least"
+            f"the model is new on {incumbent.cluster}, and stays {policy.dwell_seconds:.0f} s "
+            "at least"
         )
-    elif not may_move:
-        why_not = "no move is left for now"
+    elif pause is not None:
+        why_not = pause
     else:
         return Calm(moves=True)
     return Calm(moves=False, why_not=why_not, streak=streak)

@@ -18,7 +18,7 @@ _NO_RANK: Final[Rank] = (0, 0, "")
 
 
 def decide(
-    wish: Wish, market: Market, fitter: Fitter, policy: Policy, *, may_move: bool = True
+    wish: Wish, market: Market, fitter: Fitter, policy: Policy, *, pause: str | None = None
 ) -> Decision:
     """Return where a model's copies are to be, and what was said of each cluster.
 
@@ -27,11 +27,11 @@ def decide(
         market: All clusters.
         fitter: How the model would run in one of them.
         policy: How things are weighed.
-        may_move: Whether the installation has a move left that is for money only.
+        pause: Why nothing of the installation moves now, the law aside; None: it may.
     """
     case = Case(wish=wish, market=market, policy=policy, allowed=allowed_by(wish))
     judged = [judge(case, place, fitter) for place in market.places]
-    picked = pick(wish, market, judged, policy, may_move=may_move)
+    picked = pick(wish, market, judged, policy, pause=pause)
     return _decision(wish, market, judged, picked, policy)
 
 
@@ -59,7 +59,7 @@ def _decision(
             )
             for one in selected
         ),
-        missing=wish.copies - len(selected),
+        missing=wish.copies + picked.beside - len(selected),
         ended=tuple(ended),
         forbidden=tuple(name for name in ended if codes[name] is Code.RESIDENCY_FORBIDDEN),
         verdicts=tuple(

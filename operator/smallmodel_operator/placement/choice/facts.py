@@ -20,6 +20,13 @@ class Link(StrEnum):
     """It answers, and does not let the hub in."""
     TERMINATING = "Terminating"
     """It is being removed."""
+    UNDECLARED = "Undeclared"
+    """No ModelCluster of its name is known: where it is and what it costs is not either."""
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the hub can do something there."""
+        return self in (Link.CONNECTED, Link.DEGRADED, Link.TERMINATING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +120,8 @@ class Facts:
     link: Link = Link.CONNECTED
     capacity_age: float | None = 0.0
     """Seconds since its nodes were seen; None: never."""
+    seen_at: str | None = None
+    """When that was, as RFC 3339; unlike its age, that is the same in each decision."""
     missing_api: str | None = None
     """What is to be done before anything can be served there."""
     cached: Mapping[str, float] = field(default_factory=dict)

@@ -44,6 +44,19 @@ class Case:
 Filter = Callable[[Case, Facts], Rejection | None]
 
 
+def is_declared(case: Case, place: Facts) -> Rejection | None:
+    """Refuse new copies on a cluster of which no ModelCluster is known."""
+    if place.link is not Link.UNDECLARED:
+        return None
+    return Rejection(
+        code=Code.NOT_DECLARED,
+        message=f"There is no ModelCluster {place.name}, so nothing is known of it; what runs "
+        "there stays. Create it again.",
+        holds=True,
+        waits=True,
+    )
+
+
 def residency_allows(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster outside what all required laws together allow."""
     allowed, here = case.allowed, place.jurisdiction
@@ -221,14 +234,41 @@ def grid_is_clean(case: Case, place: Facts) -> Rejection | None:
 def facts_are_fresh(case: Case, place: Facts) -> Rejection | None:
     """Refuse new copies where nobody looked for long."""
     age, most = place.capacity_age, case.policy.capacity_age_max
-    if age is not None and age <= most:
+    if not is_stale(place, case.policy):
         return None
     seen = "was never seen" if age is None else f"was seen {age:.0f} s ago"
+    if place.seen_at is not None:
+        seen = f"was last seen at {place.seen_at}"
     return Rejection(
         code=Code.STALE_FACTS,
         message=f"What {place.name} has room for {seen}, and new copies need what is at "
         f"most {most:.0f} s old; what runs there stays.",
         holds=True,
+        waits=True,
+    )
+
+
+def nothing_is_left_there(case: Case, place: Facts) -> Rejection | None:
+    """Refuse a cluster where a copy of the model is on its way out, until it is gone."""
+    if place.name not in case.wish.leaving:
+        return None
+    return Rejection(
+        code=Code.LEAVING,
+        message=f"A copy of the model is still being taken down on {place.name}.",
+        waits=True,
+    )
+
+
+def has_not_failed(case: Case, place: Facts) -> Rejection | None:
+    """Refuse a cluster where a copy did not answer in time, until it is tried there again."""
+    failed = next((one for one in case.wish.failures if one.cluster == place.name), None)
+    if failed is None:
+        return None
+    times = "once" if failed.attempts == 1 else f"{failed.attempts} times"
+    return Rejection(
+        code=Code.FAILED_HERE,
+        message=f"A copy on {place.name} did not answer within spec.placement.progressDeadline, "
+        f"{times}; it is tried there again at {failed.until}.",
         waits=True,
     )
 
@@ -245,6 +285,8 @@ FILTERS: Final[tuple[Filter, ...]] = (
     line_suffices,
     clients_are_near,
     grid_is_clean,
+    nothing_is_left_there,
+    has_not_failed,
     facts_are_fresh,
 )
 
@@ -254,7 +296,10 @@ def first_rejection(case: Case, place: Facts) -> Rejection | None:
 
     The first that keeps even a running copy away; where there is none, the first of the others.
     """
-    held: Rejection | None = None
+    held = is_declared(case, place)
+    if held is not None:
+        # Its jurisdiction is not known either, which is no proof that a law forbids it.
+        return held
     for check in FILTERS:
         rejection = check(case, place)
         if rejection is not None and not rejection.holds:
@@ -267,6 +312,18 @@ def allowed_by(wish: Wish) -> frozenset[str] | None:
     """Return the countries that all required laws together allow; None: no law is required."""
     required = [law.jurisdictions for law in wish.laws if law.required]
     return reduce(frozenset.intersection, required) if required else None
+
+
+def is_stale(place: Facts, policy: Policy) -> bool:
+    """Return whether what was seen of a cluster's nodes is too old for new copies."""
+    return place.capacity_age is None or place.capacity_age > policy.capacity_age_max
+
+
+def grace_of(wish: Wish, place: Facts) -> float:
+    """Return for how many seconds a copy may go on at a place that the law came to forbid."""
+    required = [law for law in wish.laws if law.required]
+    broken = [law for law in required if place.jurisdiction not in law.jurisdictions]
+    return min((law.grace_seconds for law in broken), default=0.0)
 
 
 def preferences_broken(wish: Wish, place: Facts) -> int:

@@ -57,13 +57,20 @@ def code_of(one: Judged, around: Circumstances) -> Code:
     if isinstance(one, Refused):
         return Code.HELD if is_selected else one.rejection.code
     if is_selected:
-        return Code.KEPT if around.wish.has(one.name) else Code.LOWEST_COST
+        return _why_selected(one, around)
     if one.name == around.picked.rival:
         return Code.NOT_WORTH_A_MOVE
     dearest = max((other.rank for other in around.offers), default=one.rank)
     if one.rank < dearest:
         return Code.SPREAD_LIMIT if domain_of(one) in around.domains else Code.NOT_WORTH_A_MOVE
     return Code.LESS_PREFERRED if one.rank[0] > dearest[0] else Code.COST_HIGHER
+
+
+def _why_selected(one: Offer, around: Circumstances) -> Code:
+    beside = around.picked.ones[len(around.picked.ones) - around.picked.beside :]
+    if any(other.name == one.name for other in beside):
+        return Code.STANDS_IN
+    return Code.KEPT if around.wish.has(one.name) else Code.LOWEST_COST
 
 
 def verdict(one: Judged, code: Code, around: Circumstances) -> Verdict:

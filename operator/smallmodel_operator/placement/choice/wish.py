@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil
 from typing import Final
 
@@ -22,6 +23,8 @@ class Law:
     """Countries."""
     required: bool = True
     """False: a cluster inside is preferred, and one outside will do."""
+    grace_seconds: float = 0.0
+    """How long a copy that it comes to forbid may go on until another one answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,18 @@ class Incumbent:
     cluster: str
     seconds: float
     """How long it has been there."""
+    stands_in_for: str | None = None
+    """The cluster of another copy that could not be reached when this one was begun."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A cluster where a copy was not verified in time."""
+
+    cluster: str
+    attempts: int
+    until: str
+    """When it is tried there again, as RFC 3339."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +116,11 @@ class Streak:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Wish:
     """One model."""
+
+    # Without slots, which would leave no room for what is worked out once and asked for often.
 
     key: str
     """Its identity; breaks ties."""
@@ -120,12 +137,32 @@ class Wish:
     """Of the weights of any of its options."""
     bounds: Bounds = Bounds()
     incumbents: tuple[Incumbent, ...] = ()
+    leaving: frozenset[str] = frozenset()
+    """Clusters where a copy is being taken down."""
+    failures: tuple[Failure, ...] = ()
+    """Clusters where a copy is not tried for now."""
+    substitutes: bool = False
+    """Whether another copy is made beside one that cannot be reached."""
     streak: Streak | None = None
     """What the decision before returned."""
+    counts: bool = True
+    """False: the decision before was a moment ago, and this one does not make a streak longer."""
 
     def has(self, cluster: str) -> bool:
         """Return whether a copy runs there."""
-        return any(one.cluster == cluster for one in self.incumbents)
+        return cluster in self.clusters
+
+    @cached_property
+    def clusters(self) -> frozenset[str]:
+        """Where copies run."""
+        return frozenset(one.cluster for one in self.incumbents)
+
+    @cached_property
+    def stand_ins(self) -> frozenset[str]:
+        """Where copies run that stand in for another one that is still wanted."""
+        return frozenset(
+            one.cluster for one in self.incumbents if one.stands_in_for in self.clusters
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +189,12 @@ class Policy:
     uplink_headroom: float = 0.7
     """Share of a line that reads may take."""
     capacity_age_max: float = 300.0
-    """Seconds after which what was seen of nodes is no ground for a new copy."""
+    """Seconds after which what was seen of nodes is no ground for a new copy, and after which a
+    copy that cannot be reached gets another one beside it, where its author wants that."""
+    unhealthy_share_max: float = 0.55
+    """Share of clusters that cannot be worked with above which nothing moves."""
+    moves_per_minute: int = 10
+    """Of all models together."""
 
 
 USUAL: Final = Policy()
