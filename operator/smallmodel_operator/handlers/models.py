@@ -12,6 +12,7 @@ from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.rules import gate_secret
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS, SECRETS, SMALLMODELS
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
@@ -49,6 +50,7 @@ class ModelLoop:
         views: Callable[[], Mapping[str, ClusterView]],
         placed: Callable[[ObjectKey], None],
         told: Callable[[ObjectKey], None],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Make it.
 
@@ -64,6 +66,7 @@ class ModelLoop:
             placed: Called with a SmallModel's key when its placement was written: it is to be
                 worked on again, since its status is a later pass's.
             told: Called with the same when its status was written.
+            clock: By which moves are counted.
         """
         self._api = api
         self._stores = stores
@@ -74,7 +77,7 @@ class ModelLoop:
         self._url = url
         self._now = now
         self._views = views
-        self._pacing = Pacing(stores, now)
+        self._pacing = Pacing(stores, now, clock)
         self._refused = Refused()
         self._placed = placed
         self._told = told
@@ -108,11 +111,13 @@ class ModelLoop:
         if evaluates(sight):
             # A look at all pools, which a model that has its place does without.
             sight = replace(sight, views=self._views())
-            self._pacing.looked(key, around)
         orders = decide_model(sight, self._settings, now)
         if not self._pacing.may_drop(key, orders.unwanted):
             orders = decide_model(replace(sight, drops_held=True), self._settings, now)
         self._pacing.moved(orders.moves)
+        if sight.due and not orders.placements:
+            # What was written now is told by the next pass, which looks again for that.
+            self._pacing.looked(key, around)
         await self._carry_out(orders, model.metadata, model.status, sight.placements)
         return orders.again
 

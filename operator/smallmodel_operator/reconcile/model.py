@@ -28,7 +28,14 @@ from smallmodel_operator.reconcile.copies import (
 )
 from smallmodel_operator.reconcile.model_values import ModelOrders, ModelSight, UnreadableSight
 from smallmodel_operator.reconcile.source import source_step
-from smallmodel_operator.reconcile.spread import NO_STEPS, Law, Steps, law_of, steps_of
+from smallmodel_operator.reconcile.spread import (
+    NO_STEPS,
+    Law,
+    Steps,
+    law_of,
+    lawful_of,
+    steps_of,
+)
 from smallmodel_operator.reconcile.telling import (
     is_reachable,
     next_look,
@@ -103,7 +110,7 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
         if step and step.create
         else None,
         fetch_again=step.job if step and step.retry else None,
-        placements=steps.made + _loose(copies, steps.made, drops),
+        placements=steps.made + _corrected(sight, copies, steps.made, drops),
         drops=drops,
         status=status if status != sight.model.status else None,
         again=step.again if step else next_look(sight, law),
@@ -275,21 +282,29 @@ def _following(before: ModelPlacement | None, made: ModelPlacement) -> ModelPlac
     return made.model_copy(update={"metadata": metadata, "status": before.status})
 
 
-def _loose(
-    copies: Copies, made: tuple[ModelPlacement, ...], drops: tuple[ModelPlacement, ...]
+def _corrected(
+    sight: ModelSight,
+    copies: Copies,
+    made: tuple[ModelPlacement, ...],
+    drops: tuple[ModelPlacement, ...],
 ) -> tuple[ModelPlacement, ...]:
-    """Return the placements whose finalizer is to be set again.
+    """Return the placements that stay as they are pinned, but for what is not of a decision.
 
-    The uninstall takes finalizers off, and what is installed again takes over what is there.
+    The uninstall takes finalizers off, and what is installed again takes over what is there. The
+    laws of the data change without a decision.
     """
     busy = {one.spec.cluster for one in (*made, *drops)}
-    return tuple(
-        one.model_copy(
-            update={"metadata": one.metadata.model_copy(update={"finalizers": (FINALIZER,)})}
-        )
-        for one in copies.living
-        if FINALIZER not in one.metadata.finalizers and one.spec.cluster not in busy
-    )
+    corrected = []
+    for one in copies.living:
+        if one.spec.cluster in busy:
+            continue
+        lawful = lawful_of(sight.model, one, sight.around)
+        if FINALIZER not in one.metadata.finalizers:
+            metadata = one.metadata.model_copy(update={"finalizers": (FINALIZER,)})
+            corrected.append((lawful or one).model_copy(update={"metadata": metadata}))
+        elif lawful is not None:
+            corrected.append(lawful)
+    return tuple(corrected)
 
 
 def _leave(metadata: ObjectMeta, copies: Copies) -> ModelOrders:

@@ -18,8 +18,8 @@ from smallmodel_operator.placement.among import Placed, outlawed
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.choice.filters import Rejection
-from smallmodel_operator.placement.declared import Around
-from smallmodel_operator.plan.placements import build_placement
+from smallmodel_operator.placement.declared import Around, laws_of
+from smallmodel_operator.plan.placements import build_placement, with_laws
 from smallmodel_operator.reconcile.clock import seconds_between
 from smallmodel_operator.reconcile.copies import Copies, ever_answered
 from smallmodel_operator.status.placed import answers
@@ -87,6 +87,17 @@ def law_of(model: SmallModel, copies: Copies, around: Around | None, now: str) -
     )
 
 
+def lawful_of(
+    model: SmallModel, placement: ModelPlacement, around: Around | None
+) -> ModelPlacement | None:
+    """Return a placement that says today's laws; None where it does, or where they forbid it."""
+    if around is None:
+        return None
+    there = next((one for one in around.clusters if one.name == placement.spec.cluster), None)
+    laws = laws_of(model.spec, around.sources)
+    return with_laws(placement, laws, there.jurisdiction if there else None)
+
+
 def steps_of(
     model: SmallModel,
     copies: Copies,
@@ -112,10 +123,11 @@ def steps_of(
     if decision is None:
         return NO_STEPS
     stands_in = _stand_ins(decision, copies)
+    laws = laws_of(model.spec, around.sources)
     made = []
     for found in placed.made:
         cluster = found.placement.machine
-        one = build_placement(model, resolved, found, hub_id=hub_id, cluster=cluster)
+        one = build_placement(model, resolved, found, hub_id=hub_id, cluster=cluster, laws=laws)
         annotations = {ANNOTATION_DECIDED_AT: now} if len(around.clusters) > 1 else {}
         if cluster in stands_in:
             annotations[ANNOTATION_STANDS_IN_FOR] = stands_in[cluster]

@@ -6,7 +6,7 @@ import pytest
 
 from builders.fake_hub import FakeHub, law, priced
 from smallmodel_operator.api.conditions import ConditionType
-from smallmodel_operator.api.names import ANNOTATION_STANDS_IN_FOR
+from smallmodel_operator.api.names import ANNOTATION_STANDS_IN_FOR, FINALIZER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import CopyState
 from smallmodel_operator.placement.choice.facts import Link
@@ -206,6 +206,28 @@ def test_with_nowhere_to_go_a_member_that_is_cut_off_from_the_law_is_said_so_too
     hub.look()
 
     assert hub.states() == {"cloud": CopyState.RESIDENCY_UNKNOWN}
+
+
+def test_a_copy_is_told_the_laws_of_its_data_and_each_change_of_them() -> None:
+    hub = served("home")
+    assert hub.copies()[0].spec.residency is None
+
+    hub.sources = (law("EU"), law("DE", "US", name="video"))
+    hub.settle()
+
+    residency = hub.copies()[0].spec.residency
+    assert residency is not None
+    assert residency.jurisdictions == ("DE",)
+    assert hub.made == [("chat", "home")]
+    hub.ask(scaling={"maxReplicas": 2}).settle()
+    assert hub.copies()[0].spec.residency == residency
+    hub.sources = ()
+    loose = hub.copies()[0]
+    metadata = loose.metadata.model_copy(update={"finalizers": ()})
+    hub.placements["chat", "home"] = loose.model_copy(update={"metadata": metadata})
+    hub.settle()
+    assert hub.copies()[0].spec.residency is None
+    assert hub.copies()[0].metadata.finalizers == (FINALIZER,)
 
 
 # Links

@@ -66,8 +66,8 @@ class Histories(RuleBasedStateMachine):
     @rule(name=names, full=st.booleans())
     def room(self, name: str, full: bool) -> None:
         self._begin()
-        free = {"free_cpu_cores": 0.0, "free_memory_bytes": 0} if full else {}
-        self.hub.views[name] = view(node(**free), name=name)
+        busy = node(free_cpu_cores=0.0, free_memory_bytes=0)
+        self.hub.views[name] = view(busy if full else node(), name=name)
         self._pass()
 
     @rule(name=names, broken=st.booleans())
