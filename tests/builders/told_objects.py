@@ -6,7 +6,7 @@ from builders.pool_values import placement_of
 from builders.yaml_objects import small_model
 from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.plan.placements import placement_manifest
-from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.plan.pools.values import COMPONENT_FETCH, LABEL_COMPONENT, Manifest
 
 HUB = "hub-1"
 TEAM = "team-a"
@@ -23,6 +23,10 @@ def ours(kind: str, name: str, **metadata: Any) -> Manifest:
         "kind": kind,
         "metadata": {"name": name, "namespace": TEAM, "labels": labels, **metadata},
     }
+
+
+def fetch_job(name: str, **metadata: Any) -> Manifest:
+    return ours("Job", name, labels={LABEL_COMPONENT: COMPONENT_FETCH}, **metadata)
 
 
 def theirs(kind: str, name: str) -> Manifest:

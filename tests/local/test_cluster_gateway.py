@@ -15,12 +15,19 @@ from builders.plan_values import gateway_model, namespace_routes, routed_model
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, RoutedModel
 from smallmodel_operator.plan.gateway.values import Unavailable
-from support.mock_upstream import MockUpstream, plain
+from support.mock_upstream import Answer, MockUpstream, plain
 from support.running_cluster_gateway import ClusterGateway, settings_for
 
 pytestmark = [pytest.mark.local, pytest.mark.asyncio(loop_scope="module")]
 
 FETCHING = Unavailable(reason=Reason.FETCHING, message="42 % of its weights are there")
+
+
+async def hang_up(request: web.Request) -> web.StreamResponse:
+    """End the connection without an answer."""
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
 
 
 class Pools:
@@ -263,14 +270,40 @@ class TestOwnAnswers:
 
         assert statuses == {200}
 
-    async def test_what_reached_a_pool_is_never_sent_again(
+    async def test_requests_wait_until_a_new_head_was_told_its_models(
         self, tmp_path: Path, pools: Pools
     ) -> None:
-        pools.first.answer = hang_up
+        no_route = plain(404, "Path '/chat/v1/chat/completions' not found.")
+        told = pools.first.answer
+
+        async def a_while_later(request: web.Request) -> web.StreamResponse:
+            return await (no_route if len(pools.first.seen) <= 2 else told)(request)
+
+        pools.first.answer = a_while_later
         async with serving(tmp_path, pools.namespaces()) as running:
             reply = await running.ask("team-a", "chat")
 
-        assert reply.status == 503
+        assert reply.status == 200
+        assert len(pools.first.seen) == 3
+        assert len({seen.body for seen in pools.first.seen}) == 1
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            pytest.param(hang_up, id="a connection that ends"),
+            pytest.param(
+                plain(404, "?", content_type="text/plain; charset=utf-8"), id="a model's own 404"
+            ),
+        ],
+    )
+    async def test_what_reached_a_model_is_never_sent_again(
+        self, tmp_path: Path, pools: Pools, answer: Answer
+    ) -> None:
+        pools.first.answer = answer
+        async with serving(tmp_path, pools.namespaces()) as running:
+            reply = await running.ask("team-a", "chat")
+
+        assert reply.status in {404, 503}
         assert len(pools.first.seen) == 1
 
     async def test_metrics_are_few_and_the_admin_page_stays_hidden(
@@ -350,13 +383,6 @@ class TestAdmission:
             reply = await running.ask("team-a", "chat")
 
         assert reply.status == status
-
-
-async def hang_up(request: web.Request) -> web.StreamResponse:
-    """End the connection without an answer."""
-    assert request.transport is not None
-    request.transport.close()
-    return web.Response()
 
 
 async def until_stat(gateway: ClusterGateway, name: str, at_least: int) -> None:

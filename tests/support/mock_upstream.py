@@ -96,7 +96,7 @@ def plain(status: int, text: str | bytes, **headers: str) -> Answer:
         body = text.encode() if isinstance(text, str) else text
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return web.Response(
-            status=status, body=body, headers=named | {"content-type": "text/plain"}
+            status=status, body=body, headers={"content-type": "text/plain"} | named
         )
 
     return answer

@@ -16,8 +16,14 @@ from smallmodel_operator.handlers.objects import (
 )
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.pods import PodSight, read_pod
-from smallmodel_operator.plan.pools.live import read_pool
-from smallmodel_operator.plan.pools.values import LivePool, Manifest, PoolError
+from smallmodel_operator.plan.pools.live import read_pool, uses_store
+from smallmodel_operator.plan.pools.values import (
+    COMPONENT_FETCH,
+    LABEL_COMPONENT,
+    LivePool,
+    Manifest,
+    PoolError,
+)
 from smallmodel_operator.reconcile.sight import JobSight, UnpulledImage
 
 
@@ -32,6 +38,8 @@ class ClusterStores:
     """RayServices of ours."""
     foreign_pools: set[ObjectKey] = field(default_factory=set)
     """RayServices of others."""
+    ended: set[ObjectKey] = field(default_factory=set)
+    """RayServices that are gone and whose Secret and fence are not: KubeRay cleared their store."""
     jobs: dict[ObjectKey, Manifest] = field(default_factory=dict)
     """Fetch Jobs of ours."""
     pods: dict[ObjectKey, PodSight] = field(default_factory=dict)
@@ -56,10 +64,10 @@ class ClusterStores:
         known = self.pools.get(key)
         if not self._ends.is_news(manifest, known["metadata"] if known else None, gone=gone):
             return None
-        self.pools.pop(key, None)
-        self._live.pop(key, None)
+        self._drop_pool(key)
         self.foreign_pools.discard(key)
         if not gone:
+            self.ended.discard(key)
             if owner(manifest) == self.hub_id:
                 self.pools[key] = without_managed_fields(manifest)
                 # Edited by hand, it may be unreadable; the serve loop says so.
@@ -71,7 +79,9 @@ class ClusterStores:
 
     def see_job(self, manifest: Manifest, *, gone: bool) -> str | None:
         """Take a fetch Job, and return its namespace; None: it is not ours, or this was known."""
-        if owner(manifest) != self.hub_id:
+        labels = manifest["metadata"].get("labels") or {}
+        if owner(manifest) != self.hub_id or labels.get(LABEL_COMPONENT) != COMPONENT_FETCH:
+            # KubeRay gives its Jobs the labels of the pool that they clean up after.
             return None
         key = key_of(manifest)
         known = self.jobs.get(key)
@@ -180,7 +190,17 @@ class ClusterStores:
         for key in kept.keys() - there:
             # Of pods, no version is known.
             if resource is PODS or not is_later(kept[key]["metadata"], version):
-                del kept[key]
+                if resource is RAYSERVICES:
+                    self._drop_pool(key)
+                else:
+                    del kept[key]
+
+    def _drop_pool(self, key: ObjectKey) -> None:
+        """Forget a RayService, and remember that something of it may be left."""
+        known = self.pools.pop(key, None)
+        self._live.pop(key, None)
+        if known is not None and uses_store(known):
+            self.ended.add(key)
 
     def _drop_from_job(self, job: ObjectKey, pod: ObjectKey) -> None:
         pods = self._pods_of_jobs[job]

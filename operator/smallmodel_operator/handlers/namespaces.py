@@ -125,6 +125,7 @@ class NamespaceLoop:
             nobodys=frozenset(
                 manifest["metadata"]["name"] for manifest, pool in read if pool is None
             ),
+            ended=frozenset(name for space, name in stores.ended if space == namespace),
             unread=frozenset(
                 name for space, name in stores.placements.unread if space == namespace
             ),
@@ -235,6 +236,7 @@ class NamespaceLoop:
             await self._writer.delete_pool(namespace, doomed.name)
             self._dashboards.forget(namespace, doomed.name)
             self._refused.forget((namespace, doomed.name))
+            self._stores.ended.discard((namespace, doomed.name))
         elif doomed.kind == "Job":
             await self._writer.delete_job(namespace, doomed.name)
         else:

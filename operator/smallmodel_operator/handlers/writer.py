@@ -23,6 +23,7 @@ from smallmodel_operator.clusters.ref import (
     Resource,
     ref_of,
 )
+from smallmodel_operator.plan.pools.live import uses_store
 from smallmodel_operator.plan.pools.names import template_hash, template_of, token_secret_name
 from smallmodel_operator.plan.pools.objects import (
     FETCH_POLICY,
@@ -181,17 +182,23 @@ class Writer:
     async def delete_pool(self, namespace: str, name: str) -> None:
         """Delete a pool's RayService and what belongs to it.
 
+        With a store for its state, what belongs to it stays until it is gone, since KubeRay clears
+        the store with the pool's token; this is to be called again then.
+
         Raises:
             ApiError: It could not be done.
         """
-        await self._delete_all(
-            (
-                NETWORKPOLICIES.ref(name, namespace),
-                SECRETS.ref(token_secret_name(name), namespace),
+        service = RAYSERVICES.ref(name, namespace)
+        live = await self._api.get(service)
+        if live is None or not uses_store(live):
+            await self._delete_all(
+                (
+                    NETWORKPOLICIES.ref(name, namespace),
+                    SECRETS.ref(token_secret_name(name), namespace),
+                )
             )
-        )
         # Last: as long as it is there, somebody looks for what belongs to it.
-        await self._delete_all((RAYSERVICES.ref(name, namespace),))
+        await self._delete_all((service,))
 
     async def create_job(self, job: Manifest) -> Manifest | None:
         """Create a fetch Job; one that is there already is left alone.

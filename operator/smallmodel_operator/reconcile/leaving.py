@@ -70,7 +70,7 @@ def _doomed_pools(sight: NamespaceSight, wanted: frozenset[str]) -> list[str]:
         if name is not None
     }
     nobodys = frozenset() if sight.unread else sight.nobodys
-    return sorted((there | named | nobodys) - wanted - going - sight.foreign)
+    return sorted((there | named | nobodys | sight.ended) - wanted - going - sight.foreign)
 
 
 def _doomed_jobs(sight: NamespaceSight, cases: Iterable[Case]) -> list[str]:

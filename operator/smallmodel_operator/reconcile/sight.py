@@ -80,6 +80,8 @@ class NamespaceSight:
     """Names of RayServices here that are not ours."""
     nobodys: frozenset[str] = frozenset()
     """Names of RayServices of ours that cannot be read, and that no placement speaks of."""
+    ended: frozenset[str] = frozenset()
+    """Names of RayServices that are gone, and of which something may be left."""
     unread: frozenset[str] = frozenset()
     """Names of models whose placements cannot be read: what runs of them goes on."""
     needed_jobs: frozenset[str] = frozenset()

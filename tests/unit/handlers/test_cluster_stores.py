@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from builders.told_objects import HUB, TEAM, ended, ours, pod, theirs
+from builders.told_objects import HUB, TEAM, ended, fetch_job, ours, pod, theirs
 from smallmodel_operator.api.names import LABEL_POOL
-from smallmodel_operator.clusters.ref import JOBS, MODELCARDS, PODS
+from smallmodel_operator.clusters.ref import JOBS, MODELCARDS, PODS, RAYSERVICES
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.objects import key_of
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.pods import read_pod
-from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.plan.pools.values import LABEL_COMPONENT, Manifest
 from smallmodel_operator.reconcile.sight import UnpulledImage
 
 
@@ -43,10 +43,32 @@ def test_no_more_ends_are_remembered_than_can_be_overtaken(monkeypatch: pytest.M
 def test_who_wrote_which_field_is_not_kept() -> None:
     known = stores()
     known.see_pool(ours("RayService", "p", managedFields=[{"manager": "kuberay"}]), gone=False)
-    known.see_job(ours("Job", "j", managedFields=[{"manager": "kubelet"}]), gone=False)
+    known.see_job(fetch_job("j", managedFields=[{"manager": "kubelet"}]), gone=False)
 
     assert "managedFields" not in known.pools[TEAM, "p"]["metadata"]
     assert "managedFields" not in known.jobs[TEAM, "j"]["metadata"]
+
+
+def test_a_job_that_kuberay_gave_the_labels_of_a_pool_is_no_fetch() -> None:
+    known = stores()
+    cleaning = ours("Job", "p-redis-cleanup", labels={LABEL_COMPONENT: "pool"})
+
+    assert known.see_job(cleaning, gone=False) is None
+    assert not known.jobs
+
+
+def test_of_a_pool_with_a_store_it_is_remembered_that_something_is_left() -> None:
+    known = stores()
+    for name, options in (("with", {"gcsFaultToleranceOptions": {}}), ("without", {})):
+        pool = ours("RayService", name, uid=name, resourceVersion="1")
+        known.see_pool(pool | {"spec": {"rayClusterConfig": options}}, gone=False)
+    assert not known.ended
+
+    known.see_pool(ours("RayService", "without", uid="without"), gone=True)
+    known.forget_missing(RAYSERVICES, set(), "2")
+    assert known.ended == {(TEAM, "with")}
+    known.see_pool(ours("RayService", "with", uid="another"), gone=False)
+    assert not known.ended
 
 
 def test_a_pool_is_ours_by_its_label_alone() -> None:
@@ -135,7 +157,7 @@ def test_a_pod_that_no_node_has_room_for_is_known_with_the_schedulers_words(
 
 def test_a_job_waits_for_the_image_of_its_pod() -> None:
     known = stores()
-    known.see_job(ours("Job", "fetch-chat"), gone=False)
+    known.see_job(fetch_job("fetch-chat"), gone=False)
     known.see_pod(pod("a", **waiting("ErrImagePull", "not found")), gone=False)
 
     seen = known.job_sight(TEAM, "fetch-chat")
@@ -148,16 +170,16 @@ def test_jobs_of_others_are_nothing() -> None:
     known = stores()
 
     assert known.see_job(theirs("Job", "j"), gone=False) is None
-    assert known.see_job(ours("Job", "j"), gone=False) == TEAM
+    assert known.see_job(fetch_job("j"), gone=False) == TEAM
     assert set(known.jobs_in(TEAM)) == {"j"}
     assert known.jobs_in("other") == {}
-    known.see_job(ours("Job", "j"), gone=True)
+    known.see_job(fetch_job("j"), gone=True)
     assert not known.jobs
 
 
 def test_a_jobs_last_words_are_those_of_its_newest_pod_that_said_some() -> None:
     known = stores()
-    known.see_job(ours("Job", "fetch-chat"), gone=False)
+    known.see_job(fetch_job("fetch-chat"), gone=False)
     known.see_pod(pod("a", **ended("first")), gone=False)
     known.see_pod(pod("b", **ended("second")), gone=False)
     known.see_pod(pod("c", **ended(None)), gone=False)
@@ -205,7 +227,7 @@ def test_a_namespace_ends_until_it_is_gone() -> None:
 def test_what_a_list_lacks_is_dropped_unless_it_was_made_after_it() -> None:
     known = stores()
     for name, version in (("old", "5"), ("there", "5"), ("new", "7")):
-        known.see_job(ours("Job", name, uid=name, resourceVersion=version), gone=False)
+        known.see_job(fetch_job(name, uid=name, resourceVersion=version), gone=False)
         known.see_pod(pod(name), gone=False)
     there = {(TEAM, "there")}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from builders.told_objects import HUB, model, ours, placement
+from builders.told_objects import HUB, fetch_job, model, ours, placement
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.stores import HubStores
@@ -21,7 +21,7 @@ def cluster_stores() -> ClusterStores:
         (HubStores(hub_id=HUB).see_model, model()),
         (Placements(hub_id=HUB).see, placement()),
         (cluster_stores().see_pool, ours("RayService", "p")),
-        (cluster_stores().see_job, ours("Job", "j")),
+        (cluster_stores().see_job, fetch_job("j")),
     ],
 )
 def test_what_is_known_already_is_no_news(see: Any, manifest: Manifest) -> None:

@@ -43,7 +43,13 @@ from smallmodel_operator.clusters.ref import MODELPLACEMENTS
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
 from smallmodel_operator.plan.pools.objects import pool_token
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
-from smallmodel_operator.plan.pools.values import ClusterPool, Manifest, PoolSettings, WeightsVolume
+from smallmodel_operator.plan.pools.values import (
+    ClusterPool,
+    FaultTolerance,
+    Manifest,
+    PoolSettings,
+    WeightsVolume,
+)
 
 
 @pytest.fixture
@@ -254,6 +260,21 @@ async def test_a_pool_goes_with_all_that_belongs_to_it_and_the_service_last(
     assert kube.objects == {}
     assert writes(kube)[-1] == ("DELETE", SERVICE)
     await writer.delete_pool(NAMESPACE, POOL.name)
+
+
+async def test_a_pool_with_a_store_keeps_its_token_and_its_fence_until_it_is_gone(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    tolerance = FaultTolerance(redis_address="redis:6379", redis_secret=None)
+    writer = Writer(api, pool_settings(fault_tolerance=tolerance), TOKEN_KEY)
+    await live_pool(writer, kube)
+
+    await writer.delete_pool(NAMESPACE, POOL.name)
+    assert writes(kube) == [("DELETE", SERVICE)]
+    assert set(kube.objects) == {SECRET, f"{POLICIES}/{POOL.name}"}
+
+    await writer.delete_pool(NAMESPACE, POOL.name)
+    assert kube.objects == {}
 
 
 async def test_while_something_of_a_pool_cannot_be_deleted_its_service_stays(

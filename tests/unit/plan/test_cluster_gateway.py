@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_asked_has_neither_a_route_nor_a_cluster() -> Non
     assert cluster_names(config) == []
 
 
-def test_only_refused_connections_are_tried_again_and_as_often_as_the_setting_says() -> None:
+def test_only_what_reached_no_model_is_tried_again_and_as_often_as_the_setting_says() -> None:
     namespace = namespace_routes("team-a", routed_model("chat"))
     for retries in (0, 7):
         routes = trees(build(namespace, connect_retries=retries))["/team-a/"]
@@ -137,7 +137,7 @@ def test_only_refused_connections_are_tried_again_and_as_often_as_the_setting_sa
         assert len(policies_of) == 2
         for policy in policies_of:
             assert (policy is None) is (retries == 0)
-            assert policy is None or policy["retry_on"] == "connect-failure"
+            assert policy is None or policy["retry_on"] == "connect-failure,retriable-headers"
             assert policy is None or policy["num_retries"] == retries
 
 

@@ -182,6 +182,13 @@ def test_what_a_pool_that_was_deleted_by_hand_has_left_is_deleted_with_the_model
     assert orders.release
 
 
+def test_what_a_pool_has_left_that_ended_is_deleted_unless_it_is_made_anew() -> None:
+    fake = served_by("chat")
+    fake.sight["ended"] = frozenset({"cpu-2gi-9-0123abcd", fake.pool})
+
+    assert fake.decide().delete == (Doomed(kind="RayService", name="cpu-2gi-9-0123abcd"),)
+
+
 def test_a_pool_that_was_deleted_by_hand_is_made_anew() -> None:
     fake = served_by("chat", "embed")
     name = fake.pool

@@ -20,8 +20,9 @@ CLUSTERS_FOLDER: Final = "clusters"
 
 BOOTSTRAP_FILE: Final = "bootstrap.yaml"
 
-CONNECT_RETRIES: Final = 45
-"""About 45 s: a pool that lost its head is back in 40, and its requests are held, not failed."""
+CONNECT_RETRIES: Final = 75
+"""About 75 s: a pool that lost its head is back in 40, and its requests are held, not failed. With
+20 models the new head needs longer until it has the route of each."""
 
 HTTP_PORT: Final = 8080
 ADMIN_PORT: Final = 9901
@@ -77,7 +78,7 @@ class ClusterGatewaySettings:
     admit_loopback: bool = True
     """Whether every namespace admits the pod's own loopback, where `kubectl port-forward` ends."""
     connect_retries: int = CONNECT_RETRIES
-    """How often a connection that a pool refuses is tried again, at most 2 s apart."""
+    """How often a request is tried again that reached no model, at most 2 s apart."""
 
 
 def networks(addresses: Iterable[str]) -> tuple[IPv4Network | IPv6Network, ...]:

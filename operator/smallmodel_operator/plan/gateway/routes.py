@@ -26,6 +26,10 @@ _FIRST_RETRY: Final = 0.25
 _LAST_RETRY: Final = 2.0
 """Seconds between two tries to connect, at most; Envoy waits for half of it on average."""
 
+_NO_ROUTE_YET: Final = {"name": "content-type", "string_match": {"exact": "text/plain"}}
+"""What only HAProxy says, on the 404 of a head that was not told its models yet: a model answers in
+JSON or with events. https://github.com/ray-project/ray: serve/_private/haproxy_templates.py."""
+
 _TIMEOUT_HEADER: Final = "x-request-timeout-seconds"
 _TRUSTED_BY_SERVE: Final = ("serve_multiplexed_model_id", "x-request-disconnect-disabled")
 """Headers that Serve obeys: with the second one a client's leaving would not be noticed."""
@@ -37,8 +41,8 @@ class Target:
 
     cluster: str
     connect_retries: int = 0
-    """How often a refused connection is tried again. Nothing was sent then, so no request can be
-    answered twice; a request that was sent is never repeated."""
+    """How often a request is tried again that reached no model: its connection was refused, or
+    Ray's HAProxy had no route for it yet. What a model got is never sent again."""
 
 
 _SERVE: Final = Target(cluster=SERVE_CLUSTER)
@@ -165,7 +169,8 @@ def _to_model(model: GatewayModel, target: Target, rewrite: str | None) -> Messa
         route["prefix_rewrite"] = rewrite
     if target.connect_retries:
         route["retry_policy"] = {
-            "retry_on": "connect-failure",
+            "retry_on": "connect-failure,retriable-headers",
+            "retriable_headers": [_NO_ROUTE_YET],
             "num_retries": target.connect_retries,
             "retry_back_off": {
                 "base_interval": duration(_FIRST_RETRY),

@@ -32,6 +32,12 @@ def pool_key(placement: ModelPlacement) -> PoolKey:
     )
 
 
+def uses_store(manifest: Manifest) -> bool:
+    """Return whether a RayService keeps the state of its head in a store, which KubeRay clears."""
+    spec = manifest.get("spec") or {}
+    return "gcsFaultToleranceOptions" in (spec.get("rayClusterConfig") or {})
+
+
 def read_pool(manifest: Manifest) -> LivePool:
     """Return the pool of a RayService that this operator made.
 
