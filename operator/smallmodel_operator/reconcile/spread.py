@@ -91,7 +91,8 @@ def lawful_of(
     model: SmallModel, placement: ModelPlacement, around: Around | None
 ) -> ModelPlacement | None:
     """Return a placement that says today's laws; None where it does, or where they forbid it."""
-    if around is None:
+    if around is None or around.unread_sources:
+        # What a law says that cannot be read now is what the placement says.
         return None
     there = next((one for one in around.clusters if one.name == placement.spec.cluster), None)
     laws = laws_of(model.spec, around.sources)

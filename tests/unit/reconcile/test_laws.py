@@ -175,3 +175,31 @@ def test_data_that_is_not_there_is_named_with_what_is() -> None:
     orders = decide(around(law("DE"), cluster=GERMANY), asked=model(data=[{"name": "recrods"}]))
 
     assert placed(orders) == ("False", Reason.DATA_SOURCE_MISSING)
+
+
+def bound(orders: ModelOrders) -> tuple[str, ...] | None:
+    (made,) = orders.placements
+    return made.spec.residency.jurisdictions if made.spec.residency else None
+
+
+def test_a_placement_says_what_the_laws_allow_together() -> None:
+    assert bound(decide(around(law("DE", "FR"), cluster=GERMANY))) == ("DE", "FR")
+    assert bound(decide(around(cluster=GERMANY))) is None
+
+
+def test_a_law_that_comes_later_is_written_into_what_runs_and_taken_out_again() -> None:
+    before = running()
+    told = decide(around(law("DE"), cluster=GERMANY), before)
+    assert bound(told) == ("DE",)
+    (after,) = told.placements
+    assert after.spec.args == before.spec.args
+
+    assert not decide(around(law("DE"), cluster=GERMANY), after).placements
+    assert bound(decide(around(cluster=GERMANY), after)) is None
+
+
+def test_a_law_that_cannot_be_read_is_not_forgotten() -> None:
+    (before,) = decide(around(law("DE"), cluster=GERMANY), running()).placements
+    unread = replace(around(cluster=GERMANY), unread_sources=("records",))
+    assert not decide(unread, before).placements
+    assert not decide(None, before).placements
