@@ -5,10 +5,14 @@ from typing import Any, Final
 
 from smallmodel_operator.api import crd
 from smallmodel_operator.cli.output import yaml_text
+from smallmodel_operator.plan.members import member_manifests
 from tools import helm
 from tools.helm import Manifest
 
 _GENERATED: Final = "# Written by `make generate` from charts/smallmodel-operator.\n"
+_GENERATED_BY_CODE: Final = (
+    "# Written by `make generate` from plan/members.py: a hub's account in another cluster.\n"
+)
 _FILES: Final = {
     "rbac.yaml": ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
     "admission.yaml": ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
@@ -41,6 +45,9 @@ def kustomize_files() -> Iterator[tuple[str, str]]:
         "config/default/kustomization.yaml",
         _kustomization(["../../crds", "namespace.yaml", *_FILES]),
     )
+    account = [dict(one) for one in member_manifests(helm.NAMESPACE)]
+    yield "config/member/account.yaml", _GENERATED_BY_CODE + _joined(account)
+    yield "config/member/kustomization.yaml", _kustomization(["account.yaml"])
     hooks = helm.render(["--show-only", "templates/hooks/uninstall.yaml"])
     yield "config/uninstall/job.yaml", _documents([_without_helm(hook) for hook in hooks])
     yield "config/uninstall/kustomization.yaml", _kustomization(["job.yaml"])
@@ -64,7 +71,11 @@ def _namespace() -> Manifest:
 
 
 def _documents(manifests: Sequence[Manifest]) -> str:
-    return _GENERATED + "---\n".join(f"{yaml_text(one)}\n" for one in manifests)
+    return _GENERATED + _joined(manifests)
+
+
+def _joined(manifests: Sequence[Manifest]) -> str:
+    return "---\n".join(f"{yaml_text(one)}\n" for one in manifests)
 
 
 def _without_helm(node: Any) -> Any:  # any node of YAML

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import yaml
 
+from smallmodel_operator.plan.members import EVERYWHERE, OWN
+
 _PLACES: Final = {
     "cluster": "In the whole cluster",
     "models": "In every namespace with models",
@@ -20,6 +22,20 @@ _MEANINGS: Final = {
     "own": "Nothing here is granted elsewhere.",
     "gateway": "Unless a Gateway of your own leads to models.",
 }
+
+
+_IN_MEMBERS: Final = (
+    (
+        "In a cluster that the hub works on",
+        "The account `smallmodel-hub` there, which `slm cluster join` makes. In the whole cluster:",
+        EVERYWHERE,
+    ),
+    (
+        "In the operator's namespace of such a cluster",
+        "Nothing in the cluster runs as this account.",
+        OWN,
+    ),
+)
 
 
 def permissions_page(text: str) -> str:
@@ -43,6 +59,18 @@ def permissions_page(text: str) -> str:
     for place, rules in lists.items():
         rows = ["| Kind | Verbs | Why |", "| --- | --- | --- |", *_rows(rules)]
         parts += [f"## {_PLACES[place]}", _MEANINGS[place], "\n".join(rows)]
+    for title, meaning, grants in _IN_MEMBERS:
+        listed = [
+            {
+                "groups": [grant.group],
+                "resources": grant.resources,
+                "verbs": grant.verbs,
+                "why": grant.why,
+            }
+            for grant in grants
+        ]
+        rows = ["| Kind | Verbs | Why |", "| --- | --- | --- |", *_rows(listed)]
+        parts += [f"## {title}", meaning, "\n".join(rows)]
     return "\n\n".join(parts) + "\n"
 
 

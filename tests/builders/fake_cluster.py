@@ -6,6 +6,7 @@ selectors, access reviews, logs, streams to pods, groups that are not served) is
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -125,7 +126,7 @@ def _matches(labels: dict[str, str], selector: str) -> bool:
 
 
 @contextmanager
-def fake_cluster() -> Iterator[FakeCluster]:
+def fake_cluster(tls: ssl.SSLContext | None = None) -> Iterator[FakeCluster]:
     """Run a fake cluster in a thread, since commands block the one of the test."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -133,7 +134,7 @@ def fake_cluster() -> Iterator[FakeCluster]:
     stack = AsyncExitStack()
 
     async def start() -> FakeCluster:
-        made = FakeCluster(kube=await stack.enter_async_context(fake_kube_api()))
+        made = FakeCluster(kube=await stack.enter_async_context(fake_kube_api(tls)))
         # The fake asks for `dispatch` at each request, so that a test can put its own there.
         made.kube.dispatch = made.answer  # type: ignore[method-assign]
         return made

@@ -24,7 +24,7 @@ from smallmodel_operator.api.where import (
 
 _PUSH_NEEDS: Final = (
     "mode Push needs kubeconfigSecretRef: a Secret with a kubeconfig in the operator's own "
-    "namespace, which slm cluster join makes"
+    "namespace, which `slm cluster join` makes"
 )
 _ONLY_PUSH: Final = "kubeconfigSecretRef is for mode Push alone; remove it, or write `mode: Push`"
 _LOCAL_IS_LOCAL: Final = (

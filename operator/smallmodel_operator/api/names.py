@@ -18,6 +18,9 @@ def short_hash(text: str, length: int = 8) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+HUB_ACCOUNT: Final = "smallmodel-hub"
+"""The ServiceAccount as which a hub works on another cluster, and the names of its roles."""
+
 MANAGER: Final = "smallmodel-operator"
 """Field manager of every write, and the value of `LABEL_MANAGED_BY` on whatever is ours."""
 
@@ -43,6 +46,10 @@ ANNOTATION_CONTRACT: Final = "smallmodel.dev/contract"
 ANNOTATION_COMPACT: Final = "smallmodel.dev/compact"
 """On a pool: when somebody asked, as RFC 3339, for its models to move into fuller pools. The
 operator removes it where that cannot be done."""
+
+ANNOTATION_JURISDICTION: Final = "smallmodel.dev/jurisdiction"
+"""On the operator's namespace in a cluster that a hub works on: the country whose law holds there,
+written by that cluster's administrator and never by the hub."""
 
 FINALIZER: Final = "smallmodel.dev/placement"
 

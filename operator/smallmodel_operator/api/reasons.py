@@ -202,11 +202,11 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.KUBECONFIG_REFUSED: "The kubeconfig asks for more than it may: a program, a path, a "
     "proxy, or a server that is not verified. The message has the field and what to write instead.",
     Reason.UNAUTHORIZED: "The cluster's API server does not know the token or certificate. Run "
-    "slm cluster join again, or write a new kubeconfig into the Secret; no restart is needed.",
+    "`slm cluster join` again, or write a new kubeconfig into the Secret; no restart is needed.",
     Reason.FORBIDDEN: "The cluster's API server knows the hub and does not let it read or write. "
-    "The message has the call; slm cluster join grants what is needed.",
+    "The message has the call; `slm cluster join` grants what is needed.",
     Reason.NOT_PREPARED: "The cluster lacks the operator's namespace or kinds. Run "
-    "slm cluster join.",
+    "`slm cluster join`.",
     Reason.DUPLICATE_CLUSTER: "Two ModelClusters lead to one cluster, by the UID of its namespace "
     "kube-system. The one that was connected first counts; delete the other.",
     Reason.ANOTHER_CLUSTER: "The address leads to another cluster than before. Where it was made "

@@ -1,5 +1,6 @@
 """Which cluster and namespace a kubeconfig's contexts name."""
 
+import base64
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,46 @@ class KubeContext:
     name: str | None
     """None: as the pod that this runs in."""
     namespace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a context's API server is, and how it is known to be the one."""
+
+    server: str
+    authority: bytes | None
+    """As PEM; None: what the machine trusts."""
+    server_name: str | None
+
+
+def read_address(context: KubeContext) -> Address:
+    """Return where the API server of a context is.
+
+    Raises:
+        NoConnection: The context is that of a pod, or its cluster cannot be read.
+    """
+    if context.kubeconfig is None:
+        raise errors.NoConnection("this pod's own cluster has no kubeconfig; give --kubeconfig")
+    try:
+        merged = KubeConfigMerger(str(context.kubeconfig)).config.value
+        contexts = {one.value["name"]: one.value["context"] for one in merged["contexts"]}
+        clusters = {one.value["name"]: one for one in merged["clusters"]}
+        node = clusters[contexts[context.name]["cluster"]]
+        cluster, folder = node.value["cluster"], Path(node.path).parent
+        data, path = (cluster.get(f"certificate-authority{kind}") for kind in ("-data", ""))
+        authority = folder.joinpath(path).read_bytes() if path else None
+        if data:
+            authority = base64.b64decode(data)
+        return Address(
+            server=cluster["server"],
+            authority=authority,
+            server_name=cluster.get("tls-server-name"),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
+        raise errors.NoConnection(
+            f"the cluster of context {context.name} in {context.kubeconfig} cannot be read "
+            f"({error}); correct the file"
+        ) from error
 
 
 def read_context(kubeconfig: Path | None, context: str | None) -> KubeContext:

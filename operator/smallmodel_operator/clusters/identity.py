@@ -1,4 +1,4 @@
-"""What this installation makes once, and keeps in Secrets that belong in the backup."""
+"""What tells installations and clusters apart, and the Secrets that belong in the backup."""
 
 import base64
 import binascii
@@ -10,12 +10,13 @@ from typing import Any, Final
 from smallmodel_operator.api.names import LABEL_MANAGED_BY, MANAGER
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.ref import SECRETS, Ref
+from smallmodel_operator.clusters.ref import NAMESPACES, SECRETS, Ref
 
 HUB_SECRET: Final = "smallmodel-hub"  # noqa: S105 - a name
 HUB_KEY: Final = "hubID"
 TOKENS_SECRET: Final = "smallmodel-pool-tokens"  # noqa: S105 - a name
 TOKENS_KEY: Final = "key"
+_KUBE_SYSTEM: Final = NAMESPACES.ref("kube-system")
 _HUB_BYTES: Final = 8
 _TOKENS_BYTES: Final = 32
 # What a label's value may be, since the id is one.
@@ -60,6 +61,22 @@ async def token_key(api: Api, namespace: str) -> str:
             "the backup, or delete it to begin anew (pools that run have to be made anew then)"
         )
     return text
+
+
+async def cluster_uid(api: Api) -> str:
+    """Return what tells a cluster from all others.
+
+    Raises:
+        ApiError: It could not be read.
+    """
+    kube_system = await api.get(_KUBE_SYSTEM)
+    if kube_system is None:
+        raise errors.ServerFailed(
+            f"there is no {_KUBE_SYSTEM}, which every cluster has; check that the address is that "
+            "of a Kubernetes API server"
+        )
+    uid: str = kube_system["metadata"]["uid"]
+    return uid
 
 
 async def _kept(api: Api, ref: Ref, key: str, fresh: str) -> str:

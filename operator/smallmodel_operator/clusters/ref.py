@@ -105,6 +105,23 @@ HTTPROUTES: Final = Resource(
     group="gateway.networking.k8s.io", plural="httproutes", kind="HTTPRoute"
 )
 LEASES: Final = Resource(group="coordination.k8s.io", plural="leases", kind="Lease")
+ROLES: Final = Resource(group="rbac.authorization.k8s.io", plural="roles", kind="Role")
+ROLE_BINDINGS: Final = Resource(
+    group="rbac.authorization.k8s.io", plural="rolebindings", kind="RoleBinding"
+)
+CLUSTER_ROLES: Final = Resource(
+    group="rbac.authorization.k8s.io",
+    plural="clusterroles",
+    kind="ClusterRole",
+    namespaced=False,
+)
+CLUSTER_ROLE_BINDINGS: Final = Resource(
+    group="rbac.authorization.k8s.io",
+    plural="clusterrolebindings",
+    kind="ClusterRoleBinding",
+    namespaced=False,
+)
+"""No role is the operator's to write: `slm cluster join` applies these four kinds."""
 EVENTS: Final = Resource(group="events.k8s.io", plural="events", kind="Event")
 CRDS: Final = Resource(
     group="apiextensions.k8s.io",
@@ -145,6 +162,10 @@ RESOURCES: Final = (
     DISRUPTIONBUDGETS,
     HTTPROUTES,
     LEASES,
+    ROLES,
+    ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CLUSTER_ROLE_BINDINGS,
     EVENTS,
     CRDS,
     ACCESS_REVIEWS,

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from smallmodel_operator.api.modelcluster import LinkState
-from smallmodel_operator.api.names import LABEL_HUB, LABEL_MANAGED_BY, MANAGER
+from smallmodel_operator.api.names import (
+    ANNOTATION_JURISDICTION,
+    LABEL_HUB,
+    LABEL_MANAGED_BY,
+    MANAGER,
+)
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.clock import Clock, micro_time
+from smallmodel_operator.clusters.identity import cluster_uid
 from smallmodel_operator.clusters.ref import LEASES, NAMESPACES
 from smallmodel_operator.clusters.wire import Limits
 from smallmodel_operator.status.link import Canary, Failure
@@ -22,7 +28,6 @@ from smallmodel_operator.status.link import Canary, Failure
 CANARY_SECONDS: Final = 5.0
 """All of it; a cluster that takes longer did not answer."""
 LIMITS: Final = Limits(connect=2.0, total=CANARY_SECONDS)
-_KUBE_SYSTEM: Final = NAMESPACES.ref("kube-system")
 
 Objection = Callable[[str], Failure | None]
 """What speaks against the cluster with that UID, before anything is written there."""
@@ -44,22 +49,6 @@ class HubName:
         return f"smallmodel-hub-{self.hub_id}"
 
 
-async def cluster_uid(api: Api) -> str:
-    """Return what tells a cluster from all others.
-
-    Raises:
-        ApiError: It could not be read.
-    """
-    kube_system = await api.get(_KUBE_SYSTEM)
-    if kube_system is None:
-        raise errors.ServerFailed(
-            f"there is no {_KUBE_SYSTEM}, which every cluster has; check that the address is that "
-            "of a Kubernetes API server"
-        )
-    uid: str = kube_system["metadata"]["uid"]
-    return uid
-
-
 async def send_canary(api: Api, hub: HubName, clock: Clock, objection: Objection) -> Canary:
     """Read and write in a cluster, and tell what came of it."""
     began = clock.monotonic()
@@ -67,7 +56,9 @@ async def send_canary(api: Api, hub: HubName, clock: Clock, objection: Objection
         async with asyncio.timeout(CANARY_SECONDS):
             uid = await cluster_uid(api)
             refused = objection(uid)
+            jurisdiction = None
             if refused is None:
+                jurisdiction = await _jurisdiction(api, hub)
                 await _write(api, hub, clock)
     except TimeoutError:
         message = (
@@ -79,7 +70,8 @@ async def send_canary(api: Api, hub: HubName, clock: Clock, objection: Objection
         return Canary(failure=failure_of(error))
     if refused is not None:
         return Canary(failure=refused)
-    return Canary(seconds=clock.monotonic() - began, cluster_uid=uid)
+    seconds = clock.monotonic() - began
+    return Canary(seconds=seconds, cluster_uid=uid, jurisdiction=jurisdiction)
 
 
 def failure_of(error: errors.ApiError) -> Failure:
@@ -94,6 +86,13 @@ def failure_of(error: errors.ApiError) -> Failure:
             return Failure(LinkState.CREDENTIAL_ERROR, Reason.FORBIDDEN, text)
         case _:
             return Failure(LinkState.UNREACHABLE, Reason.UNREACHABLE, text)
+
+
+async def _jurisdiction(api: Api, hub: HubName) -> str | None:
+    namespace = await api.get(NAMESPACES.ref(hub.namespace)) or {}
+    annotations = (namespace.get("metadata") or {}).get("annotations") or {}
+    found: str | None = annotations.get(ANNOTATION_JURISDICTION)
+    return found
 
 
 async def _write(api: Api, hub: HubName, clock: Clock) -> None:

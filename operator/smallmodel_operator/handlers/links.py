@@ -27,11 +27,12 @@ from smallmodel_operator.clusters.credentials import (
     KubeconfigRefused,
     read_kubeconfig,
 )
+from smallmodel_operator.clusters.identity import cluster_uid
 from smallmodel_operator.clusters.ref import MODELCLUSTERS, SECRETS
 from smallmodel_operator.clusters.refusals import Answer
 from smallmodel_operator.clusters.requests import Request
 from smallmodel_operator.clusters.wire import Send
-from smallmodel_operator.handlers.canary import LIMITS, HubName, cluster_uid, send_canary
+from smallmodel_operator.handlers.canary import LIMITS, HubName, send_canary
 from smallmodel_operator.status.cluster import summarise_link
 from smallmodel_operator.status.link import (
     PERIOD_SECONDS,
@@ -84,6 +85,11 @@ class Links:
     def __iter__(self) -> Iterator["Link"]:
         """Return every link, for metrics."""
         return iter(self._links.values())
+
+    def jurisdiction(self, name: str) -> str | None:
+        """Return the jurisdiction of a cluster by its own settings; None: they do not say."""
+        link = self._links.get(name)
+        return link.jurisdiction if link is not None else None
 
     def see(self, cluster: ModelCluster) -> None:
         """Take a ModelCluster as it is now."""
@@ -154,6 +160,7 @@ class Link:
         cluster: The ModelCluster as it was seen last.
         uid: Of the cluster that it leads to, once that was accepted.
         seconds: How long the last canary took that was answered.
+        jurisdiction: The cluster's, as its own administrator wrote it there; None: nobody did.
         failures: Canaries that failed.
     """
 
@@ -168,6 +175,7 @@ class Link:
         self.name = cluster.metadata.name
         self.uid = cluster.status.link.cluster_uid if cluster.status.link else None
         self.seconds: float | None = None
+        self.jurisdiction: str | None = None
         self.failures = 0
         self._hub = hub
         self._peers = peers
@@ -277,6 +285,7 @@ class Link:
         self._history = follow(self._history, canary, self._hub.now())
         if canary.failure is None:
             self.seconds = canary.seconds
+            self.jurisdiction = canary.jurisdiction
         else:
             self.failures += 1
         link = self._history.link

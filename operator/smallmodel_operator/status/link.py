@@ -53,6 +53,8 @@ class Canary:
     """How long both took together."""
     cluster_uid: str | None = None
     """Of the cluster that answered, as far as it said."""
+    jurisdiction: str | None = None
+    """As the cluster's own administrator wrote it on the operator's namespace there."""
     failure: Failure | None = None
     """None: they were done."""
 

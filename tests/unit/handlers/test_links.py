@@ -189,8 +189,8 @@ ANSWERS = {
 async def test_why_a_write_failed_is_told(hub: Linked, case: str) -> None:
     reply, state, reason = ANSWERS[case]
     edge = await hub.join("edge")
-    # The UID and the Lease are read, and writing fails.
-    edge.kube.replies = [None, None, reply]
+    # The UID, the namespace and the Lease are read, and writing fails.
+    edge.kube.replies = [None, None, None, reply]
     await hub.look()
     assert hub.said("edge") == (state, reason)
 
@@ -382,3 +382,16 @@ async def test_the_hub_learns_its_own_uid_before_it_calls_anybody(hub: Linked) -
     assert edge.kube.seen == []
     await hub.look()
     assert hub.told == [("connected", "edge")]
+
+
+async def test_a_cluster_says_itself_whose_law_holds_there(hub: Linked) -> None:
+    edge = await hub.join("edge")
+    await hub.look()
+    assert hub.links.jurisdiction("edge") is None
+    annotations = {"smallmodel.dev/jurisdiction": "DE"}
+    namespace = {"metadata": {"name": SYSTEM, "annotations": annotations}}
+    edge.kube.put(f"/api/v1/namespaces/{SYSTEM}", namespace)
+    await hub.look()
+
+    assert hub.links.jurisdiction("edge") == "DE"
+    assert hub.links.jurisdiction("another") is None

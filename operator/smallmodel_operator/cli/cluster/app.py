@@ -6,6 +6,7 @@ import typer
 
 from smallmodel_operator.cli.cluster.commands import (
     chat,
+    clusters,
     describe,
     doctor,
     explain,
@@ -34,6 +35,7 @@ app.command()(validate.validate)
 app.command()(plan.plan)
 app.command()(doctor.doctor)
 app.add_typer(pool.app, name="pool")
+app.add_typer(clusters.app, name="cluster")
 
 
 @app.callback(epilog="The commands catalog, crd, version and whatif of slm are there, too.")

@@ -1,0 +1,152 @@
+"""The hub and its ModelClusters, read for `slm cluster`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import ValidationError
+
+from smallmodel_operator.api.meta import Condition
+from smallmodel_operator.api.modelcluster import ModelCluster
+from smallmodel_operator.api.names import (
+    LABEL_HUB,
+    LABEL_MANAGED_BY,
+    MANAGER,
+    placement_namespace,
+)
+from smallmodel_operator.cli.cluster.observed import find_operators, read_hub
+from smallmodel_operator.cli.cluster.session import CHART, Session
+from smallmodel_operator.cli.errors import CommandError, ExitCode
+from smallmodel_operator.plan.pools.values import Manifest
+
+DRAIN_KEY: Final = "smallmodel.dev/drain"
+"""The taint of a cluster that is being emptied."""
+DEBTS: Final = "smallmodel-debts"
+"""The ConfigMap that says what removed clusters still have of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hub:
+    """A cluster with the operator.
+
+    Attributes:
+        session: The connection.
+        namespace: The operator's.
+        hub_id: Names the installation.
+    """
+
+    session: Session
+    namespace: str
+    hub_id: str
+
+
+async def find_hub(session: Session) -> Hub:
+    """Return the installation that is there.
+
+    Raises:
+        ApiError: It could not be looked for.
+        CommandError: There is none.
+    """
+    operators = await find_operators(session)
+    if not operators:
+        raise CommandError(
+            f"this cluster has no operator, so it is no hub; install one by `{CHART}`, or name "
+            "the hub's kubeconfig",
+            ExitCode.NOT_FOUND,
+        )
+    return Hub(
+        session=session,
+        namespace=operators[0].namespace,
+        hub_id=await read_hub(session),
+    )
+
+
+async def all_clusters(session: Session) -> tuple[ModelCluster, ...]:
+    """Return all ModelClusters by name.
+
+    Raises:
+        ApiError: They could not be read.
+        CommandError: One is of another version.
+    """
+    from smallmodel_operator.clusters.ref import MODELCLUSTERS
+
+    found, _ = await session.api.list(MODELCLUSTERS)
+    return tuple(sorted(map(_read, found), key=lambda one: one.metadata.name))
+
+
+async def one_cluster(session: Session, name: str) -> ModelCluster:
+    """Return a ModelCluster.
+
+    Raises:
+        ApiError: It could not be read.
+        CommandError: There is none of that name, or it is of another version.
+    """
+    from smallmodel_operator.clusters.ref import MODELCLUSTERS
+
+    found = await session.api.get(MODELCLUSTERS.ref(name))
+    if found is None:
+        names = ", ".join(one.metadata.name for one in await all_clusters(session)) or "none"
+        raise CommandError(
+            f"there is no ModelCluster {name!r}; there are: {names}", ExitCode.NOT_FOUND
+        )
+    return _read(found)
+
+
+async def placements_on(session: Session, name: str) -> list[Manifest]:
+    """Return the ModelPlacements of a cluster, as the hub has them.
+
+    Raises:
+        ApiError: They could not be read.
+    """
+    from smallmodel_operator.clusters.ref import MODELPLACEMENTS
+
+    return (await session.api.list(MODELPLACEMENTS, placement_namespace(name)))[0]
+
+
+def condition(cluster: ModelCluster, kind: str) -> Condition | None:
+    """Return a condition of a ModelCluster; None: nobody said anything of it."""
+    return next((one for one in cluster.status.conditions if one.type == kind), None)
+
+
+async def record_debt(hub: Hub, cluster: ModelCluster, placements: list[Manifest]) -> None:
+    """Keep in mind what a cluster that is removed unseen still has.
+
+    Raises:
+        ApiError: It could not be written.
+    """
+    link = cluster.status.link
+    debt = {
+        "clusterUID": link.cluster_uid if link else None,
+        "removedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "placements": sorted(one["metadata"]["name"] for one in placements),
+    }
+    labels = {LABEL_HUB: hub.hub_id, LABEL_MANAGED_BY: MANAGER}
+    known = await _debts(hub)
+    await hub.session.api.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": DEBTS, "namespace": hub.namespace, "labels": labels},
+            "data": {**known, cluster.metadata.name: json.dumps(debt, sort_keys=True)},
+        }
+    )
+
+
+async def _debts(hub: Hub) -> Mapping[str, str]:
+    from smallmodel_operator.clusters.ref import CONFIGMAPS
+
+    found = await hub.session.api.get(CONFIGMAPS.ref(DEBTS, hub.namespace)) or {}
+    return found.get("data") or {}
+
+
+def _read(manifest: Manifest) -> ModelCluster:
+    try:
+        return ModelCluster.model_validate(manifest)
+    except ValidationError as error:
+        field = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise CommandError(
+            f"ModelCluster {manifest['metadata']['name']} has {field}, which this version of slm "
+            "does not know; take the slm of the operator's version"
+        ) from error

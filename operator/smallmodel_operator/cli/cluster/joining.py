@@ -1,0 +1,209 @@
+"""Preparing another cluster for a hub, step by step; each step may be taken again."""
+
+import asyncio
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from smallmodel_operator.api import crd
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.names import (
+    API_VERSION,
+    HUB_ACCOUNT,
+    LABEL_HUB,
+    LABEL_MANAGED_BY,
+    LOCAL_CLUSTER,
+    MANAGER,
+)
+from smallmodel_operator.cli.cluster.fleet import Hub, all_clusters
+from smallmodel_operator.cli.cluster.session import Session
+from smallmodel_operator.cli.errors import CommandError, ExitCode
+from smallmodel_operator.cli.output import yaml_text
+from smallmodel_operator.plan.members import TOKEN_SECRET, member_manifests
+from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.status.cluster import kuberay_problem
+
+if TYPE_CHECKING:
+    from smallmodel_operator.clusters.api import Api
+
+KUBECONFIG_KEY: Final = "kubeconfig"
+_TRIES: Final = 50
+_PAUSE: Final = 0.2
+_PLACEMENTS: Final = next(kind for kind in crd.KINDS if kind.model is ModelPlacement)
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be joined.
+
+    Attributes:
+        name: The ModelCluster.
+        server: Where the hub reaches the API server; None: where the kubeconfig does.
+        spec: Further fields of the ModelCluster, which replace those that are there.
+    """
+
+    name: str
+    server: str | None
+    spec: Manifest
+
+
+async def join(hub: Hub, member: Session, wish: Wish, tell: Tell) -> None:
+    """Prepare a cluster, and declare it on the hub.
+
+    Raises:
+        ApiError: One of the two could not be read or written.
+        CommandError: The cluster cannot be joined as it is.
+    """
+    uid = await _uid_of_another(hub, member, wish)
+    await _prepare(member, hub.namespace, tell)
+    content = await _kubeconfig(member, hub.namespace, wish)
+    await _prove(content)
+    tell("the hub's account can read the cluster")
+    secret = secret_name(wish.name)
+    await hub.session.api.apply(_secret(hub, secret, content))
+    tell(f"Secret {hub.namespace}/{secret} on the hub has its kubeconfig")
+    await _declare(hub, wish, uid, secret, tell)
+    problem = await _kuberay_problem(member.api, hub.hub_id)
+    tell(f"KubeRay: {problem or 'is there'}")
+
+
+def secret_name(cluster: str) -> str:
+    """Return the name of the Secret with a cluster's kubeconfig on the hub."""
+    return f"smallmodel-cluster-{cluster}"
+
+
+async def _uid_of_another(hub: Hub, member: Session, wish: Wish) -> str:
+    from smallmodel_operator.clusters.identity import cluster_uid
+
+    uid = await cluster_uid(member.api)
+    if wish.name == LOCAL_CLUSTER or uid == await cluster_uid(hub.session.api):
+        raise CommandError(
+            f"{LOCAL_CLUSTER} is the hub's own cluster, which needs no joining; give another "
+            "cluster's kubeconfig by --kubeconfig or --context, and another name",
+            ExitCode.USAGE,
+        )
+    for other in await all_clusters(hub.session):
+        link = other.status.link
+        known = {other.spec.connection.cluster_uid, link.cluster_uid if link else None}
+        if uid in known and other.metadata.name != wish.name:
+            raise CommandError(
+                f"this cluster (UID {uid}) is ModelCluster {other.metadata.name} already, and one "
+                f"cluster is one ModelCluster; join it as {other.metadata.name}, or remove that "
+                f"one first: `slm cluster remove {other.metadata.name}`",
+                ExitCode.USAGE,
+            )
+    return uid
+
+
+async def _prepare(member: Session, namespace: str, tell: Tell) -> None:
+    await member.api.apply(crd.build(_PLACEMENTS))
+    tell(f"CustomResourceDefinition {_PLACEMENTS.crd_name} is there")
+    for manifest in member_manifests(namespace):
+        await member.api.apply(manifest)
+        metadata = manifest["metadata"]
+        where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+        tell(f"{manifest['kind']} {where}{metadata['name']} is there")
+
+
+async def _kubeconfig(member: Session, namespace: str, wish: Wish) -> bytes:
+    from smallmodel_operator.clusters.contexts import read_address, read_context
+
+    address = read_address(read_context(member.access.kubeconfig, member.access.context))
+    cluster: Manifest = {"server": wish.server or address.server}
+    if address.authority is not None:
+        encoded = base64.b64encode(address.authority).decode()
+        cluster["certificate-authority-data"] = encoded
+    if address.server_name is not None:
+        cluster["tls-server-name"] = address.server_name
+    name = wish.name
+    context = {"cluster": name, "user": HUB_ACCOUNT, "namespace": namespace}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "contexts": [{"name": name, "context": context}],
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": HUB_ACCOUNT, "user": {"token": await _token(member.api, namespace)}}],
+    }
+    return yaml_text(config).encode()
+
+
+async def _token(api: "Api", namespace: str) -> str:
+    """Return the account's token, once a controller of the cluster has made it."""
+    from smallmodel_operator.clusters.ref import SECRETS
+
+    ref = SECRETS.ref(TOKEN_SECRET, namespace)
+    for _ in range(_TRIES):
+        secret = await api.get(ref) or {}
+        token = (secret.get("data") or {}).get("token")
+        if token:
+            return base64.b64decode(token).decode()
+        await asyncio.sleep(_PAUSE)
+    raise CommandError(
+        f"{ref} in the cluster has no token after {_TRIES * _PAUSE:g} s, and a controller of the "
+        "cluster writes it there; look whether kube-controller-manager runs, and join again"
+    )
+
+
+async def _prove(content: bytes) -> None:
+    """Read something as the hub will.
+
+    Raises:
+        ApiError: It could not be, or the kubeconfig is not one that the hub takes.
+    """
+    from smallmodel_operator.clusters.api import Api
+    from smallmodel_operator.clusters.credentials import read_kubeconfig
+    from smallmodel_operator.clusters.identity import cluster_uid
+
+    async with Api.of(read_kubeconfig(content, "The kubeconfig for the hub")) as api:
+        await cluster_uid(api)
+
+
+def _secret(hub: Hub, name: str, content: bytes) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": hub.namespace,
+            "labels": {LABEL_HUB: hub.hub_id, LABEL_MANAGED_BY: MANAGER},
+        },
+        "type": "Opaque",
+        "data": {KUBECONFIG_KEY: base64.b64encode(content).decode()},
+    }
+
+
+async def _declare(hub: Hub, wish: Wish, uid: str, secret: str, tell: Tell) -> None:
+    """Make the ModelCluster, or change only its connection and what is asked for."""
+    from smallmodel_operator.clusters.ref import MODELCLUSTERS
+
+    api, ref = hub.session.api, MODELCLUSTERS.ref(wish.name)
+    connection = {
+        "mode": "Push",
+        "kubeconfigSecretRef": {"name": secret, "key": KUBECONFIG_KEY},
+        "clusterUID": uid,
+    }
+    spec = {"connection": connection, **wish.spec}
+    if await api.get(ref) is not None:
+        await api.merge_patch(ref, {"spec": spec})
+        tell(f"ModelCluster {wish.name} has the connection, and what it had besides")
+        return
+    await api.create(
+        {
+            "apiVersion": API_VERSION,
+            "kind": "ModelCluster",
+            "metadata": {"name": wish.name},
+            "spec": spec,
+        }
+    )
+    tell(f"ModelCluster {wish.name} is there")
+
+
+async def _kuberay_problem(api: "Api", hub_id: str) -> str | None:
+    from smallmodel_operator.clusters.observe import ClusterObserver
+    from smallmodel_operator.clusters.view import kuberay_of
+
+    return kuberay_problem(kuberay_of((await ClusterObserver(api, hub_id).observe()).kuberay))

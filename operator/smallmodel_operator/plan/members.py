@@ -1,0 +1,176 @@
+"""What a hub needs in a cluster that it works on: an account, and not a verb more than it uses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from smallmodel_operator.api.names import (
+    GROUP,
+    HUB_ACCOUNT,
+    LABEL_MANAGED_BY,
+    MANAGER,
+)
+from smallmodel_operator.plan.pools.values import Manifest
+
+TOKEN_SECRET: Final = f"{HUB_ACCOUNT}-token"
+"""The Secret in which the API server keeps the account's token, until somebody deletes it."""
+_RBAC: Final = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One rule, and why it is there."""
+
+    why: str
+    group: str = ""
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+
+EVERYWHERE: Final = (
+    Grant(
+        why="Which cluster it is, which namespaces take models, and which jurisdiction it has.",
+        resources=("namespaces",),
+        verbs=("get", "list", "watch"),
+    ),
+    Grant(
+        why="What nodes can allocate, and which accelerators they have.",
+        resources=("nodes",),
+        verbs=("list",),
+    ),
+    Grant(
+        why="What is taken of the nodes; addresses of heads, and what a fetch waits for.",
+        resources=("pods",),
+        verbs=("list", "watch"),
+    ),
+    Grant(
+        why="KubeRay's version, which its Deployment tells.",
+        group="apps",
+        resources=("deployments",),
+        verbs=("list",),
+    ),
+    Grant(
+        why="Whether KubeRay's kinds are new enough.",
+        group="apiextensions.k8s.io",
+        resources=("customresourcedefinitions",),
+        verbs=("get",),
+    ),
+    Grant(
+        why="A pool is a RayService.",
+        group="ray.io",
+        resources=("rayservices",),
+        verbs=("get", "list", "watch", "create", "patch", "delete"),
+    ),
+    Grant(
+        why="KubeRay does not carry a change of the workers' bounds over to a running cluster.",
+        group="ray.io",
+        resources=("rayclusters",),
+        verbs=("get", "patch"),
+    ),
+    Grant(
+        why="Weights are fetched by Jobs.",
+        group="batch",
+        resources=("jobs",),
+        verbs=("get", "list", "watch", "create", "delete"),
+    ),
+    Grant(
+        why="Each pool has a token of its own, whose name is made from the pool's.",
+        resources=("secrets",),
+        verbs=("get", "create", "delete"),
+    ),
+    Grant(
+        why="Weights lie in a claim of the namespace, which goes with its last model.",
+        resources=("persistentvolumeclaims",),
+        verbs=("get", "create", "delete"),
+    ),
+    Grant(
+        why="Who may reach a pool's dashboard, which executes code.",
+        group="networking.k8s.io",
+        resources=("networkpolicies",),
+        verbs=("get", "create", "patch", "delete"),
+    ),
+)
+"""In the whole cluster."""
+
+OWN: Final = (
+    Grant(
+        why="What the hub decided is mirrored here.",
+        group=GROUP,
+        resources=("modelplacements",),
+        verbs=("get", "list", "watch", "create", "patch", "delete"),
+    ),
+    Grant(
+        why="As above.",
+        group=GROUP,
+        resources=("modelplacements/status",),
+        verbs=("patch",),
+    ),
+    Grant(
+        why="The hub reads and writes a Lease to know that it can.",
+        group="coordination.k8s.io",
+        resources=("leases",),
+        verbs=("get", "create", "patch"),
+    ),
+)
+"""In the operator's namespace of the cluster."""
+
+
+def member_manifests(namespace: str) -> tuple[Manifest, ...]:
+    """Return the hub's account in a cluster, with its roles and its token.
+
+    Args:
+        namespace: The operator's, there as on the hub.
+    """
+    subjects = [{"kind": "ServiceAccount", "name": HUB_ACCOUNT, "namespace": namespace}]
+    return (
+        _object("v1", "Namespace", namespace),
+        _object("v1", "ServiceAccount", HUB_ACCOUNT, namespace),
+        _object(
+            "v1",
+            "Secret",
+            TOKEN_SECRET,
+            namespace,
+            annotations={"kubernetes.io/service-account.name": HUB_ACCOUNT},
+        )
+        | {"type": "kubernetes.io/service-account-token"},
+        _object(f"{_RBAC}/v1", "ClusterRole", HUB_ACCOUNT) | {"rules": _rules(EVERYWHERE)},
+        _object(f"{_RBAC}/v1", "ClusterRoleBinding", HUB_ACCOUNT)
+        | {"roleRef": _role("ClusterRole"), "subjects": subjects},
+        _object(f"{_RBAC}/v1", "Role", HUB_ACCOUNT, namespace) | {"rules": _rules(OWN)},
+        _object(f"{_RBAC}/v1", "RoleBinding", HUB_ACCOUNT, namespace)
+        | {"roleRef": _role("Role"), "subjects": subjects},
+    )
+
+
+def _object(
+    api_version: str,
+    kind: str,
+    name: str,
+    namespace: str | None = None,
+    annotations: dict[str, str] | None = None,
+) -> Manifest:
+    metadata: Manifest = {"name": name}
+    if namespace is not None:
+        metadata["namespace"] = namespace
+    metadata["labels"] = {
+        LABEL_MANAGED_BY: MANAGER,
+        "app.kubernetes.io/part-of": "smallmodel",
+    }
+    if annotations is not None:
+        metadata["annotations"] = annotations
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _role(kind: str) -> Manifest:
+    return {"apiGroup": _RBAC, "kind": kind, "name": HUB_ACCOUNT}
+
+
+def _rules(grants: Sequence[Grant]) -> list[Manifest]:
+    return [
+        {
+            "apiGroups": [grant.group],
+            "resources": list(grant.resources),
+            "verbs": list(grant.verbs),
+        }
+        for grant in grants
+    ]
