@@ -59,9 +59,10 @@ def test_a_job_that_kuberay_gave_the_labels_of_a_pool_is_no_fetch() -> None:
 
 def test_of_a_pool_with_a_store_it_is_remembered_that_something_is_left() -> None:
     known = stores()
-    for name, options in (("with", {"gcsFaultToleranceOptions": {}}), ("without", {})):
+    clusters: dict[str, Manifest] = {"with": {"gcsFaultToleranceOptions": {}}, "without": {}}
+    for name, cluster in clusters.items():
         pool = ours("RayService", name, uid=name, resourceVersion="1")
-        known.see_pool(pool | {"spec": {"rayClusterConfig": options}}, gone=False)
+        known.see_pool(pool | {"spec": {"rayClusterConfig": cluster}}, gone=False)
     assert not known.ended
 
     known.see_pool(ours("RayService", "without", uid="without"), gone=True)

@@ -26,7 +26,7 @@ _FIRST_RETRY: Final = 0.25
 _LAST_RETRY: Final = 2.0
 """Seconds between two tries to connect, at most; Envoy waits for half of it on average."""
 
-_NO_ROUTE_YET: Final = {"name": "content-type", "string_match": {"exact": "text/plain"}}
+_NO_ROUTE_YET: Final[Message] = {"name": "content-type", "string_match": {"exact": "text/plain"}}
 """What only HAProxy says, on the 404 of a head that was not told its models yet: a model answers in
 JSON or with events. https://github.com/ray-project/ray: serve/_private/haproxy_templates.py."""
 
