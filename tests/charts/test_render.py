@@ -215,6 +215,13 @@ def test_values_reach_the_operator(everything: list[Manifest]) -> None:
     assert pools.fault_tolerance.redis_address == service
 
 
+def test_the_clusters_own_jurisdiction_reaches_the_operator() -> None:
+    told = Settings.from_environment(
+        environment_of(helm.render(["--set", "cluster.jurisdiction=DE"]))
+    )
+    assert told.cluster_jurisdiction == "DE"
+
+
 @pytest.mark.parametrize(
     ("value", "image"),
     [

@@ -29,6 +29,7 @@ REFUSED: Final = {
     "pools.modelsMax=0": "at '/pools/modelsMax': minimum: got 0, want 1",
     "pools.requestTimeout=10": "at '/pools/requestTimeout': got number, want string",
     "pools.tolerations[0].effect=Never": "at '/pools/tolerations/0",
+    "cluster.jurisdiction=EEA": "at '/cluster/jurisdiction': 'EEA' does not match",
     "placement.currency=euro": "at '/placement/currency': 'euro' does not match",
     "placement.tables.cpuHour=1": "at '/placement/tables/cpuHour': got number, want string",
     "placement.tables.gridIntensity.EEA=1": "invalid propertyName 'EEA'",
