@@ -161,13 +161,22 @@ class Installed:
         """Make a namespace of the test's own, with a volume for its weights or without any."""
         name = f"team-{uuid4().hex[:8]}"
         self.cluster.kubectl("create", "namespace", name)
-        if volume:
-            make_volume(
-                self.cluster, name, self.volumes / name, "50Gi", claim=(name, "smallmodel-weights")
-            )
         team = Team(cluster=self.cluster, namespace=name)
+        if volume:
+            self._make_volume(team)
         self.teams.append(team)
         return team
+
+    def renew_volume(self, team: Team) -> None:
+        """Make the namespace's volume anew, as a provisioner does once its claim is gone."""
+        wait_until(lambda: not team.names("persistentvolumeclaims"), "the claim is gone", within=60)
+        self.cluster.kubectl("delete", "pv", team.namespace)
+        self._make_volume(team)
+
+    def _make_volume(self, team: Team) -> None:
+        name = team.namespace
+        folder, claim = self.volumes / name, (name, "smallmodel-weights")
+        make_volume(self.cluster, name, folder, "50Gi", claim=claim)
 
     def remove_team(self, team: Team) -> None:
         """Delete the namespace and its volume, and wait until both are gone."""

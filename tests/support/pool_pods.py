@@ -36,6 +36,11 @@ def the_pod(team: Team, kind: Kind) -> PoolPod:
     return found
 
 
+def is_replaced(team: Team, lost: PoolPod, kind: Kind) -> bool:
+    """Say whether another pod has taken the place of one that was lost."""
+    return any(pod.uid != lost.uid for pod in pool_pods(team, kind))
+
+
 def is_gone(team: Team, pod: PoolPod) -> bool:
     """Say whether nothing is left of a pod."""
     listed = team.cluster.get("-n", team.namespace, "pods")["items"]
