@@ -1,6 +1,7 @@
 """The base of every API type, and the scalar types that Kubernetes writes as strings."""
 
 import re
+from functools import lru_cache
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -71,6 +72,8 @@ def seconds(duration: Duration) -> float:
     return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
 
 
+# The same few quantities are read again and again: of each worker class in each cluster.
+@lru_cache(maxsize=4096)
 def amount(quantity: Quantity) -> float:
     """Return the number that a Kubernetes quantity stands for: bytes, or CPU cores.
 

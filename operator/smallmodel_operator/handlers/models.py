@@ -21,6 +21,7 @@ from smallmodel_operator.handlers.pacing import Pacing
 from smallmodel_operator.handlers.refused import Refused
 from smallmodel_operator.handlers.stores import HubStores, Unreadable
 from smallmodel_operator.handlers.writer import Writer, set_finalizer
+from smallmodel_operator.placement.assumed import assume
 from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.plan.pools.values import Manifest, PoolSettings
@@ -77,6 +78,7 @@ class ModelLoop:
         self._url = url
         self._now = now
         self._views = views
+        self._known_views: dict[str, ClusterView] = {}
         self._pacing = Pacing(stores, now, clock)
         self._refused = Refused()
         self._placed = placed
@@ -110,7 +112,7 @@ class ModelLoop:
         )
         if evaluates(sight):
             # A look at all pools, which a model that has its place does without.
-            sight = replace(sight, views=self._views())
+            sight = replace(sight, views=self._seen())
         orders = decide_model(sight, self._settings, now)
         if not self._pacing.may_drop(key, orders.unwanted):
             orders = decide_model(replace(sight, drops_held=True), self._settings, now)
@@ -120,6 +122,23 @@ class ModelLoop:
             self._pacing.looked(key, around)
         await self._carry_out(orders, model.metadata, model.status, sight.placements)
         return orders.again
+
+    def _seen(self) -> Mapping[str, ClusterView]:
+        """Return each cluster with what was decided for it and cannot be seen there yet.
+
+        It is the same object for as long as it is the same: what was computed of it is kept there.
+        """
+        views = self._views()
+        if len(self._stores.clusters) > 1:
+            views = {
+                name: assume(view, self._stores.placements_on(name).by_model.values())
+                for name, view in views.items()
+            }
+        known = self._known_views
+        self._known_views = {
+            name: known[name] if known.get(name) == view else view for name, view in views.items()
+        }
+        return self._known_views
 
     async def _work_missing(self, key: ObjectKey) -> float | None:
         """Take down what is left of a model that is not there any more."""

@@ -57,6 +57,7 @@ _REASONS: Final[dict[Code, Reason]] = {
 }
 """What can speak against a cluster beside room."""
 
+_KNOWN_FITS_MAX: Final = 2048
 _NAMED_MAX: Final = 3
 """Clusters that each say why they cannot serve a model; of more, the nearest miss does."""
 
@@ -135,6 +136,7 @@ def place_among(
     there = {one.pinned.cluster: one for one in running}
     around = around.with_clusters(there)
     without_room: dict[str, Unplaced] = {}
+    asked = _asked(resolved, spec, namespace)
 
     def fitter(place: Facts) -> Fit | Rejection:
         runs = there.get(place.name)
@@ -144,11 +146,18 @@ def place_among(
         if view is None:
             return unseen(place)
         incumbent = runs.pinned if runs is not None and not runs.renewed else None
-        found = place_in_cluster(resolved, spec, view, namespace=namespace, incumbent=incumbent)
-        if isinstance(found, ClusterPlacement):
-            return fit_of(found)
-        without_room[place.name] = found
-        return Rejection(code=Code(found.reason), message=found.message, waits=found.waits)
+        known = view.known_fits if incumbent is None else {}
+        fit: Fit | Unplaced | None = known.get(asked)
+        if fit is None:
+            found = place_in_cluster(resolved, spec, view, namespace=namespace, incumbent=incumbent)
+            fit = fit_of(found) if isinstance(found, ClusterPlacement) else found
+            if len(known) >= _KNOWN_FITS_MAX:
+                known.clear()
+            known[asked] = fit
+        if isinstance(fit, Fit):
+            return fit
+        without_room[place.name] = fit
+        return Rejection(code=Code(fit.reason), message=fit.message, waits=fit.waits)
 
     wish = wish_of(spec, around, key, running, past)
     decision = decide(wish, around.market, fitter, around.policy, pause=pause)
@@ -262,6 +271,13 @@ def wish_of(
         streak=past.streak,
         counts=past.counts,
     )
+
+
+def _asked(resolved: ResolvedModel, spec: SmallModelSpec, namespace: str) -> str:
+    """Return all that decides how a model fits into a cluster, beside the cluster."""
+    parts = spec.model_dump_json(include={"resources", "isolation", "engine", "scaling"})
+    card = resolved.card.metadata
+    return f"{namespace} {parts} {card.name} {card.resource_version} {resolved.options!r}"
 
 
 def unseen(place: Facts) -> Rejection:

@@ -17,7 +17,7 @@ from smallmodel_operator.placement.candidates import (
 )
 from smallmodel_operator.placement.cluster_filters import Question, first_refusal, worker_of
 from smallmodel_operator.placement.cluster_incumbent import incumbent_candidate
-from smallmodel_operator.placement.cluster_values import ClusterView, Node, PoolSeats, stocks
+from smallmodel_operator.placement.cluster_values import ClusterView, Node, PoolSeats
 from smallmodel_operator.placement.placement import Placement, Unplaced
 from smallmodel_operator.placement.suggest import within_card
 
@@ -66,7 +66,7 @@ def place_in_cluster(
         if running is not None:
             worker = _with_bound(incumbent.worker, cluster)
             return _placed(asked(running), worker, "where it was", new_pool=False)
-    choice = choose(resolved, spec, stocks(cluster.nodes), judge)
+    choice = choose(resolved, spec, cluster.stocks, judge)
     if choice.candidate is not None:
         question = asked(choice.candidate)
         worker = worker_of(question)
@@ -76,7 +76,7 @@ def place_in_cluster(
     waiting = tuple(refusal for refusal in choice.rejected if refusal.waits)
     reason, told = telling(waiting or choice.rejected)
     if reason is Reason.MEMORY_FIT and not waiting:
-        step = within_card(resolved, spec, stocks(cluster.nodes), judge)
+        step = within_card(resolved, spec, cluster.stocks, judge)
         told = f"{told} {step}"
     return Unplaced(reason=reason, message=told, rejected=choice.rejected, waits=bool(waiting))
 

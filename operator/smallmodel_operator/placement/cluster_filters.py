@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from smallmodel_operator.api.base import amount, human_bytes
@@ -23,10 +23,9 @@ from smallmodel_operator.placement.cluster_values import ClusterView, Node
 from smallmodel_operator.placement.cluster_workers import (
     HEAD_CPU,
     HEAD_MEMORY,
-    memory_of,
     worker_classes,
 )
-from smallmodel_operator.placement.packing import Bin, Item, fit_together
+from smallmodel_operator.placement.packing import Item, fit_together
 
 _NODES_NAMED: Final = 5
 """Of many nodes so many are named; a message stays readable."""
@@ -80,20 +79,19 @@ class Question:
 
     def fits_free(self, worker: WorkerClass) -> bool:
         """Whether workers and heads find room in what is free now."""
-        free = [
-            _bin(node.free_cpu_cores, node.free_memory_bytes, _devices(self, node, free=True))
-            for node in self.cluster.nodes
-            if node.takes_pods
-        ]
+        free = self.cluster.free_bins(self.product)
         return fit_together(free, _item(worker), self.at_a_time, _HEAD, self.heads(worker))
 
     def fits_ever(self, worker: WorkerClass) -> bool:
         """Whether they would find room on nodes that all take pods, with nothing else on them."""
-        empty = [
-            _bin(node.cpu_cores, node.memory_bytes, _devices(self, node, free=False))
-            for node in self.cluster.nodes
-        ]
+        empty = self.cluster.empty_bins(self.product)
         return fit_together(empty, _item(worker), self.at_a_time, _HEAD, 1)
+
+    @property
+    def product(self) -> str | None:
+        """Of the devices that it needs."""
+        stock = self.candidate.stock
+        return stock.product if stock is not None else None
 
 
 Filter = Callable[[Question], Refusal | None]
@@ -264,19 +262,17 @@ def _pods(count: int, what: str, each: Item) -> str:
 
 
 def _devices(question: Question, node: Node, *, free: bool) -> int:
-    stock, wanted = node.accelerator, question.candidate.stock
-    if stock is None or wanted is None or stock.product != wanted.product:
-        return 0
-    return node.free_accelerators if free else stock.count
-
-
-def _bin(cpu: float, memory: int, devices: int) -> Bin:
-    return Bin(cpu=cpu, memory=memory, devices=devices)
+    return node.devices(question.product, free=free)
 
 
 def _item(worker: WorkerClass) -> Item:
     devices = worker.accelerator.count if worker.accelerator else 0
-    return Item(cpu=amount(worker.cpu), memory=memory_of(worker), devices=devices)
+    return _asked(worker.cpu, worker.memory, devices)
+
+
+@lru_cache(maxsize=4096)
+def _asked(cpu: str, memory: str, devices: int) -> Item:
+    return Item(cpu=amount(cpu), memory=int(amount(memory)), devices=devices)
 
 
 def _named(names: Iterable[str]) -> str:

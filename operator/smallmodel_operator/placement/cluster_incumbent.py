@@ -8,7 +8,7 @@ from smallmodel_operator.api.modelplacement import ModelPlacementSpec, WorkerCla
 from smallmodel_operator.api.smallmodel import SmallModelSpec
 from smallmodel_operator.catalog.options import ResolvedModel
 from smallmodel_operator.placement.candidates import Candidate, accelerator_of, candidates, kept
-from smallmodel_operator.placement.cluster_values import ClusterView, stocks
+from smallmodel_operator.placement.cluster_values import ClusterView
 from smallmodel_operator.placement.cluster_workers import (
     DEFAULT_CPU,
     WORKER_OVERHEAD,
@@ -39,7 +39,7 @@ def incumbent_candidate(
     for option in resolved.options:
         if (option.engine, option.variant.name) != (incumbent.engine, incumbent.variant):
             continue
-        for candidate in candidates(option, spec, stocks(cluster.nodes)):
+        for candidate in candidates(option, spec, cluster.stocks):
             if _holds(incumbent.worker, candidate):
                 return candidate
     return None

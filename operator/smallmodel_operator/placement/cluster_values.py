@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from smallmodel_operator.api.smallmodel import Engine
 from smallmodel_operator.placement.machine import AcceleratorStock
+from smallmodel_operator.placement.packing import Bin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,25 @@ class Node:
         """Whether a pod could start there now."""
         return self.ready and self.schedulable
 
+    def has_product(self, product: str) -> bool:
+        """Return whether it has devices of a product."""
+        return self.accelerator is not None and self.accelerator.product == product
+
+    def devices(self, product: str | None, *, free: bool) -> int:
+        """Return its devices of a product, all or those that are free."""
+        stock = self.accelerator
+        if stock is None or stock.product != product:
+            return 0
+        return self.free_accelerators if free else stock.count
+
+    def bin(self, product: str | None, *, free: bool) -> Bin:
+        """Return what it has room for, with nothing on it or beside what is on it now."""
+        return Bin(
+            cpu=self.free_cpu_cores if free else self.cpu_cores,
+            memory=self.free_memory_bytes if free else self.memory_bytes,
+            devices=self.devices(product, free=free),
+        )
+
     @property
     def described(self) -> str:
         """The name, and why it takes no pods where it takes none."""
@@ -48,9 +70,11 @@ class PoolSeats:
     dedicated: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterView:
     """One cluster, as it was observed."""
+
+    # Without slots, which would leave no room for what is worked out once and asked for often.
 
     name: str
     nodes: tuple[Node, ...]
@@ -68,6 +92,54 @@ class ClusterView:
     def described(self) -> str:
         """Its name in a sentence."""
         return f"the cluster {self.name}"
+
+    @cached_property
+    def stocks(self) -> tuple[AcceleratorStock, ...]:
+        """The devices of all nodes by product."""
+        return stocks(self.nodes)
+
+    def most_cores(self, product: str | None) -> float | None:
+        """Return the cores of the largest node, or of the largest with devices of a product."""
+        known = self._known_cores
+        if product not in known:
+            known[product] = max(
+                (
+                    node.cpu_cores
+                    for node in self.nodes
+                    if product is None or node.has_product(product)
+                ),
+                default=None,
+            )
+        return known[product]
+
+    @cached_property
+    def _known_cores(self) -> dict[str | None, float | None]:
+        return {}
+
+    @cached_property
+    def known_fits(self) -> dict[str, Any]:
+        """What came of fitting models, by all that it depends on beside this: a memory."""
+        return {}
+
+    def free_bins(self, product: str | None) -> tuple[Bin, ...]:
+        """Return what is free on nodes that take pods, with devices of one product."""
+        return self._bins(product, free=True)
+
+    def empty_bins(self, product: str | None) -> tuple[Bin, ...]:
+        """Return what all nodes have, with devices of one product."""
+        return self._bins(product, free=False)
+
+    @cached_property
+    def _known_bins(self) -> dict[tuple[str | None, bool], tuple[Bin, ...]]:
+        return {}
+
+    def _bins(self, product: str | None, *, free: bool) -> tuple[Bin, ...]:
+        known = self._known_bins.get((product, free))
+        if known is None:
+            nodes = [node for node in self.nodes if node.takes_pods or not free]
+            known = tuple(node.bin(product, free=free) for node in nodes)
+            self._known_bins[product, free] = known
+        return known
 
 
 def stocks(nodes: Iterable[Node]) -> tuple[AcceleratorStock, ...]:

@@ -46,13 +46,8 @@ def worker_classes(
     """
     alone = host_bytes(candidate) + WORKER_OVERHEAD
     shared = alone + neighbours(spec, cluster) * SERVE_REPLICA_PROCESS
-    memories = _falling((_rounded(shared), _whole(shared), _rounded(alone), _whole(alone)))
-    accelerator = accelerator_of(candidate)
-    return tuple(
-        _class(accelerator, cpu, memory, cluster.max_workers)
-        for cpu in wanted_cpus(candidate, cluster)
-        for memory in memories
-    )
+    cpus = wanted_cpus(candidate, cluster)
+    return _classes(accelerator_of(candidate), cpus, shared, alone, cluster.max_workers)
 
 
 def host_bytes(candidate: Candidate) -> int:
@@ -81,14 +76,9 @@ def wanted_cpus(candidate: Candidate, cluster: ClusterView) -> tuple[float, ...]
     if candidate.option.cpu is not None:
         return (candidate.option.cpu,)
     product = candidate.stock.product if candidate.stock else None
-    largest = max(
-        (
-            node.cpu_cores
-            for node in cluster.nodes
-            if product is None or (node.accelerator and node.accelerator.product == product)
-        ),
-        default=2 * DEFAULT_CPU,
-    )
+    largest = cluster.most_cores(product)
+    if largest is None:
+        largest = 2 * DEFAULT_CPU
     most = max(_LEAST_CPU, min(DEFAULT_CPU, floor(largest / 2 * 10) / 10))
     return _falling((most, *_FEWER_CORES))
 
@@ -100,6 +90,19 @@ def _falling(sizes: Sequence[_Number]) -> tuple[_Number, ...]:
 
 # Few classes are asked for again and again: for each model in each of many clusters.
 @lru_cache(maxsize=4096)
+def _classes(
+    accelerator: Accelerator | None,
+    cpus: tuple[float, ...],
+    shared: int,
+    alone: int,
+    max_workers: int,
+) -> tuple[WorkerClass, ...]:
+    memories = _falling((_rounded(shared), _whole(shared), _rounded(alone), _whole(alone)))
+    return tuple(
+        _class(accelerator, cpu, memory, max_workers) for cpu in cpus for memory in memories
+    )
+
+
 def _class(
     accelerator: Accelerator | None, cpu: float, memory: int, max_workers: int
 ) -> WorkerClass:

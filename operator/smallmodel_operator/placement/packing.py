@@ -1,7 +1,7 @@
 """Whether equal workers and equal heads find room on nodes together: exact, not a guess."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,9 @@ class Item:
     devices: int
 
 
-def fit_together(bins: Iterable[Bin], worker: Item, workers: int, head: Item, heads: int) -> bool:
+# One model after another asks the same of nodes on which nothing has changed.
+@lru_cache(maxsize=65536)
+def fit_together(bins: tuple[Bin, ...], worker: Item, workers: int, head: Item, heads: int) -> bool:
     """Return whether so many workers and so many heads fit.
 
     Node by node it keeps, for each number of workers placed so far, the most heads beside them.

@@ -12,13 +12,13 @@ WORKER = Item(cpu=1.0, memory=3, devices=0)
 HEAD = Item(cpu=0.25, memory=2, devices=0)
 
 
-def bins(*memories: int, cpu: float = 8.0, devices: int = 0) -> list[Bin]:
-    return [Bin(cpu=cpu, memory=memory, devices=devices) for memory in memories]
+def bins(*memories: int, cpu: float = 8.0, devices: int = 0) -> tuple[Bin, ...]:
+    return tuple(Bin(cpu=cpu, memory=memory, devices=devices) for memory in memories)
 
 
 CASES = {
-    "nothing needs no node": ([], 0, 0, True),
-    "a head needs a node": ([], 0, 1, False),
+    "nothing needs no node": ((), 0, 0, True),
+    "a head needs a node": ((), 0, 1, False),
     "a worker and its head on one node": (bins(5), 1, 1, True),
     "a worker and its head on two": (bins(3, 2), 1, 1, True),
     "a head that finds no room beside the worker": (bins(4), 1, 1, False),
@@ -32,7 +32,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("nodes", "workers", "heads", "expected"), CASES.values(), ids=CASES)
-def test_it_fits_or_not(nodes: list[Bin], workers: int, heads: int, expected: bool) -> None:
+def test_it_fits_or_not(nodes: tuple[Bin, ...], workers: int, heads: int, expected: bool) -> None:
     assert fit_together(nodes, WORKER, workers, HEAD, heads) is expected
 
 

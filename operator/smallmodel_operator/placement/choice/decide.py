@@ -14,7 +14,7 @@ from smallmodel_operator.placement.choice.verdicts import Circumstances, code_of
 from smallmodel_operator.placement.choice.wish import Policy, Wish
 
 _ORDER: Final = {code: number for number, code in enumerate(Code)}
-_NO_RANK: Final[Rank] = (0, 0, "")
+_NO_RANK: Final[Rank] = (0, 0, 0)
 
 
 def decide(

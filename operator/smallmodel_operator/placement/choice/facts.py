@@ -130,6 +130,17 @@ class Facts:
     """Digests of weights that are there."""
 
     @cached_property
+    def is_plain(self) -> bool:
+        """Whether it answers, was seen now, serves, and is open to everybody and everything."""
+        return (
+            self.link in (Link.CONNECTED, Link.DEGRADED)
+            and self.missing_api is None
+            and not self.taints
+            and not self.network.isolated
+            and self.capacity_age == 0.0
+        )
+
+    @cached_property
     def location(self) -> Location:
         """Where it is, under its own name."""
         return Location(

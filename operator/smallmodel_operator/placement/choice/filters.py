@@ -5,7 +5,7 @@ The law comes first, then what is known of the cluster and its line, then what r
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Final
 
 from smallmodel_operator.api.where import TaintEffect
@@ -30,15 +30,34 @@ class Rejection:
     """True: it may pass by itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """What is the same for all clusters that a model could be served in."""
+
+    # Without slots, which would leave no room for what is worked out once and asked for often.
 
     wish: Wish
     market: Market
     policy: Policy
     allowed: frozenset[str] | None
     """Countries that the laws of its data allow; None: no law requires any."""
+
+    @cached_property
+    def asked_of_plain(self) -> "tuple[Filter, ...]":
+        """The questions that this model has of a cluster of which nothing bad is known."""
+        wish, bounds = self.wish, self.wish.bounds
+        idle: dict[Filter, bool] = {
+            residency_allows: self.allowed is None,
+            is_in_bounds: not bounds.tiers and not bounds.labels,
+            line_suffices: not wish.reads,
+            clients_are_near: bounds.max_rtt_ms is None,
+            grid_is_clean: bounds.max_grid is None,
+            nothing_is_left_there: not wish.leaving,
+            has_not_failed: not wish.failures,
+        }
+        return tuple(
+            check for check in FILTERS if check not in _OF_THE_PLACE and not idle.get(check)
+        )
 
 
 Filter = Callable[[Case, Facts], Rejection | None]
@@ -180,17 +199,17 @@ def data_can_come_in(case: Case, place: Facts) -> Rejection | None:
 
 def line_suffices(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster whose line, or whose data's line, the reads would fill."""
-    wish, policy = case.wish, case.policy
-    here = sum(remote_gb(read, place) for read in wish.reads) * _MBIT_OF_GB_PER_HOUR
-    lines = [(place.name, place.network.uplink_mbit, here)] if here else []
-    for read in wish.reads:
-        rate = remote_gb(read, place) * _MBIT_OF_GB_PER_HOUR
-        if rate and len(read.locations) == 1:
-            source = read.locations[0]
-            uplink = case.market.network_at(source).uplink_mbit
-            lines.append((source.described, uplink, rate))
-    for name, uplink, rate in lines:
-        if uplink is not None and rate > uplink * policy.uplink_headroom:
+    policy, market = case.policy, case.market
+    here = place.network.uplink_mbit
+    lines = [] if here is None else [(place.name, here, case.wish.reads)]
+    for read in case.wish.reads:
+        source = read.locations[0] if len(read.locations) == 1 else None
+        there = market.network_at(source).uplink_mbit if source is not None else None
+        if source is not None and there is not None:
+            lines.append((source.described, there, (read,)))
+    for name, uplink, reads in lines:
+        rate = sum(remote_gb(read, place) for read in reads) * _MBIT_OF_GB_PER_HOUR
+        if rate > uplink * policy.uplink_headroom:
             return Rejection(
                 code=Code.UPLINK_CAPACITY,
                 message=f"Reads of {rate:.4g} Mbit/s would have to pass the line of {name}, which "
@@ -289,6 +308,18 @@ FILTERS: Final[tuple[Filter, ...]] = (
     has_not_failed,
     facts_are_fresh,
 )
+_OF_THE_PLACE: Final = frozenset(
+    {
+        is_not_going,
+        lets_the_hub_in,
+        is_reachable,
+        has_the_api,
+        taints_are_tolerated,
+        data_can_come_in,
+        facts_are_fresh,
+    }
+)
+"""Those that a cluster of which nothing bad is known passes, whatever the model."""
 
 
 def first_rejection(case: Case, place: Facts) -> Rejection | None:
@@ -300,7 +331,7 @@ def first_rejection(case: Case, place: Facts) -> Rejection | None:
     if held is not None:
         # Its jurisdiction is not known either, which is no proof that a law forbids it.
         return held
-    for check in FILTERS:
+    for check in case.asked_of_plain if place.is_plain else FILTERS:
         rejection = check(case, place)
         if rejection is not None and not rejection.holds:
             return rejection

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from smallmodel_operator.api.names import short_hash
@@ -19,7 +20,7 @@ from smallmodel_operator.placement.choice.words import money
 Fitter = Callable[[Facts], Fit | Rejection]
 """How a model would run in a cluster; asked only where nothing else speaks against it."""
 
-Rank = tuple[int, int, str]
+Rank = tuple[int, int, int]
 """Preferred laws broken, then money, then a hash: the least is the best."""
 
 _SMALLEST_COIN: Final = 1e-9
@@ -83,9 +84,14 @@ def judge(case: Case, place: Facts, fitter: Fitter) -> Judged:
     rank = (
         preferences_broken(wish, place),
         round(cost.total / _SMALLEST_COIN),
-        short_hash(f"{wish.key}/{place.name}"),
+        _digest(wish.key) ^ _digest(place.name),
     )
     return Offer(place=place, fit=fit, cost=cost, rank=rank)
+
+
+@lru_cache(maxsize=8192)
+def _digest(name: str) -> int:
+    return int(short_hash(name, 16), 16)
 
 
 def rank_of(offer: Offer) -> Rank:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from smallmodel_operator.placement.choice.facts import Facts, Location, Network
@@ -75,9 +76,11 @@ class Cost:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Market:
     """All clusters with what counts at each of them; the same for every model."""
+
+    # Without slots, which would leave no room for what is worked out once and asked for often.
 
     places: tuple[Facts, ...]
     rates: Mapping[str, Rates]
@@ -88,6 +91,11 @@ class Market:
         """Return a location with all that is known of the cluster that it names."""
         found = self.rates.get(location.cluster or "")
         return found.facts.location if found else location
+
+    @cached_property
+    def known_prices(self) -> dict[tuple[Location, str], Known]:
+        """What a GB costs from a location to a cluster, as far as that was asked."""
+        return {}
 
     def network_at(self, location: Location) -> Network:
         """Return what is declared of the line at a location."""
@@ -164,8 +172,12 @@ def reading_price(read: Read, place: Facts, market: Market) -> Known:
 
 
 def _price_between(source: Location, place: Facts, market: Market) -> Known:
-    where = market.located(source)
-    return egress_gb(where, market.network_at(source), place.location, market.tables)
+    known = market.known_prices.get((source, place.name))
+    if known is None:
+        where = market.located(source)
+        known = egress_gb(where, market.network_at(source), place.location, market.tables)
+        market.known_prices[source, place.name] = known
+    return known
 
 
 def _compute(wish: Wish, fit: Fit, rates: Rates, kilowatts: float) -> float:
