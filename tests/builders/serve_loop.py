@@ -48,7 +48,7 @@ class FakeCluster:
             stores=self.stores,
             settings=SETTINGS,
             token_key=TOKEN_KEY,
-            cluster="local",
+            placements_in="slm-cluster-local",
             now=lambda: START,
             missing_api=lambda: self.missing,
             needed_jobs=lambda _: frozenset(),

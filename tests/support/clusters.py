@@ -5,6 +5,7 @@
 - `cluster`: nodes, DNS and KubeRay; for tests marked e2e
 - `native_cluster`: the same, for tests that stop its programs
 - `control_plane`: the API alone; for tests marked api
+- `member_plane`: another one, for tests of a hub and a cluster that it works on
 - `node_folder`: a folder that the nodes see at the same path, for volumes
 - `operator_image`, `serving_image`: names of the project's images, which the cluster then has
 - `store_image`: that of a Redis
@@ -86,6 +87,15 @@ def native_cluster(cluster: KubeAccess) -> Cluster:
 def control_plane(request: pytest.FixtureRequest) -> Iterator[KubeAccess]:
     """A real API server, for tests of its semantics, or the one of `--kubeconfig`."""
     with given_cluster(request.config, ClusterOptions(name="api", kubelet=False)) as given:
+        yield given
+
+
+@pytest.fixture(scope="session")
+def member_plane(request: pytest.FixtureRequest) -> Iterator[KubeAccess]:
+    """A second real API server; there is none where the user named the cluster to use."""
+    if request.config.getoption("--kubeconfig") or request.config.getoption("--cluster"):
+        pytest.skip("needs two clusters, and one was named; run it without --kubeconfig, --cluster")
+    with given_cluster(request.config, ClusterOptions(name="member", kubelet=False)) as given:
         yield given
 
 

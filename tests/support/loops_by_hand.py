@@ -99,7 +99,7 @@ class LoopsByHand:
             stores=self.local,
             settings=settings,
             token_key=TOKEN_KEY,
-            cluster="local",
+            placements_in=PLACEMENTS,
             now=lambda: self.now,
             missing_api=lambda: None,
             needed_jobs=self.hub.needed_jobs,

@@ -35,3 +35,5 @@ class ClusterConditionType(StrEnum):
     """Its nodes and capacity were seen at the last look."""
     SCHEDULABLE = "Schedulable"
     """New copies may go there: it is connected, seen and Ready, and no taint keeps models away."""
+    MIRRORED = "Mirrored"
+    """It has no placements but those that the hub has; another cluster than the hub's own."""

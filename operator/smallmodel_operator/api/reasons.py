@@ -61,6 +61,9 @@ class Reason(StrEnum):
     UPGRADE_WAITING = "UpgradeWaiting"
     QUARANTINED = "Quarantined"
     NAMESPACE_ENDING = "NamespaceEnding"
+    NAMESPACE_NOT_ACCEPTED = "NamespaceNotAccepted"
+    AGENT_TOO_OLD = "AgentTooOld"
+    ORPHANED = "Orphaned"
     OBSERVED = "Observed"
 
     CONNECTED = "Connected"
@@ -190,6 +193,14 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.QUARANTINED: "This revision never worked, and is out of its pool until it is tried "
     "again. The message has the error and the time; a change of the spec is tried at once.",
     Reason.NAMESPACE_ENDING: "The namespace is being deleted, so nothing is made in it.",
+    Reason.NAMESPACE_NOT_ACCEPTED: "A namespace of another cluster takes models only where its "
+    "administrator labelled it `smallmodel.dev/accept-from` with the id of the hub. The message "
+    "has the command. What runs there already goes on.",
+    Reason.AGENT_TOO_OLD: "The placement was written by a newer version of the operator than the "
+    "one that is to carry it out, or the cluster's CRDs are older and have not all of its fields. "
+    "What runs goes on as it is; upgrade the operator, or the CRDs of that cluster.",
+    Reason.ORPHANED: "A cluster has a placement that its hub does not have, for example because "
+    "the hub was restored from an older backup. It is served on and never deleted by itself.",
     Reason.OBSERVED: "The cluster answered, and its facts are in the status.",
     Reason.CONNECTED: "The hub reads and writes in the cluster.",
     Reason.DEGRADED: "The cluster answers slowly, or not always. The hub goes on with it.",

@@ -1,6 +1,7 @@
 """The verbs of an API server, on plain manifests."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +14,16 @@ import aiohttp
 from smallmodel_operator.clusters import errors, requests
 from smallmodel_operator.clusters.credentials import Credentials
 from smallmodel_operator.clusters.ref import Manifest, Ref, Resource, ref_of
-from smallmodel_operator.clusters.refusals import Answer
+from smallmodel_operator.clusters.refusals import Answer, refusal
 from smallmodel_operator.clusters.requests import NOTHING, Call, Request
-from smallmodel_operator.clusters.wire import Around, Limits, Wire, load_configuration, send_on
+from smallmodel_operator.clusters.wire import (
+    Around,
+    Limits,
+    Lines,
+    Wire,
+    load_configuration,
+    send_on,
+)
 
 _PAGE: Final = 500
 _DEFAULT_LIMITS: Final = Limits()
@@ -29,6 +37,22 @@ class Page:
 
     items: list[Manifest]
     resource_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a watch tells."""
+
+    manifest: Manifest
+    gone: bool = False
+    bookmark: bool = False
+    """Nothing changed until this version; there is no object."""
+
+    @property
+    def version(self) -> str:
+        """The version from which another watch would go on."""
+        version: str = self.manifest["metadata"]["resourceVersion"]
+        return version
 
 
 class Api:
@@ -172,6 +196,52 @@ class Api:
             if not metadata.get("continue"):
                 return
             query["continue"] = metadata["continue"]
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        version: str,
+        lasts: int,
+        silence: float,
+    ) -> AsyncIterator[Change]:
+        """Yield what changes from a version on, until the API server ends it.
+
+        Args:
+            resource: The kind.
+            namespace: None: of all namespaces.
+            version: That of a list, or of the last change that was told.
+            lasts: Seconds after which the API server ends it, which is usual.
+            silence: Seconds without a word after which the connection is taken for dead; of kinds
+                that nobody changes, API servers tell their version about once a minute.
+
+        Raises:
+            ApiError: It was refused, or broke; `ListExpired` where the version is too old, and
+                everything has to be listed anew.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(lasts),
+        }
+        request = requests.watch(resource, namespace, query)
+        opened: list[Lines] = []
+
+        async def send(asked: Request) -> Answer:
+            opened.append(await self._wire.open_lines(asked, silence))
+            return Answer(status=200, content=b"")
+
+        self._count(request)
+        await self._around(request, send)
+        (lines,) = opened
+        try:
+            async for line in lines:
+                if line:
+                    yield _change(line, request.what)
+        finally:
+            lines.close()
 
     async def apply(
         self,
@@ -352,6 +422,18 @@ async def _whole(pages: AsyncIterator[Page]) -> tuple[list[Manifest], str]:
         items.extend(page.items)
         version = page.resource_version
     return items, version
+
+
+def _change(line: bytes, what: str) -> Change:
+    try:
+        told = json.loads(line)
+    except ValueError as error:
+        raise errors.ServerFailed(f"{what}: a line is no JSON; it is opened again") from error
+    kind, manifest = told["type"], told["object"]
+    if kind == "ERROR":
+        content = json.dumps(manifest).encode()
+        raise refusal(Answer(status=int(manifest.get("code") or 500), content=content), what)
+    return Change(manifest=manifest, gone=kind == "DELETED", bookmark=kind == "BOOKMARK")
 
 
 def _manifest(answer: Answer) -> Manifest:

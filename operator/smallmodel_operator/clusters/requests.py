@@ -105,6 +105,13 @@ def read_list(resource: Resource, namespace: str | None, query: Mapping[str, str
     )
 
 
+def watch(resource: Resource, namespace: str | None, query: Mapping[str, str]) -> Request:
+    """Return the call that is told of changes for as long as it lasts."""
+    asked = read_list(resource, namespace, query)
+    what = asked.what.replace("list", "watch", 1)
+    return replace(asked, call=_call("watch", resource), what=what)
+
+
 def apply(ref: Ref, body: Mapping[str, Any], *, force: bool, subresource: str = "") -> Request:
     """Return the call for a server-side apply."""
     return Request(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -144,6 +144,36 @@ class Wire:
             raise self._unreachable(request, error) from error
         return socket
 
+    async def open_lines(self, request: Request, silence: float) -> "Lines":
+        """Open an answer that is read line by line, for as long as it lasts.
+
+        Args:
+            request: The call.
+            silence: Seconds without a byte after which nobody is there any more.
+
+        Raises:
+            ApiError: There was no answer, or it is a refusal.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._timeout.sock_connect, sock_read=silence
+        )
+        try:
+            async with asyncio.timeout(self._timeout.total):
+                response = await self._client.rest_client.request(
+                    request.method,
+                    self._url(request),
+                    headers=await self._headers(request),
+                    _request_timeout=timeout,
+                )
+                if response.status >= 400:
+                    answer = Answer(status=response.status, content=await response.read())
+                    raise refusal(answer, request.what)
+        except TimeoutError as error:
+            raise self._silent(request) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(request, error) from error
+        return Lines(response.response, request.what)
+
     async def _send_once(self, request: Request) -> Answer:
         try:
             answer = await self._exchange(request)
@@ -197,6 +227,37 @@ class Wire:
             f"{request.what}: {self._host} cannot be reached ({error}); "
             "check the address, and that the API server runs"
         )
+
+
+class Lines:
+    """An answer that is open, line by line."""
+
+    def __init__(self, response: aiohttp.ClientResponse, what: str) -> None:
+        self._response = response
+        self._what = what
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield whole lines until the API server ends the answer; the rest of one is none.
+
+        Raises:
+            Unreachable: The connection broke, or nobody said anything for too long.
+        """
+        rest = b""
+        try:
+            async for part in self._response.content.iter_any():
+                # Objects may be longer than the lines that the client would split for us.
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    yield line
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise errors.Unreachable(
+                f"{self._what}: the connection broke ({type(error).__name__} {error}); "
+                "it is opened again"
+            ) from error
+
+    def close(self) -> None:
+        """End the answer; its connection is not used again."""
+        self._response.close()
 
 
 def runs_in_a_pod() -> bool:

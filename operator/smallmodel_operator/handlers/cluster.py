@@ -1,8 +1,8 @@
-"""The cluster loop: what the operator's own cluster has, and its ModelCluster."""
+"""The cluster loop: what a cluster has, and its ModelCluster on the hub."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,6 +11,7 @@ from smallmodel_operator.api.names import (
     API_VERSION,
     LABEL_HUB,
     LABEL_MANAGED_BY,
+    LOCAL_CLUSTER,
     MANAGER,
     placement_namespace,
 )
@@ -39,6 +40,7 @@ class ClusterLoop:
         self,
         *,
         api: Api,
+        hub_api: Api,
         settings: PoolSettings,
         workers_max: int,
         hub: HubStores,
@@ -48,11 +50,13 @@ class ClusterLoop:
         gateway_problem: Callable[[], str | None],
         changed: Callable[[], None],
         declared: Callable[[], None],
+        orphans: Callable[[], Sequence[str] | None] = lambda: None,
     ) -> None:
         """Make it.
 
         Args:
             api: The cluster's.
+            hub_api: The hub's, where its ModelCluster is.
             settings: The installation's choices.
             workers_max: The most workers of one pool.
             hub: What is known of the ModelClusters.
@@ -62,8 +66,10 @@ class ClusterLoop:
             gateway_problem: Tells what is to be done before requests can be led to models.
             changed: Called when something is there, or free, that was not before.
             declared: Called when an administrator says something else of the cluster.
+            orphans: Tells the models of which it has placements and the hub has not.
         """
         self._api = api
+        self._hub_api = hub_api
         self._settings = settings
         self._workers_max = workers_max
         self._hub = hub
@@ -73,12 +79,13 @@ class ClusterLoop:
         self._gateway_problem = gateway_problem
         self._changed = changed
         self._declared = declared
+        self._orphans = orphans
         self._observer = ClusterObserver(api, settings.hub_id)
         self._sight: ClusterSight | None = None
         self._first = asyncio.Event()
 
     async def prepare(self) -> None:
-        """Have the ModelCluster and the namespace of its placements there.
+        """Have the namespace of the cluster's placements there, and the hub's own ModelCluster.
 
         Raises:
             NameConflict: One of them is another installation's.
@@ -90,13 +97,16 @@ class ClusterLoop:
             "kind": "Namespace",
             "metadata": {"name": placement_namespace(self._name), "labels": labels},
         }
-        await apply_owned(self._api, namespace, self._settings.hub_id)
-        if await self._api.get(MODELCLUSTERS.ref(self._name)) is None:
+        await apply_owned(self._hub_api, namespace, self._settings.hub_id)
+        if self._name != LOCAL_CLUSTER:
+            # Which an administrator makes and deletes.
+            return
+        if await self._hub_api.get(MODELCLUSTERS.ref(self._name)) is None:
             known = self._hub.clusters.get(self._name)
             # What an administrator said before somebody deleted it: without a jurisdiction, copies
             # would end that a law binds.
             spec = known.spec if known is not None else ModelClusterSpec()
-            await self._api.apply(
+            await self._hub_api.apply(
                 {
                     "apiVersion": API_VERSION,
                     "kind": "ModelCluster",
@@ -146,35 +156,39 @@ class ClusterLoop:
             seen = sight_of(await self._observer.observe(), self._settings)
             sight: ClusterSight | None = replace(seen, gateway_problem=self._gateway_problem())
         except errors.ApiError as error:
-            _LOG.warning("the cluster could not be observed: %s", error)
+            _LOG.warning("cluster %s could not be observed: %s", self._name, error)
             sight = None
         if sight is not None:
             self._sight = sight
         try:
             await self._report(sight)
+        except errors.Conflict:
+            # Somebody else said something of it in this moment; the next look says ours.
+            _LOG.debug("the status of cluster %s was written by another", self._name)
         except errors.ApiError as error:
             _LOG.warning("the status of cluster %s could not be written: %s", self._name, error)
         if sight is not None and sight != before:
             self._changed()
 
     async def _report(self, sight: ClusterSight | None) -> None:
-        manifest = await self._api.get(MODELCLUSTERS.ref(self._name))
+        manifest = await self._hub_api.get(MODELCLUSTERS.ref(self._name))
         if manifest is None:
             await self.prepare()
             return
         cluster = ModelCluster.model_validate(manifest)
         self._take(cluster)
-        status = summarise_cluster(cluster, sight, self._now())
+        status = summarise_cluster(cluster, sight, self._now(), orphans=self._orphans())
         if status != cluster.status:
             values = status.model_dump(mode="json", exclude_none=True, by_alias=True)
-            await self._api.patch_status(MODELCLUSTERS.ref(self._name), values)
+            await self._hub_api.patch_status(
+                MODELCLUSTERS.ref(self._name),
+                values,
+                resource_version=cluster.metadata.resource_version,
+            )
 
     def _take(self, cluster: ModelCluster) -> None:
         """Keep what is declared of the cluster, and have acted on what is new of it."""
-        before = self._hub.clusters.get(self._name)
-        self._hub.clusters[self._name] = cluster
-        known = (before.spec, before.metadata.labels) if before is not None else None
-        if known != (cluster.spec, cluster.metadata.labels):
+        if self._hub.take_cluster(cluster):
             self._declared()
 
     def _seats(self) -> tuple[PoolSeats, ...]:

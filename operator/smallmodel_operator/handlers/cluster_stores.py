@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from smallmodel_operator.api.names import LABEL_ACCEPT_FROM, placement_name
 from smallmodel_operator.clusters.ref import JOBS, PODS, RAYSERVICES, Resource
 from smallmodel_operator.handlers.objects import (
     Ends,
@@ -45,6 +46,10 @@ class ClusterStores:
     pods: dict[ObjectKey, PodSight] = field(default_factory=dict)
     ending: set[str] = field(default_factory=set)
     """Namespaces that are being deleted."""
+    accepting: set[str] = field(default_factory=set)
+    """Namespaces that take models of this hub by their label."""
+    foreign_placements: set[str] = field(default_factory=set)
+    """Names, where our mirrors lie, of ModelPlacements that are none of ours."""
     _live: dict[ObjectKey, LivePool] = field(default_factory=dict)
     """What was read of pools; those that cannot be read are not in it."""
     _pods_of_jobs: dict[ObjectKey, set[ObjectKey]] = field(default_factory=dict)
@@ -57,6 +62,20 @@ class ClusterStores:
     def hub_id(self) -> str:
         """The installation whose objects are ours."""
         return self.placements.hub_id
+
+    def see_placement(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
+        """Take a mirror, and return the key of its SmallModel.
+
+        None: it is not ours, or this was known.
+        """
+        name: str = manifest["metadata"]["name"]
+        self.foreign_placements.discard(name)
+        if self._is_ours(manifest):
+            return self.placements.see(manifest, gone=gone)
+        if not gone:
+            self.foreign_placements.add(name)
+            self.placements.disown(name)
+        return None
 
     def see_pool(self, manifest: Manifest, *, gone: bool) -> str | None:
         """Take a RayService, and return its namespace; None where this was known."""
@@ -116,7 +135,17 @@ class ClusterStores:
             self.ending.add(name)
         else:
             self.ending.discard(name)
+        labels = manifest["metadata"].get("labels") or {}
+        if labels.get(LABEL_ACCEPT_FROM) == self.hub_id and not gone:
+            self.accepting.add(name)
+        else:
+            self.accepting.discard(name)
         return name
+
+    def namespaces(self) -> set[str]:
+        """Return the namespaces with a placement or a pool of ours."""
+        keys = (self.placements.by_model, self.placements.unread, self.pools)
+        return {key[0] for known in keys for key in known}
 
     def pools_in(self, namespace: str) -> tuple[Manifest, ...]:
         """Return the RayServices of ours in a namespace, by name."""
@@ -201,6 +230,14 @@ class ClusterStores:
         self._live.pop(key, None)
         if known is not None and uses_store(known):
             self.ended.add(key)
+
+    def _is_ours(self, manifest: Manifest) -> bool:
+        """Return whether a mirror is one that we wrote; its name is made of what it speaks of."""
+        if owner(manifest) != self.hub_id:
+            return False
+        model = manifest["spec"]["model"]
+        named = placement_name(model["namespace"], model["name"])
+        return bool(named == manifest["metadata"]["name"])
 
     def _drop_from_job(self, job: ObjectKey, pod: ObjectKey) -> None:
         pods = self._pods_of_jobs[job]

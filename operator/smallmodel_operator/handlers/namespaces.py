@@ -7,7 +7,6 @@ from typing import Final
 
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS
@@ -40,7 +39,7 @@ class NamespaceLoop:
         stores: ClusterStores,
         settings: PoolSettings,
         token_key: str,
-        cluster: str,
+        placements_in: str,
         now: Callable[[], str],
         missing_api: Callable[[], str | None],
         needed_jobs: Callable[[str], frozenset[str]],
@@ -56,7 +55,7 @@ class NamespaceLoop:
             stores: What is known of the objects.
             settings: The installation's choices.
             token_key: What tokens of pools are made from.
-            cluster: The ModelCluster.
+            placements_in: Where the placements lie that are served.
             now: Tells the time as RFC 3339.
             missing_api: Tells what is to be done about KubeRay where it is missing.
             needed_jobs: Tells the fetch Jobs of a namespace that cards are still to be made of.
@@ -68,7 +67,7 @@ class NamespaceLoop:
         self._api = api
         self._stores = stores
         self._settings = settings
-        self._placements = placement_namespace(cluster)
+        self._placements = placements_in
         self._now = now
         self._missing_api = missing_api
         self._jurisdiction = jurisdiction
@@ -126,15 +125,26 @@ class NamespaceLoop:
                 manifest["metadata"]["name"] for manifest, pool in read if pool is None
             ),
             ended=frozenset(name for space, name in stores.ended if space == namespace),
-            unread=frozenset(
-                name for space, name in stores.placements.unread if space == namespace
-            ),
+            unread=self._unread(namespace, placements),
             needed_jobs=self._needed_jobs(namespace),
             refused=self._refused.within(namespace),
             missing_api=self._missing_api(),
             ending=namespace in stores.ending,
             jurisdiction=self._jurisdiction(),
         )
+
+    def _unread(self, namespace: str, placements: tuple[ModelPlacement, ...]) -> frozenset[str]:
+        """Return the models whose placements cannot be read: what runs of them goes on.
+
+        A mirror that is gone without its pools having been left first was not ended by the hub.
+        """
+        stores = self._stores
+        unread = frozenset(name for space, name in stores.placements.unread if space == namespace)
+        if not stores.placements.mirrored:
+            return unread
+        served = (pool.models for pool in stores.live_pools() if pool.key.namespace == namespace)
+        known = {placement.spec.model.name for placement in placements}
+        return unread | frozenset().union(*served) - known
 
     def _read(self, manifest: Manifest, placements: tuple[ModelPlacement, ...]) -> ReadPool | None:
         """Read a pool; one that is ours as we made it was read when it came in."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.handlers.objects import Ends, ObjectKey, owner, version_of
 from smallmodel_operator.plan.pools.values import Manifest
+from smallmodel_operator.reconcile.mirror import is_whole
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -19,6 +20,9 @@ class Placements:
     """What was decided for one cluster, by namespace and name of the SmallModels."""
 
     hub_id: str
+    mirrored: bool = False
+    """They were written for another cluster, whose CRDs may have taken something of them: what is
+    not whole counts as what cannot be read."""
     by_model: dict[ObjectKey, ModelPlacement] = field(default_factory=dict)
     assigned: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     """How many placements say that a pool serves them, by namespace and name of the pool."""
@@ -52,9 +56,20 @@ class Placements:
             )
             self.unread.add(key)
             return key
+        ending = placement.metadata.deletion_timestamp is not None
+        if self.mirrored and not ending and not is_whole(placement.spec):
+            _LOG.warning("ModelPlacement %s is not whole", placement.metadata.name)
+            self.unread.add(key)
+            return key
         self.by_model[key] = placement
         self.assigned[key[0], placement.status.pool] += 1
         return key
+
+    def disown(self, name: str) -> None:
+        """Drop the placement of that name: somebody took its label away."""
+        for key, placement in list(self.by_model.items()):
+            if placement.metadata.name == name:
+                self._drop(key)
 
     def within(self, namespace: str) -> tuple[ModelPlacement, ...]:
         """Return the placements of a namespace's models, by name."""

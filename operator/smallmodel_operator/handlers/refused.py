@@ -25,7 +25,13 @@ _PASSES_BY_ITSELF: Final = (
 class Refused:
     """What was said at the last try, until the object is taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_mirrors: bool = False) -> None:
+        """Make it.
+
+        Args:
+            of_mirrors: The objects are mirrors, which a hub of the same version takes.
+        """
+        self._of_mirrors = of_mirrors
         self._problems: dict[ObjectKey, Problem] = {}
 
     def __contains__(self, key: ObjectKey) -> bool:
@@ -56,15 +62,22 @@ class Refused:
         except _PASSES_BY_ITSELF:
             raise
         except (errors.ApiError, PoolError) as error:
-            self._problems[key] = problem_of(error)
+            self._problems[key] = problem_of(error, of_mirrors=self._of_mirrors)
             raise
         if before is not None:
             _LOG.info("%s/%s is accepted now", *key)
         return written
 
 
-def problem_of(error: errors.ApiError | PoolError) -> Problem:
+def problem_of(error: errors.ApiError | PoolError, *, of_mirrors: bool = False) -> Problem:
     """Map what is said against an object to a reason: the one place where this is done."""
+    if of_mirrors and isinstance(error, errors.Invalid):
+        # The hub's API server took the same spec, so the other one has other definitions.
+        message = (
+            "The cluster's definitions do not know all of the placement, so what runs there goes "
+            f"on as it is; apply those of this version there (its folder crds/). It said: {error}"
+        )
+        return Problem(reason=Reason.AGENT_TOO_OLD, message=message[:1024])
     reasons: tuple[tuple[type[errors.ApiError], Reason], ...] = (
         (errors.NameConflict, Reason.NAME_CONFLICT),
         (errors.ApiMissing, Reason.API_MISSING),

@@ -3,6 +3,7 @@
 Objects are parsed once, when they come in. All of this lives in one event loop.
 """
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.reconcile.source import needs_source_job, source_job
 
 _TENS_OF_SECONDS: Final = len("2026-11-24T12:00:0")
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,32 @@ class HubStores:
             self.cards.pop(name, None)
             return None
         return name
+
+    def see_cluster(self, manifest: Manifest, *, gone: bool) -> tuple[ModelCluster | None, bool]:
+        """Take a ModelCluster.
+
+        Returns:
+            It, or None where it cannot be read or is gone; and whether something else is declared
+            of it now.
+        """
+        name: str = manifest["metadata"]["name"]
+        if gone:
+            # What was said of the hub's own is said again when it is made anew.
+            known = self.clusters.pop(name, None) if name != LOCAL_CLUSTER else None
+            return None, known is not None
+        try:
+            cluster = ModelCluster.model_validate(manifest)
+        except ValidationError as error:
+            _LOG.warning("ModelCluster %s cannot be read, and stays as it was: %s", name, error)
+            return None, False
+        return cluster, self.take_cluster(cluster)
+
+    def take_cluster(self, cluster: ModelCluster) -> bool:
+        """Keep a ModelCluster, and return whether something else is declared of it now."""
+        before = self.clusters.get(cluster.metadata.name)
+        self.clusters[cluster.metadata.name] = cluster
+        known = (before.spec, before.metadata.labels) if before is not None else None
+        return known != (cluster.spec, cluster.metadata.labels)
 
     def see_source(self, manifest: Manifest, *, gone: bool) -> str | None:
         """Take a DataSource, and return its namespace; None where this was known."""

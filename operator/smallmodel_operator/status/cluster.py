@@ -32,6 +32,8 @@ _INSTALL: Final = (
 )
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)")
 _MIB: Final = 2**20
+_ORPHANS_NAMED: Final = 5
+"""The first, so that a message stays short."""
 _REASONS: Final = frozenset(Reason)
 
 _NOT_OBSERVED: Final = Verdict(
@@ -91,7 +93,11 @@ def kuberay_problem(kube_ray: KubeRay | None) -> str | None:
 
 
 def summarise_cluster(
-    cluster: ModelCluster, sight: ClusterSight | None, now: str
+    cluster: ModelCluster,
+    sight: ClusterSight | None,
+    now: str,
+    *,
+    orphans: Sequence[str] | None = None,
 ) -> ModelClusterStatus:
     """Return the whole status of a cluster.
 
@@ -100,6 +106,8 @@ def summarise_cluster(
             facts where the cluster did not answer.
         sight: What was seen now; None: it did not answer.
         now: RFC 3339 time.
+        orphans: The models, as namespace and name, of which it has placements and the hub has not;
+            None: that is not known, or it is the hub's own.
 
     Returns:
         The new status; equal to the one before where no fact changed.
@@ -118,6 +126,7 @@ def summarise_cluster(
         connected=_connected(cluster, before.link, answered=sight is not None),
         fresh=_NOT_FRESH if sight is None else _FRESH,
         ready=_ready(sight),
+        mirrored=_mirrored(orphans) if orphans is not None else None,
         now=now,
     )
 
@@ -152,15 +161,21 @@ def _status(
     connected: Verdict,
     fresh: Verdict,
     ready: Verdict,
+    mirrored: Verdict | None = None,
     now: str,
 ) -> ModelClusterStatus:
     generation = cluster.metadata.generation
+    told = {one.type for one in cluster.status.conditions}
+    if mirrored is None and ClusterConditionType.MIRRORED in told:
+        mirrored = _as_before(cluster, ClusterConditionType.MIRRORED)
     verdicts = {
         ClusterConditionType.READY: ready,
         ClusterConditionType.CONNECTED: connected,
         ClusterConditionType.FACTS_FRESH: fresh,
         ClusterConditionType.SCHEDULABLE: _schedulable(cluster, connected, fresh, ready),
     }
+    if mirrored is not None:
+        verdicts[ClusterConditionType.MIRRORED] = mirrored
     made = conditions(verdicts, cluster.status.conditions, generation, now)
     return facts.model_copy(update={"observed_generation": generation, "conditions": made})
 
@@ -183,6 +198,19 @@ def _connected(cluster: ModelCluster, link: ClusterLink | None, *, answered: boo
     if not answered:
         return _NOT_OBSERVED
     return Verdict("True", Reason.CONNECTED, "It is the operator's own cluster")
+
+
+def _mirrored(orphans: Sequence[str]) -> Verdict:
+    if not orphans:
+        return Verdict("True", Reason.OBSERVED, "The hub has all placements that the cluster has")
+    named = ", ".join(sorted(orphans)[:_ORPHANS_NAMED])
+    more = f" and {len(orphans) - _ORPHANS_NAMED} more" if len(orphans) > _ORPHANS_NAMED else ""
+    message = (
+        f"It has placements that the hub does not have: {named}{more}. They are served on, "
+        "and nothing is deleted. Create the SmallModels again, or delete these ModelPlacements in "
+        "the cluster"
+    )
+    return Verdict("False", Reason.ORPHANED, message)
 
 
 def _schedulable(

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from smallmodel_operator.clusters import errors
-from smallmodel_operator.handlers.operator import log_failure
+from smallmodel_operator.handlers.failures import log_failure
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from smallmodel_operator.api.modelplacement import PlacementResidency
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
     DATASOURCES,
+    MODELCLUSTERS,
     MODELPLACEMENTS,
     NAMESPACES,
     NODES,
@@ -37,7 +38,7 @@ async def operator(api: Api, **variables: str) -> AsyncIterator[Operator]:
     settings = Settings.from_environment(REQUIRED | variables)
     made = Operator(api=api, settings=settings, hub_id="hub-1", token_key="key")
     yield made
-    await made.namespaces.close()
+    await made.local.close()
 
 
 def put_model(kube: FakeKubeApi, name: str, namespace: str = "team") -> dict[str, Any]:
@@ -61,7 +62,7 @@ async def test_everything_is_read_page_by_page_and_worked_on_once(
 
         assert {name for _, name in one.stores.models} == {"chat", "embed", "draft"}
         assert one.model_queue.depth == 3
-        assert one.namespace_queue.is_wanted("team")
+        assert one.local.namespace_queue.is_wanted("team")
         assert one.gateway_queue.depth == 1
 
 
@@ -167,20 +168,20 @@ async def test_what_an_administrator_says_of_the_cluster_is_acted_on_for_every_m
     api: Api, kube: FakeKubeApi
 ) -> None:
     async with operator(api) as one:
-        await one.cluster.prepare()
+        await one.local.cluster.prepare()
         written = one.stores.see_model(put_model(kube, "chat"), gone=False)
         assert written is not None
-        await one.cluster._report(None)
+        await one.local.cluster._report(None)
         assert one.model_queue.is_wanted(("team", "chat"))
         assert one.stores.clusters["local"].spec.jurisdiction is None
 
         path = "/apis/smallmodel.dev/v1alpha1/modelclusters/local"
         kube.objects[path]["spec"]["jurisdiction"] = "DE"
-        await one.cluster._report(None)
+        await one.local.cluster._report(None)
         assert one.stores.clusters["local"].spec.jurisdiction == "DE"
 
         del kube.objects[path]
-        await one.cluster._report(None)
+        await one.local.cluster._report(None)
         assert kube.objects[path]["spec"] == {
             "connection": {"mode": "Local"},
             "jurisdiction": "DE",
@@ -192,8 +193,8 @@ async def test_what_the_installation_weighs_by_reaches_every_decision(
 ) -> None:
     told = '{"currency": "EUR", "usdRate": "0.5"}'
     async with operator(api, SMALLMODEL_PLACEMENT=told) as one:
-        await one.cluster.prepare()
-        await one.cluster._report(None)
+        await one.local.cluster.prepare()
+        await one.local.cluster._report(None)
 
         there = one.stores.around("team", "2026-11-24T12:00:00Z")
 
@@ -209,8 +210,55 @@ async def test_the_clusters_own_jurisdiction_has_the_last_word(api: Api, kube: F
     path = MODELPLACEMENTS.ref(made.metadata.name, made.metadata.namespace).path
     async with operator(api, SMALLMODEL_CLUSTER_JURISDICTION="US") as one:
         one.stores.see_placement(kube.put(path, placement_manifest(made)), gone=False)
-        await one.namespaces.work(NAMESPACE)
+        await one.local.namespaces.work(NAMESPACE)
 
     problem = kube.objects[path]["status"]["problem"]
     assert problem["reason"] == "ResidencyRefused"
     assert not [one for one in kube.objects if "/rayservices/" in one]
+
+
+CLUSTER = "/apis/smallmodel.dev/v1alpha1/modelclusters/{}"
+
+
+def put_cluster(kube: FakeKubeApi, name: str, **spec: Any) -> dict[str, Any]:
+    manifest = {
+        "apiVersion": "smallmodel.dev/v1alpha1",
+        "kind": "ModelCluster",
+        "metadata": {"name": name, "generation": 1},
+        "spec": spec,
+    }
+    return kube.put(CLUSTER.format(name), manifest)
+
+
+async def test_a_cluster_that_is_declared_is_linked_and_weighed_for_every_model(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    async with operator(api) as one:
+        one.stores.see_model(put_model(kube, "chat"), gone=False)
+        edge = put_cluster(kube, "edge", tier="Edge")
+
+        one.see(MODELCLUSTERS, edge, gone=False)
+        assert [link.name for link in one.links] == ["edge"]
+        assert one.model_queue.is_wanted(("team", "chat"))
+        assert set(one.stores.clusters) == {"edge"}
+
+        one.see(MODELCLUSTERS, edge, gone=True)
+        assert list(one.links) == []
+        assert not one.stores.clusters
+
+
+async def test_what_is_decided_for_another_cluster_is_not_served_by_the_hubs_own(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    labels = {"smallmodel.dev/hub": "hub-1"}
+    async with operator(api) as one:
+        for cluster in ("edge", "local"):
+            space = {"namespace": f"slm-cluster-{cluster}", "labels": labels}
+            made = placement_of(f"for-{cluster}", namespace=f"in-{cluster}", metadata=space)
+            path = MODELPLACEMENTS.ref(made.metadata.name, space["namespace"]).path
+            one.see(MODELPLACEMENTS, kube.put(path, placement_manifest(made)), gone=False)
+
+        assert one.local.namespace_queue.is_wanted("in-local")
+        assert not one.local.namespace_queue.is_wanted("in-edge")
+        assert {key[0] for key in one.local.stores.placements.by_model} == {"in-local"}
+        assert one.model_queue.is_wanted(("in-edge", "for-edge"))

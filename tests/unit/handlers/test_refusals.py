@@ -10,6 +10,7 @@ from builders.pool_values import NAMESPACE
 from builders.serve_loop import FakeCluster, forbid, kinds
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
+from smallmodel_operator.handlers.refused import problem_of
 
 
 async def test_what_the_api_server_refuses_becomes_the_models_problem_until_it_is_accepted(
@@ -107,3 +108,14 @@ async def test_what_is_somebody_elses_is_said_and_not_touched_until_it_makes_roo
     problem = cluster.status().problem
     assert problem is not None
     assert problem.reason is Reason.POOL_STARTING
+
+
+def test_a_mirror_that_breaks_the_schema_says_that_the_cluster_is_behind() -> None:
+    refusal = errors.Invalid(".spec.devicePercent: field not declared in schema", status=422)
+
+    assert problem_of(refusal).reason is Reason.REFUSED
+    behind = problem_of(refusal, of_mirrors=True)
+    assert behind.reason is Reason.AGENT_TOO_OLD
+    assert "devicePercent" in behind.message
+    quota = errors.Forbidden("exceeded quota", status=403)
+    assert problem_of(quota, of_mirrors=True).reason is Reason.REFUSED

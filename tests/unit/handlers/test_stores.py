@@ -146,3 +146,34 @@ def test_what_a_list_of_models_lacks_is_dropped_unless_it_was_made_after_it() ->
     known.see_model(model("there"), gone=False)
     known.see_model(model("new"), gone=False)
     assert not known._models_of_jobs
+
+
+def declared_cluster(name: str, **spec: Any) -> Manifest:
+    return {"metadata": {"name": name, "generation": 1}, "spec": spec}
+
+
+def test_a_cluster_is_news_where_something_else_is_declared_of_it() -> None:
+    known = stores()
+    edge = declared_cluster("edge", tier="Edge")
+
+    first, is_news = known.see_cluster(edge, gone=False)
+    assert first is not None
+    assert is_news
+    assert known.see_cluster(edge | {"status": {"nodes": 1}}, gone=False)[1] is False
+    assert known.see_cluster(declared_cluster("edge", tier="Cloud"), gone=False)[1]
+    assert known.see_cluster(declared_cluster("edge"), gone=True) == (None, True)
+    assert known.see_cluster(declared_cluster("edge"), gone=True) == (None, False)
+    assert not known.clusters
+
+
+def test_what_was_declared_of_a_cluster_stays_where_it_cannot_be_read_or_is_the_hubs_own() -> None:
+    known = stores()
+    for name in ("edge", "local"):
+        known.see_cluster(declared_cluster(name, jurisdiction="DE"), gone=False)
+
+    assert known.see_cluster(declared_cluster("edge", jurisdiction="MARS"), gone=False) == (
+        None,
+        False,
+    )
+    assert known.see_cluster(declared_cluster("local"), gone=True) == (None, False)
+    assert {one.spec.jurisdiction for one in known.clusters.values()} == {"DE"}

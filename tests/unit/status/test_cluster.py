@@ -236,3 +236,32 @@ def test_what_nobody_connects_is_told_with_the_next_step() -> None:
     other = said(summarise_link(declared("edge"), None, NOW), "Connected")
     assert other[:2] == ("False", Reason.NOT_CONNECTED)
     assert "slm cluster join edge" in other[2]
+
+
+@pytest.mark.parametrize(
+    ("orphans", "status", "named"),
+    [
+        ((), "True", "all placements"),
+        (("team/b", "team/a"), "False", "team/a, team/b. They"),
+        (tuple(f"team/{n}" for n in range(7)), "False", "team/4 and 2 more"),
+    ],
+)
+def test_placements_that_the_hub_does_not_have_are_named(
+    orphans: tuple[str, ...], status: str, named: str
+) -> None:
+    made = summarise_cluster(cluster(), sight(), NOW, orphans=orphans)
+
+    is_mirrored, reason, message = said(made, "Mirrored")
+    assert (is_mirrored, named in message) == (status, True)
+    assert reason == (Reason.ORPHANED if orphans else Reason.OBSERVED)
+
+
+def test_what_was_said_of_orphans_stays_while_nobody_looks() -> None:
+    before = cluster(summarise_cluster(cluster(), sight(), NOW, orphans=("team/a",)))
+
+    for made in (
+        summarise_cluster(before, None, LATER),
+        summarise_link(before, None, LATER),
+    ):
+        assert said(made, "Mirrored") == said(before.status, "Mirrored")
+    assert all(one.type != "Mirrored" for one in summarise_cluster(cluster(), None, NOW).conditions)
