@@ -288,7 +288,8 @@ class Operator:
         cluster, is_another = self.stores.see_cluster(manifest, gone=gone)
         if gone:
             self.links.forget(manifest["metadata"]["name"])
-        elif cluster is not None:
+        elif cluster is not None and not self._settings.watch_namespaces:
+            # With chosen namespaces alone, what is decided for other clusters cannot be read.
             self.links.see(cluster)
         if is_another:
             self._cluster_declared()

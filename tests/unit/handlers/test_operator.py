@@ -253,9 +253,9 @@ async def test_what_is_decided_for_another_cluster_is_not_served_by_the_hubs_own
     labels = {"smallmodel.dev/hub": "hub-1"}
     async with operator(api) as one:
         for cluster in ("edge", "local"):
-            space = {"namespace": f"slm-cluster-{cluster}", "labels": labels}
-            made = placement_of(f"for-{cluster}", namespace=f"in-{cluster}", metadata=space)
-            path = MODELPLACEMENTS.ref(made.metadata.name, space["namespace"]).path
+            metadata = {"namespace": f"slm-cluster-{cluster}", "labels": labels}
+            made = placement_of(f"for-{cluster}", namespace=f"in-{cluster}", metadata=metadata)
+            path = MODELPLACEMENTS.ref(made.metadata.name, made.metadata.namespace).path
             one.see(MODELPLACEMENTS, kube.put(path, placement_manifest(made)), gone=False)
 
         assert one.local.namespace_queue.is_wanted("in-local")
