@@ -3,10 +3,11 @@
 The operator's loops run on a real API server, pass by pass; KubeRay and the kubelet are faked.
 """
 
+import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import pytest
@@ -34,6 +35,8 @@ from support.loops_by_hand import PLACEMENTS, LoopsByHand, model_manifest
 pytestmark = pytest.mark.api
 
 _HEAD: Final = "/spec/rayClusterConfig/headGroupSpec/template/spec"
+_EDITS: Final = 20
+"""Of each of two people."""
 _WORKERS: Final = "/spec/rayClusterConfig/workerGroupSpecs/0"
 
 
@@ -90,6 +93,33 @@ async def test_an_edit_is_taken_back(
         )  # fmt: skip
     assert await _everything(loops) != before
 
+    await loops.settle(loops.is_served)
+
+    assert await _everything(loops) == before
+
+
+async def test_a_pool_that_two_people_edit_at_once_ends_as_it_is_planned(
+    loops: LoopsByHand, api: Api
+) -> None:
+    before = await _everything(loops)
+    (pool,) = [one for one in await loops.owned() if one["kind"] == RAYSERVICES.kind]
+
+    async def edit(spec_of: Callable[[int], dict[str, Any]]) -> None:
+        for number in range(_EDITS):
+            await api.merge_patch(ref_of(pool), {"spec": spec_of(number)})
+
+    async with asyncio.TaskGroup() as group:
+        people = [
+            group.create_task(
+                edit(lambda number: {"serveConfigV2": f"applications: [] # {number}"})
+            ),
+            group.create_task(
+                edit(lambda number: {"rayClusterConfig": {"rayVersion": f"9.{number}"}})
+            ),
+        ]
+        while not all(one.done() for one in people):
+            # A pass that meets an edit is refused by its resourceVersion, and is done again.
+            await loops.one_pass()
     await loops.settle(loops.is_served)
 
     assert await _everything(loops) == before
