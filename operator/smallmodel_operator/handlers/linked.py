@@ -4,7 +4,7 @@ All of its tasks, queues and calls are its own, so that one which hangs slows no
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from smallmodel_operator.clusters.api import Api
@@ -30,7 +30,14 @@ class LinkedMember:
     """One other cluster, from when it is connected until it is not."""
 
     def __init__(
-        self, *, name: str, api: Api, all_of: Installation, hub: Hub, listeners: Listeners
+        self,
+        *,
+        name: str,
+        api: Api,
+        all_of: Installation,
+        hub: Hub,
+        listeners: Listeners,
+        jurisdiction: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Make it; `run` does the work.
 
@@ -41,6 +48,7 @@ class LinkedMember:
             hub: Where the placements come from.
             listeners: Who is told. The decide loop learns of a placement's status once the hub's
                 object has it.
+            jurisdiction: Tells the cluster's, by its own settings; None: they do not say.
         """
         self.name = name
         self._api = api
@@ -59,6 +67,7 @@ class LinkedMember:
                 told=self.mirror,
             ),
             orphans=self._orphans,
+            jurisdiction=jurisdiction,
         )
         self.mirrors = MirrorLoop(
             api=api,

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from smallmodel_operator.api.modelcluster import LinkState
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.handlers.links import Link
 from smallmodel_operator.handlers.operator import Operator
 from smallmodel_operator.status.state import state
 
@@ -32,6 +34,7 @@ def measures(
         return
     yield from _queues(running)
     yield _models(running)
+    yield from link_measures(running.links)
     withheld = GaugeMetricFamily(
         f"{PREFIX}_gateway_withheld", "1 while a new set of routes is withheld"
     )
@@ -66,6 +69,34 @@ def _queues(operator: Operator) -> Iterable[Metric]:
     for queue in operator.queues:
         conflicts.add_metric([queue.name], operator.conflicts[queue.name])
     yield conflicts
+
+
+def link_measures(links: Iterable[Link]) -> Iterable[Metric]:
+    """Yield what is measured of the links to other clusters."""
+    state = GaugeMetricFamily(
+        f"{PREFIX}_link_state",
+        "1 for the state of the link to a cluster",
+        labels=["cluster", "state"],
+    )
+    seconds = GaugeMetricFamily(
+        f"{PREFIX}_link_canary_seconds",
+        "How long the last read and write in a cluster took that was done",
+        labels=["cluster"],
+    )
+    failures = CounterMetricFamily(
+        f"{PREFIX}_link_canary_failures",
+        "Reads and writes in a cluster that failed",
+        labels=["cluster"],
+    )
+    for link in links:
+        for each in LinkState:
+            state.add_metric([link.name, each], float(link.state is each))
+        if link.seconds is not None:
+            seconds.add_metric([link.name], link.seconds)
+        failures.add_metric([link.name], link.failures)
+    yield state
+    yield seconds
+    yield failures
 
 
 def _models(operator: Operator) -> Metric:

@@ -156,6 +156,7 @@ class Operator:
                 declared=self._cluster_declared,
                 told=self._told,
             ),
+            jurisdiction=lambda: self.links.jurisdiction(name),
         )
 
     def _gateway(self, events: Events) -> GatewayLoop | HttpRouteLoop:

@@ -21,6 +21,7 @@ from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.ref import NAMESPACES
 from smallmodel_operator.handlers import canary
+from smallmodel_operator.handlers.metrics import link_measures
 from support.waiting import eventually
 
 SOMETHING = NAMESPACES.ref("kube-system")
@@ -395,3 +396,29 @@ async def test_a_cluster_says_itself_whose_law_holds_there(hub: Linked) -> None:
 
     assert hub.links.jurisdiction("edge") == "DE"
     assert hub.links.jurisdiction("another") is None
+
+
+async def test_links_are_measured(hub: Linked) -> None:
+    edge = await hub.join("edge")
+    await hub.join("far")
+    hub.members["far"].cut = True
+    await hub.look()
+    edge.cut = True
+    await hub.look()
+
+    found = {
+        (
+            sample.name.removeprefix("smallmodel_operator_link_"),
+            *sample.labels.values(),
+        ): sample.value
+        for metric in link_measures(hub.links)
+        for sample in metric.samples
+    }
+    assert found["state", "edge", "Connected"] == 1
+    assert found["state", "edge", "Unreachable"] == 0
+    assert found["state", "far", "Unreachable"] == 1
+    # Time stands still between turns of the clock.
+    assert found["canary_seconds", "edge"] == 0
+    assert ("canary_seconds", "far") not in found
+    assert found["canary_failures_total", "edge"] == 1
+    assert found["canary_failures_total", "far"] == 2

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from builders.admission import data_source
+from builders.admission import data_source, model_cluster, pushed
 from builders.fake_kube_api import FakeKubeApi, refuse
 from builders.pool_values import NAMESPACE, placement_of
+from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import PlacementResidency
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
@@ -23,7 +24,7 @@ from smallmodel_operator.clusters.ref import (
 )
 from smallmodel_operator.handlers.operator import Operator, namespaces_of
 from smallmodel_operator.placement.choice.tables import SHIPPED
-from smallmodel_operator.plan.placements import placement_manifest
+from smallmodel_operator.plan.placements import placement_manifest, spec_hash
 from smallmodel_operator.settings import Settings
 
 MODELS = "/apis/smallmodel.dev/v1alpha1/namespaces/{}/smallmodels/{}"
@@ -262,3 +263,24 @@ async def test_what_is_decided_for_another_cluster_is_not_served_by_the_hubs_own
         assert not one.local.namespace_queue.is_wanted("in-edge")
         assert {key[0] for key in one.local.stores.placements.by_model} == {"in-local"}
         assert one.model_queue.is_wanted(("in-edge", "for-edge"))
+
+
+async def test_another_clusters_own_jurisdiction_has_the_last_word_there(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    german = PlacementResidency(jurisdictions=("DE",))
+    metadata = {"labels": {"smallmodel.dev/hub": "hub-1"}, "namespace": "smallmodel-system"}
+    made = placement_of("chat", residency=german, cluster="edge", metadata=metadata)
+    whole = made.spec.model_copy(update={"spec_hash": spec_hash(made.spec)})
+    mirror = made.model_copy(update={"spec": whole})
+    path = MODELPLACEMENTS.ref(mirror.metadata.name, "smallmodel-system").path
+    async with operator(api) as one:
+        one.links.see(ModelCluster.model_validate(model_cluster("edge", connection=pushed())))
+        (link,) = one.links
+        link.jurisdiction = "US"
+        linked = one._linked("edge", api)
+        linked.stores.see_placement(kube.put(path, placement_manifest(mirror)), gone=False)
+        await linked.member.namespaces.work(NAMESPACE)
+        await linked.member.close()
+
+    assert kube.objects[path]["status"]["problem"]["reason"] == "ResidencyRefused"
