@@ -186,7 +186,16 @@ def _find(sight: ModelSight, copies: Copies, settings: PoolSettings, now: str) -
     )
     if placed.decision is None:
         return _Found() if decided else _Found(decided=placed.lacking)
-    steps = steps_of(sight.model, copies, resolved, placed, around, hub_id=sight.hub_id, now=now)
+    steps = steps_of(
+        sight.model,
+        copies,
+        resolved,
+        placed.made,
+        placed.decision,
+        around,
+        hub_id=sight.hub_id,
+        now=now,
+    )
     refused = placed.lacking is not None and not steps.made and not decided
     return _Found(
         decided=placed.lacking if refused else None,

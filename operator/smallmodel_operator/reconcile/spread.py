@@ -4,6 +4,7 @@ A copy moves by being made where it is to be, and taken down where it was once e
 between the two both are there.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,10 +15,11 @@ from smallmodel_operator.api.names import (
 )
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.catalog.options import ResolvedModel
-from smallmodel_operator.placement.among import Placed, outlawed
+from smallmodel_operator.placement.among import outlawed
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.choice.filters import Rejection
+from smallmodel_operator.placement.cluster import ClusterPlacement
 from smallmodel_operator.placement.declared import Around, laws_of
 from smallmodel_operator.plan.placements import build_placement, with_laws
 from smallmodel_operator.reconcile.clock import seconds_between
@@ -103,7 +105,8 @@ def steps_of(
     model: SmallModel,
     copies: Copies,
     resolved: ResolvedModel,
-    placed: Placed,
+    made: Sequence[ClusterPlacement],
+    decision: Decision,
     around: Around,
     *,
     hub_id: str,
@@ -115,29 +118,27 @@ def steps_of(
         model: What the user asks for.
         copies: Those that are there.
         resolved: The card and options of it.
-        placed: What was decided.
+        made: How chosen copies run of which that was decided now.
+        decision: What was decided.
         around: The clusters.
         hub_id: Names this installation.
         now: RFC 3339 time.
     """
-    decision = placed.decision
-    if decision is None:
-        return NO_STEPS
     stands_in = _stand_ins(decision, copies)
     laws = laws_of(model.spec, around.sources)
-    made = []
-    for found in placed.made:
+    written = []
+    for found in made:
         cluster = found.placement.machine
         one = build_placement(model, resolved, found, hub_id=hub_id, cluster=cluster, laws=laws)
         annotations = {ANNOTATION_DECIDED_AT: now} if len(around.clusters) > 1 else {}
         if cluster in stands_in:
             annotations[ANNOTATION_STANDS_IN_FOR] = stands_in[cluster]
-        made.append(_annotated(one, annotations))
-    new = [one for one in made if one.spec.cluster not in copies.clusters]
+        written.append(_annotated(one, annotations))
+    new = [one for one in written if one.spec.cluster not in copies.clusters]
     lawful = [one for one in copies.living if one.spec.cluster not in decision.forbidden]
     missing = max(0, model.spec.placement.copies - len(lawful))
     return Steps(
-        made=tuple(made),
+        made=tuple(written),
         dropped=_unwanted(decision, copies, model.spec.placement.copies),
         moves=max(0, len(new) - missing),
     )

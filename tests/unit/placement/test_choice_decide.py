@@ -280,3 +280,49 @@ def test_carbon_at_a_realistic_price_is_told_and_hardly_counts() -> None:
     cost = found.chosen[0].cost
     assert cost is not None
     assert 0 < cost.carbon < 0.001
+
+
+def test_a_cluster_that_nobody_declares_keeps_its_copy_and_no_law_can_tell() -> None:
+    unknown = cluster("gone", link=Link.UNDECLARED, jurisdiction=None)
+
+    found = decided(unknown, cluster("home"), wish=running("gone", laws=(law("DE"),)))
+
+    assert found.clusters == ("gone",)
+    assert of(found, "gone").code is Code.HELD
+    assert of(found, "gone").against is Code.NOT_DECLARED
+
+
+def test_tainted_copies_are_replaced_one_after_another_and_not_during_a_pause() -> None:
+    taint = (Taint(key="away"),)
+    places = (
+        cluster("a", taints=taint),
+        cluster("b", taints=taint),
+        cluster("c", 5.0),
+        cluster("d", 6.0),
+    )
+
+    assert set(decided(*places, wish=running("a", "b")).clusters) == {"a", "c"}
+    moving = replace(running("a", "b", "c"), copies=2)
+    assert set(decided(*places, wish=moving).clusters) == {"a", "c"}
+    paused = decided(*places, wish=running("a", "b"), pause="wait")
+    assert set(paused.clusters) == {"a", "b"}
+
+
+def test_a_stand_in_is_made_for_what_was_not_seen_for_long_and_none_during_a_pause() -> None:
+    away = cluster("a", link=Link.UNREACHABLE, capacity_age=301.0)
+    short = cluster("a", link=Link.UNREACHABLE, capacity_age=300.0)
+    wish = running("a", substitutes=True)
+
+    found = decided(away, cluster("b", 0.1), wish=wish)
+    assert found.clusters == ("b", "a")
+    assert (of(found, "b").code, found.missing) == (Code.STANDS_IN, 0)
+    assert decided(short, cluster("b", 0.1), wish=wish).clusters == ("a",)
+    assert decided(away, cluster("b", 0.1), wish=wish, pause="wait").clusters == ("a",)
+    assert decided(away, cluster("b", 0.1), wish=running("a")).clusters == ("a",)
+
+
+def test_a_decision_a_moment_later_makes_no_streak_longer() -> None:
+    places = cluster("a", 1.0), cluster("b", 0.5)
+    wish = running("a", streak=streak("a", "b", 1), counts=False)
+
+    assert decided(*places, wish=wish).streak == streak("a", "b", 1)

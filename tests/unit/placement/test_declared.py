@@ -1,16 +1,40 @@
 """What the API's objects say, as the choice among clusters needs it."""
 
 import pytest
+from pydantic import ValidationError
 
 from builders.clusters import declared
 from builders.models import small_model
+from smallmodel_operator.api.conditions import ClusterConditionType
 from smallmodel_operator.api.datasource import DataSource, DataSourceSpec
 from smallmodel_operator.api.jurisdictions import GROUPS
-from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.meta import Condition, ConditionStatus, ObjectMeta
+from smallmodel_operator.api.modelcluster import (
+    ClusterLink,
+    LinkState,
+    ModelCluster,
+    ModelClusterStatus,
+)
+from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.where import PlacementBounds, TaintEffect, Tier
-from smallmodel_operator.placement.choice.facts import Energy, Location, Network, Prices, Taint
+from smallmodel_operator.placement.choice.facts import (
+    Energy,
+    Link,
+    Location,
+    Network,
+    Prices,
+    Taint,
+)
 from smallmodel_operator.placement.choice.wish import Bounds, Toleration
-from smallmodel_operator.placement.declared import bounds_of, facts_of, laws_of, reads_of
+from smallmodel_operator.placement.declared import (
+    Around,
+    bounds_of,
+    facts_of,
+    laws_of,
+    reads_of,
+)
+
+SINCE, NOW = "2026-11-24T12:00:00Z", "2026-11-24T12:07:00Z"
 
 
 def source(name: str, **spec: object) -> DataSource:
@@ -117,3 +141,71 @@ def test_bounds_are_none_unless_they_are_set() -> None:
         max_cost_hour=0.5,
         max_grid=100.0,
     )
+
+
+def member(fresh: ConditionStatus | None = None, link: LinkState | None = None) -> ModelCluster:
+    """A cluster that is not the operator's own, with what is said of it."""
+    conditions: tuple[Condition, ...] = ()
+    if fresh is not None:
+        conditions = (
+            Condition(
+                type=ClusterConditionType.FACTS_FRESH,
+                status=fresh,
+                last_transition_time=SINCE,
+                reason=Reason.OBSERVED,
+            ),
+        )
+    status = ModelClusterStatus(
+        conditions=conditions,
+        link=ClusterLink(state=link, since=SINCE, reason=Reason.CONNECTED) if link else None,
+    )
+    return declared("edge").model_copy(update={"status": status})
+
+
+@pytest.mark.parametrize(
+    ("fresh", "seen_at", "age"),
+    [
+        (None, None, None),
+        ("Unknown", None, None),
+        ("True", None, 0.0),
+        ("False", SINCE, 420.0),
+    ],
+)
+def test_how_old_it_is_what_is_known_of_a_member(
+    fresh: ConditionStatus | None, seen_at: str | None, age: float | None
+) -> None:
+    found = facts_of(member(fresh), now=NOW)
+
+    assert (found.seen_at, found.capacity_age) == (seen_at, age)
+    assert facts_of(member(fresh)).capacity_age == 0.0, "whoever says no time does not ask"
+
+
+def test_the_operators_own_cluster_is_always_seen_now() -> None:
+    assert facts_of(declared(), now=NOW).capacity_age == 0.0
+
+
+def test_how_hub_and_cluster_get_on_reaches_the_choice() -> None:
+    assert facts_of(member()).link is Link.CONNECTED
+    for state in LinkState:
+        assert facts_of(member(link=state)).link.value == state.value
+    leaving = member()
+    metadata = leaving.metadata.model_copy(update={"deletion_timestamp": NOW})
+    assert facts_of(leaving.model_copy(update={"metadata": metadata})).link is Link.TERMINATING
+
+
+def test_another_age_alone_is_no_other_circumstance_until_it_is_too_old() -> None:
+    def circumstances(now: str) -> object:
+        return Around(clusters=(facts_of(member("False"), now=now),)).circumstances
+
+    young, older, stale = "2026-11-24T12:01:00Z", "2026-11-24T12:02:00Z", NOW
+    assert circumstances(young) == circumstances(older)
+    assert circumstances(older) != circumstances(stale)
+
+
+def test_a_law_may_give_an_hour_and_no_more() -> None:
+    residency = {"jurisdictions": ["DE"], "graceful": "1h"}
+    (found,) = laws_of(small_model({}).spec, [source("records", residency=residency)])
+    assert found.grace_seconds == 3600.0
+
+    with pytest.raises(ValidationError, match="may go on for 1h at most"):
+        source("records", residency=residency | {"graceful": "61m"})

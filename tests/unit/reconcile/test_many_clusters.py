@@ -443,3 +443,40 @@ def test_one_copy_of_several_that_has_an_older_decision_is_not_counted() -> None
     assert message.endswith("It has not taken the last decision yet")
     hub.settle()
     assert hub.said(ConditionType.VERIFIED)[0] == "True"
+
+
+def test_copies_stay_while_too_many_would_be_taken_down_and_that_is_said() -> None:
+    hub = served("a", "b", placement={"copies": 2})
+    hub.ask(placement={"copies": 1}).look()
+
+    orders = hub.look(drops_held=True)
+
+    assert orders.drops == ()
+    assert [one.spec.cluster for one in orders.unwanted] == ["b"]
+    status, reason, message = hub.said(ConditionType.PLACED)
+    assert (status, reason) == ("True", Reason.DROPS_HELD)
+    assert "kubectl annotate modelcluster b smallmodel.dev/drops-until=" in message
+    assert hub.settle().where() == ["a"]
+
+
+def test_a_copy_that_failed_is_said_to_have_failed() -> None:
+    hub = served("home")
+    one = hub.copies()[0]
+    seen = one.status.deployment
+    assert seen is not None
+    failed = seen.model_copy(update={"failed": True})
+    status = one.status.model_copy(update={"deployment": failed})
+    hub.placements["chat", "home"] = one.model_copy(update={"status": status})
+
+    hub.look()
+
+    assert hub.states() == {"home": CopyState.FAILED}
+
+
+def test_without_any_cluster_a_model_waits_for_one() -> None:
+    hub = FakeHub().join(priced("home", "1")).ask()
+    hub.clusters.clear()
+
+    hub.look()
+
+    assert hub.said(ConditionType.PLACED)[:2] == ("False", Reason.CLUSTER_NOT_OBSERVED)

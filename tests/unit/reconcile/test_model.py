@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from builders.cards import CardBuilder, catalog
-from builders.clusters import around, node, view
+from builders.clusters import around, declared, node, view
+from builders.fake_hub import law
 from builders.fake_namespace import START, fetched_job
 from builders.models import GIB, spec
 from builders.placements import HASH, deployment
@@ -373,6 +374,16 @@ def test_what_was_decided_before_a_manifest_became_unreadable_goes_on() -> None:
     assert not orders.drops
     assert orders.status is not None
     assert len(orders.status.copies) == 1
+
+
+def test_a_law_of_the_namespace_ends_what_an_unreadable_manifest_left() -> None:
+    there = around(law("FR"), cluster=declared(jurisdiction="DE"))
+
+    orders = decide_unreadable(unreadable(placements=(placed(),), around=there), START)
+
+    assert orders.drops == (placed(),)
+    assert orders.status is not None
+    assert orders.status.copies == ()
 
 
 def test_an_unreadable_manifest_that_is_deleted_is_released() -> None:
