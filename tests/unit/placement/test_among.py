@@ -79,6 +79,17 @@ def test_one_cluster_serves_what_it_would_serve_by_itself() -> None:
     assert among(view()) == placed(view())
 
 
+def test_no_more_fits_are_remembered_than_have_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smallmodel_operator.placement.among._KNOWN_FITS_MAX", 1)
+    cluster = view()
+
+    first = among(cluster)
+    among(cluster, contextLength=512)
+
+    assert len(cluster.known_fits) == 1
+    assert among(cluster) == first
+
+
 @pytest.mark.parametrize("cluster", [view(TINY), view(BUSY)], ids=["never", "not now"])
 def test_one_cluster_without_room_says_what_it_would_say_by_itself(cluster: ClusterView) -> None:
     assert among(cluster) == unplaced(cluster)

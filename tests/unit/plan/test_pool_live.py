@@ -12,9 +12,9 @@ from builders.pool_values import (
     pool_settings,
     weights,
 )
-from smallmodel_operator.plan.pools.live import pool_key, read_pool
+from smallmodel_operator.plan.pools.live import pool_key, read_pool, uses_store
 from smallmodel_operator.plan.pools.rayservice import build_ray_service
-from smallmodel_operator.plan.pools.values import Manifest, PoolError
+from smallmodel_operator.plan.pools.values import FaultTolerance, Manifest, PoolError
 
 
 def ray_service(**key: Any) -> Manifest:
@@ -35,6 +35,16 @@ def test_a_pool_is_read_back_as_it_was_built(key: Any) -> None:
     found = read_pool(ray_service(**key))
 
     assert found == live_pool(1, "chat", key=key_of(**key))
+
+
+@pytest.mark.parametrize("tolerance", [None, FaultTolerance(redis_address="redis:6379")])
+def test_a_pool_says_whether_it_keeps_its_state_in_a_store(
+    tolerance: FaultTolerance | None,
+) -> None:
+    settings = pool_settings(fault_tolerance=tolerance)
+
+    assert uses_store(build_ray_service(cluster_pool("chat"), settings)) is (tolerance is not None)
+    assert not uses_store({"kind": "RayService"})
 
 
 def test_a_pool_that_is_being_deleted_is_said_to_be() -> None:
