@@ -448,8 +448,9 @@ def test_one_copy_of_several_that_has_an_older_decision_is_not_counted() -> None
 def test_copies_stay_while_too_many_would_be_taken_down_and_that_is_said() -> None:
     hub = served("a", "b", placement={"copies": 2})
     hub.ask(placement={"copies": 1})
-    # What is written of the other copy is told by the next look.
+    # The other copy has to answer by the new decision first.
     hub.look(drops_held=True)
+    hub.serve()
 
     orders = hub.look(drops_held=True, due=True)
 
