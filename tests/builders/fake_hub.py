@@ -239,3 +239,9 @@ def answering(placement: ModelPlacement) -> ModelPlacement:
         verified_hash=serving_hash,
     )
     return placement.model_copy(update={"status": status})
+
+
+def served(*clusters: str, **fields: Any) -> FakeHub:
+    """A model that answers on the cheapest of clusters, each dearer than the one before."""
+    hub = FakeHub().join(*(priced(name, f"{1 + number}") for number, name in enumerate(clusters)))
+    return hub.ask(**fields).settle()
