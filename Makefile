@@ -51,8 +51,7 @@ test: $(READY) ## Run every test; the pure rooms must be covered to the last bra
 	  -m 'not local and not api and not e2e and not vllm' --cov --cov-report= $(PYTEST_ARGS)
 	$(call say,'What starts a real Ray$(comma) engines and Envoy (takes minutes)')
 	@$(BIN)/coverage combine --quiet --keep --data-file=.coverage .coverage.pure .coverage.parts
-	@$(BIN)/pytest -n 2 --dist loadgroup -m local --cov --cov-append --cov-report=term:skip-covered \
-	  $(PYTEST_ARGS)
+	@$(BIN)/pytest -m local --cov --cov-append --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 cluster-up: $(READY) ## Bring up a real Kubernetes on this machine (root; CLUSTER_ARGS='--nodes 2')
 	@PYTHONPATH=tests $(BIN)/python -m cluster up $(CLUSTER_ARGS)
