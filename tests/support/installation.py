@@ -157,13 +157,12 @@ class Installed:
             "--wait", "--timeout", "150s",
         )  # fmt: skip
 
-    def new_team(self, *, volume: bool = True) -> Team:
-        """Make a namespace of the test's own, with a volume for its weights or without any."""
+    def new_team(self) -> Team:
+        """Make a namespace of the test's own, with a volume for its weights."""
         name = f"team-{uuid4().hex[:8]}"
         self.cluster.kubectl("create", "namespace", name)
         team = Team(cluster=self.cluster, namespace=name)
-        if volume:
-            self._make_volume(team)
+        self._make_volume(team)
         self.teams.append(team)
         return team
 
