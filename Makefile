@@ -48,7 +48,7 @@ test: $(READY) ## Run every test; the pure rooms must be covered to the last bra
 	$(call say,'What starts neither Ray nor a cluster')
 	@export COVERAGE_FILE=.coverage.parts; \
 	$(BIN)/pytest -q -n 2 $(PURE_TESTS:%=--ignore=%) \
-	  -m 'not local and not api and not e2e and not vllm' --cov --cov-report= $(PYTEST_ARGS)
+	  -m 'not local and not api and not e2e and not hybrid and not vllm' --cov --cov-report= $(PYTEST_ARGS)
 	$(call say,'What starts a real Ray$(comma) engines and Envoy (takes minutes)')
 	@$(BIN)/coverage combine --quiet --keep --data-file=.coverage .coverage.pure .coverage.parts
 	@$(BIN)/pytest -m local --cov --cov-append --cov-report=term:skip-covered $(PYTEST_ARGS)

@@ -76,8 +76,11 @@ async def end(process: asyncio.subprocess.Process) -> None:
     """Ask a process to end, and kill it and all below it when it does not."""
     if process.returncode is not None:
         return
-    family = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
+    family: list[psutil.Process] = []
+    # It may have ended by itself a moment ago, before anybody here was told.
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
     try:
         async with asyncio.timeout(_STOP_SECONDS):
             await process.wait()

@@ -35,6 +35,11 @@ class ClusterAddresses:
         return ALL[self.index * _PER_CLUSTER]
 
     @property
+    def all(self) -> IPv4Network:
+        """All addresses of the cluster."""
+        return IPv4Network((self._first, 20))
+
+    @property
     def services(self) -> IPv4Network:
         return IPv4Network((self._first + 256, 24))
 

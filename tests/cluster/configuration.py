@@ -1,11 +1,13 @@
 """The configuration files of a node's programs."""
 
 import json
+import os
 from typing import Any, Final
 
 from cluster.addresses import ClusterAddresses
 from cluster.folders import NodeFiles
 from cluster.images import PAUSE
+from cluster.options import ClusterOptions
 from cluster.pki import DOMAIN
 
 # What a single machine without those file systems would complain about at every start.
@@ -21,7 +23,9 @@ _UNUSED_PLUGINS: Final = [
 ]
 
 
-def write_configuration(node: NodeFiles, addresses: ClusterAddresses, proxy_mode: str) -> None:
+def write_configuration(
+    node: NodeFiles, addresses: ClusterAddresses, options: ClusterOptions
+) -> None:
     """Write all files below the node's `etc`."""
     folder = node.configuration
     (folder / "cni").mkdir(parents=True, exist_ok=True)
@@ -30,8 +34,8 @@ def write_configuration(node: NodeFiles, addresses: ClusterAddresses, proxy_mode
     (folder / "containerd.toml").write_text(containerd(node))
     for file, content in (
         ("cni/10-smallmodel.conflist", cni(addresses, node.number)),
-        ("kubelet.yaml", kubelet(node, addresses)),
-        ("kube-proxy.yaml", kube_proxy(node, addresses, proxy_mode)),
+        ("kubelet.yaml", kubelet(node, addresses, options.memory)),
+        ("kube-proxy.yaml", kube_proxy(node, addresses, options.proxy_mode)),
     ):
         (folder / file).write_text(json.dumps(content, indent=1))
 
@@ -88,10 +92,11 @@ def cni(addresses: ClusterAddresses, number: int) -> dict[str, Any]:
     return {"cniVersion": "1.0.0", "name": "smallmodel", "plugins": [links, ports]}
 
 
-def kubelet(node: NodeFiles, addresses: ClusterAddresses) -> dict[str, Any]:
-    """Return the kubelet's configuration."""
+def kubelet(node: NodeFiles, addresses: ClusterAddresses, memory: int | None) -> dict[str, Any]:
+    """Return the kubelet's configuration; `memory` is what pods may have, MiB."""
     pki = node.cluster.pki
-    return {
+    reserved = {"systemReserved": {"memory": f"{_rest(memory)}Mi"}} if memory else {}
+    return reserved | {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": "0.0.0.0",
@@ -131,6 +136,12 @@ def kubelet(node: NodeFiles, addresses: ClusterAddresses) -> dict[str, Any]:
         "syncFrequency": "10s",
         "shutdownGracePeriod": "0s",
     }
+
+
+def _rest(memory: int) -> int:
+    """Return the MiB of this machine that are more than these."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return max(0, pages * size // 2**20 - memory)
 
 
 def kube_proxy(node: NodeFiles, addresses: ClusterAddresses, mode: str) -> dict[str, Any]:

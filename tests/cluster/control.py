@@ -25,8 +25,17 @@ def init_pid(control: Path) -> int | None:
     return pid
 
 
-def order(control: Path, verb: str, program: str = "", within: float = 30) -> dict[str, Any]:
+def order(
+    control: Path, verb: str, program: str = "", within: float = 30, **fields: Any
+) -> dict[str, Any]:
     """Give an order and return the answer, which for `stop` comes when the program has ended.
+
+    Args:
+        control: where the orders are taken.
+        verb: what is to be done.
+        program: with which program of a node.
+        within: seconds that it may take.
+        fields: what else the order says.
 
     Raises:
         ClusterProblem: nobody is there, or the order cannot be obeyed.
@@ -35,10 +44,10 @@ def order(control: Path, verb: str, program: str = "", within: float = 30) -> di
         connection.settimeout(within)
         try:
             connection.connect(str(control))
-            connection.sendall(json.dumps({"do": verb, "program": program}).encode() + b"\n")
+            connection.sendall(json.dumps({"do": verb, "program": program, **fields}).encode() + b"\n")
             line = connection.makefile("r").readline()
         except (FileNotFoundError, ConnectionRefusedError) as absent:
-            raise ClusterProblem(f"no node runs at {control.parent}") from absent
+            raise ClusterProblem(f"nobody takes orders at {control}") from absent
         except TimeoutError as late:
             raise ClusterProblem(f"{verb} {program} was not done after {within:g} s") from late
     answer: dict[str, Any] = json.loads(line or '{"error": "the node ended meanwhile"}')

@@ -26,7 +26,7 @@ def start_node(record: ClusterRecord, number: int) -> None:
     files.etcd.mkdir(mode=0o700, exist_ok=True)
     if record.options.kubelet:
         make_node_pki(files, record.addresses, number)
-        write_configuration(node, record.addresses, record.options.proxy_mode)
+        write_configuration(node, record.addresses, record.options)
         (node.root / "kubelet").mkdir(exist_ok=True)
         machine.make_cgroup(node.cgroup)
     node.control.unlink(missing_ok=True)

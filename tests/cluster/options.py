@@ -50,6 +50,7 @@ class ClusterOptions(BaseModel):
         images: docker-archive files that every node gets.
         fake_gpu: GPUs that every node says it has.
         proxy_mode: how kube-proxy does its work.
+        memory: MiB that pods of a node may have of the machine's; None: all of it.
         spare_memory: have the API server take half the memory for twice the processor time.
     """
 
@@ -64,6 +65,7 @@ class ClusterOptions(BaseModel):
     images: tuple[Path, ...] = ()
     fake_gpu: FakeGpu | None = None
     proxy_mode: str = Field(default="nftables", pattern="^(nftables|iptables)$")
+    memory: int | None = Field(default=None, ge=512)
     spare_memory: bool = True
 
     @field_validator("name")
@@ -75,8 +77,9 @@ class ClusterOptions(BaseModel):
 
     @model_validator(mode="after")
     def _needs_nodes(self) -> Self:
-        if not self.kubelet and (self.nodes > 1 or self.fake_gpu or self.images):
-            raise ValueError("a control plane alone has no nodes, GPUs or images")
+        of_nodes = (self.nodes > 1, self.fake_gpu, self.images, self.memory)
+        if not self.kubelet and any(of_nodes):
+            raise ValueError("a control plane alone has no nodes, GPUs, images or memory")
         return self
 
 

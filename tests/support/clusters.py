@@ -58,12 +58,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="use the cluster that `python -m cluster up NAME` brought up, and leave it up",
     )
+    group.addoption(
+        "--hybrid",
+        metavar="PREFIX",
+        help="use the clusters PREFIXcloud, PREFIXonprem and PREFIXedge, and leave them up",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests on a cluster more time, unless they say themselves how much."""
     for item in items:
-        on_cluster = item.get_closest_marker("api") or item.get_closest_marker("e2e")
+        on_cluster = any(item.get_closest_marker(one) for one in ("api", "e2e", "hybrid"))
         if on_cluster and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LIMIT))
 

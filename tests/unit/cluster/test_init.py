@@ -156,5 +156,5 @@ def test_the_socket_of_an_ended_process_names_nobody(tmp_path: Path) -> None:
     node.process.communicate()
     assert node.control.exists()
     assert init_pid(node.control) is None
-    with pytest.raises(ClusterProblem, match="no node runs at"):
+    with pytest.raises(ClusterProblem, match="nobody takes orders at"):
         order(node.control, "list")

@@ -1,0 +1,247 @@
+"""A hub in the cloud, a cluster on premises and one at the edge, as three platform teams have them."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cluster.addons import make_volume
+from cluster.running import Cluster
+from cluster.waiting import wait_until
+from cluster.wan import Wan
+from support.command_line import Outcome
+from support.installation import MODEL, SYSTEM, Installed, Team
+
+CLOUD: Final = "local"
+"""The hub's own cluster, by the name of its ModelCluster."""
+ONPREM: Final = "munich"
+EDGE: Final = "lyon"
+SLM: Final = Path(sys.executable).with_name("slm")
+
+DECLARED: Final[Mapping[str, Mapping[str, Any]]] = {
+    CLOUD: {
+        "tier": "Cloud",
+        "jurisdiction": "US",
+        "location": {"provider": "aws", "region": "us-east-1"},
+        "prices": {"cpuHour": "0.020", "memoryGBHour": "0.002"},
+    },
+    ONPREM: {
+        "tier": "OnPrem",
+        "jurisdiction": "DE",
+        "location": {"site": "munich"},
+        "prices": {"cpuHour": "0.045", "memoryGBHour": "0.006"},
+    },
+    EDGE: {
+        "tier": "Edge",
+        "jurisdiction": "FR",
+        "location": {"site": "lyon"},
+        "prices": {"cpuHour": "0.090", "memoryGBHour": "0.012"},
+    },
+}
+"""The cloud is the cheapest by far, and the edge the dearest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy of a model, as the SmallModel's status tells it."""
+
+    cluster: str
+    state: str
+
+
+@dataclass(slots=True, kw_only=True)
+class HybridTeam:
+    """A namespace that every cluster has, and models in it.
+
+    Attributes:
+        hub: It, on the hub.
+        sites: It, by the names of the ModelClusters.
+    """
+
+    hub: Team
+    sites: dict[str, Team]
+
+    @property
+    def namespace(self) -> str:
+        """The namespace."""
+        return self.hub.namespace
+
+    def serve(
+        self,
+        name: str,
+        *,
+        placement: Mapping[str, Any] | None = None,
+        data: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
+        """Apply a model.
+
+        Args:
+            name: Its name.
+            placement: Where it may be.
+            data: What it reads in an hour, by DataSource.
+            spec: Further fields of its spec.
+        """
+        wanted: dict[str, Any] = {"model": MODEL, "contextLength": 1024, **spec}
+        if placement:
+            wanted["placement"] = dict(placement)
+        if data:
+            wanted["data"] = [{"name": one, "readPerHour": read} for one, read in data.items()]
+        self.hub.apply_model(name, **wanted)
+
+    def source(self, name: str, *sites: str, jurisdictions: tuple[str, ...] = ()) -> None:
+        """Declare data that lies at these sites, and the law that binds it."""
+        spec: dict[str, Any] = {"locations": [{"site": site} for site in sites]}
+        if jurisdictions:
+            spec["residency"] = {"jurisdictions": list(jurisdictions)}
+        self.hub.apply(
+            {
+                "apiVersion": "smallmodel.dev/v1alpha1",
+                "kind": "DataSource",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": spec,
+            }
+        )
+
+    def copies(self, name: str) -> list[Copy]:
+        """Return where the model is."""
+        told = self.hub.model(name).get("status", {}).get("copies") or ()
+        return [Copy(cluster=one["cluster"], state=one["state"]) for one in told]
+
+    def reasons(self, name: str) -> dict[str, str]:
+        """Return what was said of each cluster, in one word."""
+        decision = self.hub.model(name).get("status", {}).get("decision") or {}
+        return {one["cluster"]: one["reason"] for one in decision.get("candidates") or ()}
+
+    def wait_on(self, name: str, *clusters: str, within: float = 240) -> None:
+        """Wait until the model answers in these clusters, and is in no other one."""
+
+        def there() -> bool:
+            return set(self.copies(name)) == {Copy(one, "Serving") for one in clusters}
+
+        wait_until(
+            there,
+            f"{name} answers on {', '.join(clusters)}",
+            within=within,
+            explain=lambda: json.dumps(self.hub.model(name).get("status"), indent=1),
+        )
+
+    def pool_uids(self, cluster: str) -> set[str]:
+        """Return the UIDs of the pools that a cluster has for this namespace."""
+        found = self.sites[cluster].cluster.get("-n", self.namespace, "rayservices")
+        return {pool["metadata"]["uid"] for pool in found["items"]}
+
+
+@dataclass(slots=True, kw_only=True)
+class Hybrid:
+    """Three clusters, and the lines between them.
+
+    Attributes:
+        hub: The operator's installation.
+        clusters: All three, by the names of their ModelClusters.
+        volumes: A folder that all nodes see.
+        wan: The lines.
+    """
+
+    hub: Installed
+    clusters: dict[str, Cluster]
+    volumes: Path
+    wan: Wan
+    teams: list[HybridTeam] = field(default_factory=list)
+
+    @property
+    def hub_id(self) -> str:
+        """The installation's id."""
+        labels = self.hub.cluster.get("modelcluster", CLOUD)["metadata"]["labels"]
+        return str(labels["smallmodel.dev/hub"])
+
+    def slm(self, *words: str | Path, within: float = 90) -> Outcome:
+        """Run `slm` with the hub's kubeconfig."""
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(self.hub.cluster.kubeconfig),
+            "SLM_TARGET": "cluster",
+        }
+        ended = subprocess.run(
+            [SLM, *words], env=environment, capture_output=True, text=True, timeout=within,
+            check=False,
+        )  # fmt: skip
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return Outcome(ended.returncode, ended.stdout, ended.stderr)
+
+    def declare(self, cluster: str, **spec: Any) -> None:
+        """Declare something else of a cluster; None takes back what was declared."""
+        self.hub.cluster.kubectl(
+            "patch", "modelcluster", cluster, "--type=merge", "-p", json.dumps({"spec": spec})
+        )
+
+    def join_push(self, name: str) -> str:
+        """Join a cluster whose API server the hub calls, and return what was printed."""
+        cluster = self.clusters[name]
+        joined = self.slm(
+            "cluster", "join", name, "--kubeconfig", cluster.kubeconfig,
+            "--server", f"https://{cluster.record.addresses.api_server}:6443",
+        )  # fmt: skip
+        assert joined.code == 0, joined
+        return joined.out
+
+    def wait_link(self, name: str, state: str, within: float = 90) -> None:
+        """Wait until the hub says so of the link to a cluster."""
+
+        def says() -> bool:
+            link = self.hub.cluster.get("modelcluster", name).get("status", {}).get("link") or {}
+            return bool(link.get("state") == state)
+
+        wait_until(says, f"the link to {name} is {state}", within=within)
+
+    def new_team(self) -> HybridTeam:
+        """Make a namespace in all clusters, with a volume for weights in each."""
+        hub = self.hub.new_team()
+        sites = {CLOUD: hub}
+        for name, cluster in self.clusters.items():
+            if name != CLOUD:
+                sites[name] = self._accept(name, cluster, hub.namespace)
+        team = HybridTeam(hub=hub, sites=sites)
+        self.teams.append(team)
+        return team
+
+    def _accept(self, name: str, cluster: Cluster, namespace: str) -> Team:
+        cluster.kubectl("create", "namespace", namespace)
+        label = f"smallmodel.dev/accept-from={self.hub_id}"
+        cluster.kubectl("label", "namespace", namespace, label)
+        folder = self.volumes / name / namespace
+        make_volume(cluster, namespace, folder, "50Gi", claim=(namespace, "smallmodel-weights"))
+        return Team(cluster=cluster, namespace=namespace)
+
+    def remove_team(self, team: HybridTeam) -> None:
+        """Delete the namespace everywhere, and wait until it is gone."""
+        team.hub.kubectl("delete", "sm", "--all", within=180)
+        for name, site in team.sites.items():
+            if name == CLOUD:
+                continue
+            wait_until(
+                lambda site=site: not site.names("rayservices") and not site.names("pods"),  # type: ignore[misc]  # The loop's own.
+                f"the pools of {team.namespace} on {name} are gone",
+                within=150,
+            )
+            site.cluster.kubectl("delete", "namespace", team.namespace, within=150)
+            site.cluster.kubectl("delete", "pv", team.namespace, "--ignore-not-found")
+            shutil.rmtree(self.volumes / name / team.namespace, ignore_errors=True)
+        self.hub.remove_team(team.hub)
+        self.teams.remove(team)
+
+
+@contextlib.contextmanager
+def declared(hybrid: Hybrid) -> Iterator[Hybrid]:
+    """Join the clusters, and declare what they are."""
+    hybrid.join_push(ONPREM)
+    for name in (CLOUD, ONPREM):
+        hybrid.declare(name, **DECLARED[name])
+    hybrid.wait_link(ONPREM, "Connected")
+    yield hybrid
