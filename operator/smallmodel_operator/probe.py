@@ -47,12 +47,17 @@ async def probe(base_url: str, model: str, task: Task, timeout: float) -> Answer
                 return await _probe_embedding(client, base_url, model)
             return await _probe_text(client, base_url, model, task)
     except httpx.HTTPError as error:
-        return Answer(
-            passed=False,
-            reason=Reason.PROBE_FAILED,
-            message=f"the verifying request got no answer: {error or type(error).__name__}",
-            worth_repeating=True,
-        )
+        return no_answer(str(error) or type(error).__name__)
+
+
+def no_answer(why: str) -> Answer:
+    """Return what a request came to that nobody answered."""
+    return Answer(
+        passed=False,
+        reason=Reason.PROBE_FAILED,
+        message=f"the verifying request got no answer: {why}",
+        worth_repeating=True,
+    )
 
 
 async def _probe_embedding(client: httpx.AsyncClient, base_url: str, model: str) -> Answer:

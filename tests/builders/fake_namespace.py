@@ -24,6 +24,7 @@ from smallmodel_operator.reconcile.namespace import decide_namespace
 from smallmodel_operator.reconcile.orders import NamespaceOrders, ProbeOrder
 from smallmodel_operator.reconcile.reading import read_live
 from smallmodel_operator.reconcile.sight import (
+    Head,
     JobSight,
     NamespaceSight,
     PoolSight,
@@ -32,7 +33,7 @@ from smallmodel_operator.reconcile.sight import (
 from smallmodel_operator.status.serve import ServedApplication, served_application, with_engines
 
 START = "2026-11-24T12:00:00Z"
-HEAD = "10.0.0.1"
+HEAD = Head(pod="pool-head", address="10.0.0.1")
 BROKEN = "not what the operator writes"
 NOT_FOUND = "not found"
 UNLOADABLE = "unknown model architecture: 'nothing'"

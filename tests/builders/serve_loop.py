@@ -124,7 +124,8 @@ class FakeCluster:
             )
 
     def start_pool(self, head: str | None = None) -> None:
-        active = {"rayClusterStatus": {"head": {"podIP": head}}} if head else None
+        names = {"podIP": head, "podName": "pool-head"}
+        active = {"rayClusterStatus": {"head": names}} if head else None
         ready = {"type": "Ready", "status": "True"}
         self.pool()["status"] = {"conditions": [ready], "activeServiceStatus": active}
 

@@ -42,6 +42,7 @@ from smallmodel_operator.handlers.mirrors import Hub
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.placements import placement_manifest, spec_hash
+from support.paper_reach import PaperReach
 
 SYSTEM: Final = "smallmodel-system"
 PATIENCE: Final = 180.0
@@ -174,6 +175,7 @@ class LinkedPair:
             all_of=all_of,
             hub=Hub(api=self.hub_api, stores=self.stores, is_read=lambda: self._is_read()),
             listeners=Listeners(changed=lambda: None, declared=lambda: None, told=lambda _: None),
+            reach=PaperReach(api),
         )
 
     def see(self, resource: Resource, manifest: Manifest, *, gone: bool) -> None:

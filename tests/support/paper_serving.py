@@ -128,7 +128,8 @@ def ray_cluster_of(pool: str) -> str:
 
 def _ready(pool: str, generation: int, head: str) -> dict[str, Any]:
     """Return what KubeRay says of a pool that serves."""
-    told = {"rayClusterStatus": {"head": {"podIP": head}}} if head else {}
+    names = {"podIP": head, "podName": f"{ray_cluster_of(pool)}-head"}
+    told = {"rayClusterStatus": {"head": names}} if head else {}
     return {
         "observedGeneration": generation,
         "activeServiceStatus": {"rayClusterName": ray_cluster_of(pool), **told},

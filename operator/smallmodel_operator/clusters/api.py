@@ -3,11 +3,11 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 import aiohttp
 
@@ -19,7 +19,6 @@ from smallmodel_operator.clusters.requests import NOTHING, Call, Request
 from smallmodel_operator.clusters.wire import (
     Around,
     Limits,
-    Lines,
     Wire,
     load_configuration,
     send_on,
@@ -28,6 +27,7 @@ from smallmodel_operator.clusters.wire import (
 _PAGE: Final = 500
 _DEFAULT_LIMITS: Final = Limits()
 
+_Opened = TypeVar("_Opened")
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -61,7 +61,8 @@ class Api:
     Attributes:
         calls: How often each call was made, whatever came of it.
         permissions: What a role must allow for the calls that were made. Applying an object that
-            is not there takes `create` besides `patch`.
+            is not there takes `create` besides `patch`, and opening a stream `get` besides
+            `create`.
     """
 
     def __init__(self, wire: Wire, *, around: Around = send_on) -> None:
@@ -227,15 +228,7 @@ class Api:
             "timeoutSeconds": str(lasts),
         }
         request = requests.watch(resource, namespace, query)
-        opened: list[Lines] = []
-
-        async def send(asked: Request) -> Answer:
-            opened.append(await self._wire.open_lines(asked, silence))
-            return Answer(status=200, content=b"")
-
-        self._count(request)
-        await self._around(request, send)
-        (lines,) = opened
+        lines = await self._open(request, lambda asked: self._wire.open_lines(asked, silence))
         try:
             async for line in lines:
                 if line:
@@ -270,7 +263,7 @@ class Api:
             ValueError: The operator does not use objects of this kind.
         """
         ref = ref_of(manifest)
-        body = _expecting(manifest, resource_version, uid)
+        body = requests.expecting(manifest, resource_version, uid)
         answer = await self._send(requests.apply(ref, body, force=force))
         if answer.status == 201:
             self.permissions.add(
@@ -338,7 +331,7 @@ class Api:
             "metadata": metadata,
             "status": status,
         }
-        body = _expecting(manifest, resource_version, None)
+        body = requests.expecting(manifest, resource_version, None)
         request = requests.apply(ref, body, force=True, subresource="status")
         return _manifest(await self._send(request))
 
@@ -403,8 +396,22 @@ class Api:
             ApiError: It was refused; `NotFound` where there is no such object.
         """
         request = requests.stream(ref, subresource, query)
+        self.permissions.add(replace(request.call, verb="get"))
+        return await self._open(request, lambda asked: self._wire.open_websocket(asked, protocol))
+
+    async def _open(
+        self, request: Request, opens: Callable[[Request], Awaitable[_Opened]]
+    ) -> _Opened:
+        """Open what is no answer yet, as if it were one for whoever sees every call."""
+        opened: list[_Opened] = []
+
+        async def send(asked: Request) -> Answer:
+            opened.append(await opens(asked))
+            return Answer(status=200, content=b"")
+
         self._count(request)
-        return await self._wire.open_websocket(request, protocol)
+        await self._around(request, send)
+        return opened[0]
 
     def _count(self, request: Request) -> None:
         self.calls[request.call] += 1
@@ -439,12 +446,3 @@ def _change(line: bytes, what: str) -> Change:
 def _manifest(answer: Answer) -> Manifest:
     parsed: Manifest = answer.json()
     return parsed
-
-
-def _expecting(
-    manifest: Mapping[str, Any], resource_version: str | None, uid: str | None
-) -> Manifest:
-    """Return the manifest with what the object must be, for the write to be done at all."""
-    expected = {"resourceVersion": resource_version, "uid": uid}
-    known = {field: value for field, value in expected.items() if value}
-    return {**manifest, "metadata": {**manifest["metadata"], **known}}

@@ -8,9 +8,9 @@ and the first message of each channel holds the port's number.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 import aiohttp
 
@@ -20,10 +20,15 @@ from smallmodel_operator.clusters.ref import Ref
 
 _log = logging.getLogger(__name__)
 
+Stream: TypeAlias = aiohttp.ClientWebSocketResponse
+"""One connection to a pod's port."""
+
 _PROTOCOL: Final = "v4.channel.k8s.io"
 _DATA: Final = 0
 _ERROR: Final = 1
 _CHUNK: Final = 32 * 1024
+_GOODBYE_SECONDS: Final = 1.0
+"""For the other end to confirm that a stream ends: one behind a dead link never does."""
 
 
 @asynccontextmanager
@@ -44,7 +49,7 @@ async def forward(api: Api, pod: Ref, port: int, *, local_port: int = 0) -> Asyn
         OSError: The local port is taken.
     """
     # Refused now, with a reason, rather than at the first connection, without one.
-    await (await _open(api, pod, port)).close()
+    await hang_up(await open_stream(api, pod, port))
     tunnels: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,44 +67,76 @@ async def forward(api: Api, pod: Ref, port: int, *, local_port: int = 0) -> Asyn
         await asyncio.gather(*tunnels, return_exceptions=True)
 
 
-async def _open(api: Api, pod: Ref, port: int) -> aiohttp.ClientWebSocketResponse:
+async def open_stream(api: Api, pod: Ref, port: int) -> Stream:
+    """Open a connection to a pod's port.
+
+    Raises:
+        ApiError: The API server does not let it be reached.
+    """
     return await api.websocket(pod, "portforward", {"ports": str(port)}, _PROTOCOL)
+
+
+async def carry(
+    stream: Stream,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    complain: Callable[[str], None],
+) -> None:
+    """Carry what is said both ways, until one end hangs up, and hang up at the other.
+
+    Args:
+        stream: Leads to the pod.
+        reader: Has what is for the pod.
+        writer: Takes what comes of it, and is closed.
+        complain: Called with what the cluster says of a port that it cannot reach, while the
+            writer is still open.
+    """
+    upward = asyncio.create_task(_send(reader, stream))
+    try:
+        complaint = await _receive(stream, writer)
+        if complaint is not None:
+            complain(complaint)
+    except OSError as error:
+        _log.debug("a connection to a pod ended: %s", error)
+    finally:
+        upward.cancel()
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await upward
+        writer.close()
+        await hang_up(stream)
+
+
+async def hang_up(stream: Stream) -> None:
+    """End a connection to a pod's port, whether or not the other end confirms it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GOODBYE_SECONDS):
+            await stream.close()
 
 
 async def _tunnel(
     api: Api, pod: Ref, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     try:
-        socket = await _open(api, pod, port)
+        stream = await open_stream(api, pod, port)
     except errors.ApiError as error:
         _log.warning("%s", error)
         writer.close()
         return
-    upward = asyncio.create_task(_send(reader, socket))
-    try:
-        await _receive(socket, writer, pod)
-    except OSError as error:
-        _log.debug("the connection to port %d of %s ended: %s", port, pod, error)
-    finally:
-        upward.cancel()
-        with contextlib.suppress(asyncio.CancelledError, OSError):
-            await upward
-        writer.close()
-        await socket.close()
+    await carry(
+        stream, reader, writer, lambda told: _log.warning("port-forward to %s: %s", pod, told)
+    )
 
 
-async def _send(reader: asyncio.StreamReader, socket: aiohttp.ClientWebSocketResponse) -> None:
+async def _send(reader: asyncio.StreamReader, stream: Stream) -> None:
     while chunk := await reader.read(_CHUNK):
-        await socket.send_bytes(bytes([_DATA]) + chunk)
+        await stream.send_bytes(bytes([_DATA]) + chunk)
     # There is no half-closed connection in this protocol: who hangs up wants no answer any more.
-    await socket.close()
+    await hang_up(stream)
 
 
-async def _receive(
-    socket: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter, pod: Ref
-) -> None:
+async def _receive(stream: Stream, writer: asyncio.StreamWriter) -> str | None:
     opened: set[int] = set()
-    async for message in socket:
+    async for message in stream:
         content = message.data
         if message.type is not aiohttp.WSMsgType.BINARY or not content:
             continue
@@ -110,5 +147,6 @@ async def _receive(
             writer.write(payload)
             await writer.drain()
         elif channel == _ERROR:
-            _log.warning("port-forward to %s: %s", pod, payload.decode(errors="replace").strip())
-            return
+            complaint: str = payload.decode(errors="replace").strip()
+            return complaint
+    return None

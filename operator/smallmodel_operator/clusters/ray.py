@@ -1,5 +1,6 @@
 """A pool's head: what Serve says of its applications, and `_index` of their engines."""
 
+import asyncio
 import logging
 from types import TracebackType
 from typing import Final, Self
@@ -9,6 +10,8 @@ import aiohttp
 from smallmodel_operator.api.names import INDEX_APPLICATION
 from smallmodel_operator.api.serving import ENGINES_PATH
 from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock
+from smallmodel_operator.clusters.reach import DIRECT, NoWay, Reach, url_of
+from smallmodel_operator.clusters.ref import Ref
 from smallmodel_operator.plan.serve import INDEX_ROUTE
 from smallmodel_operator.status.serve import (
     ServeAnswerUnreadable,
@@ -52,7 +55,9 @@ class RayDashboard:
     def __init__(
         self,
         session: aiohttp.ClientSession,
+        reach: Reach,
         *,
+        pod: Ref,
         address: str,
         port: int,
         serve_port: int,
@@ -60,10 +65,9 @@ class RayDashboard:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._session = session
-        host = f"[{address}]" if ":" in address else address
-        self._root = f"http://{host}:{port}"
-        self._engines = f"http://{host}:{serve_port}{INDEX_ROUTE}{ENGINES_PATH}"
-        self._place = (address, port, token)
+        self._reach = reach
+        self._serve_port = serve_port
+        self._place = (pod, address, port, token)
         self._clock = clock
         self._failures = 0
         self._again_at = 0.0
@@ -79,20 +83,26 @@ class RayDashboard:
         wait = self._again_at - self._clock.monotonic()
         if wait > 0:
             raise DashboardUnreachable(f"{self._last}; asked again in {wait:.0f} s")
+        deadline = asyncio.get_running_loop().time() + TOTAL_SECONDS
         try:
-            applications = await self._ask()
+            applications = await self._ask(deadline)
         except DashboardUnreachable as error:
             self._note(str(error))
             raise
         self._failures = 0
-        return await self._with_engines(applications)
+        return await self._with_engines(applications, deadline)
 
-    def is_at(self, address: str, port: int, token: str) -> bool:
-        """Tell whether this is the dashboard at an address, opened by a token."""
-        return self._place == (address, port, token)
+    @property
+    def pod(self) -> Ref:
+        """The pod that it is in."""
+        return self._place[0]
+
+    def is_at(self, pod: Ref, address: str, port: int, token: str) -> bool:
+        """Tell whether this is the dashboard of a pod at an address, opened by a token."""
+        return self._place == (pod, address, port, token)
 
     async def _with_engines(
-        self, applications: dict[str, ServedApplication]
+        self, applications: dict[str, ServedApplication], deadline: float
     ) -> dict[str, ServedApplication]:
         """Add what the engines do; an image of before that was told leaves it unknown."""
         running = any(
@@ -101,16 +111,24 @@ class RayDashboard:
         if not running:
             return applications
         try:
-            limit = aiohttp.ClientTimeout(total=ENGINES_SECONDS)
-            async with self._session.get(self._engines, timeout=limit) as response:
-                content = await _read(response)
-            if response.status != 200 or content is None:
-                _LOG.debug("%s answered %d", self._engines, response.status)
-                return applications
+            content = await self._fetch_engines(deadline)
             return with_engines(applications, read_engines(content))
-        except (TimeoutError, aiohttp.ClientError, OSError, ServeAnswerUnreadable) as error:
-            _LOG.debug("%s: %s", self._engines, error)
+        except (TimeoutError, aiohttp.ClientError, OSError, NoWay, ServeAnswerUnreadable) as error:
+            _LOG.debug("the engines of %s are unknown: %s", self.pod, error)
             return applications
+
+    async def _fetch_engines(self, deadline: float) -> bytes:
+        pod, address, _, _ = self._place
+        soon = asyncio.get_running_loop().time() + CONNECT_SECONDS
+        async with asyncio.timeout_at(min(soon, deadline)):
+            root = await self._reach.base(pod, address, self._serve_port)
+        url = f"{root}{INDEX_ROUTE}{ENGINES_PATH}"
+        limit = aiohttp.ClientTimeout(total=ENGINES_SECONDS)
+        async with self._session.get(url, timeout=limit) as response:
+            content = await _read(response)
+        if response.status != 200 or content is None:
+            raise ServeAnswerUnreadable(f"{INDEX_APPLICATION} answered {response.status}")
+        return content
 
     def _note(self, message: str) -> None:
         self._last = message
@@ -118,19 +136,23 @@ class RayDashboard:
         self._again_at = self._clock.monotonic() + pause
         self._failures = min(self._failures + 1, 10)
 
-    async def _ask(self) -> dict[str, ServedApplication]:
-        where = f"Ray's dashboard at {self._root}"
+    async def _ask(self, deadline: float) -> dict[str, ServedApplication]:
+        pod, address, port, token = self._place
+        where = f"Ray's dashboard at {url_of(address, port)}"
         # Ray takes this header too, and a proxy that uses `Authorization` itself leaves it alone.
-        headers = {"x-ray-authorization": f"Bearer {self._place[2]}"}
+        headers = {"x-ray-authorization": f"Bearer {token}"}
         try:
-            async with self._session.get(self._root + _PATH, headers=headers) as response:
-                content = await _read(response)
+            async with asyncio.timeout_at(deadline):
+                root = await self._reach.base(pod, address, port)
+                async with self._session.get(root + _PATH, headers=headers) as response:
+                    content = await _read(response)
         except TimeoutError as error:
             raise DashboardUnreachable(
                 f"{where} did not answer within {TOTAL_SECONDS:g} s"
             ) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise DashboardUnreachable(f"{where} cannot be reached: {error}") from error
+        except (aiohttp.ClientError, OSError, NoWay) as error:
+            why = self._reach.trouble(pod, port) or error
+            raise DashboardUnreachable(f"{where} cannot be reached: {why}") from error
         if response.status in {401, 403}:
             raise DashboardUnauthorized(
                 f"{where} answered {response.status}; compare the pool's token Secret with the "
@@ -159,7 +181,14 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
 class RayDashboards:
     """The dashboards of all pools, over one set of connections."""
 
-    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, *, reach: Reach = DIRECT, clock: Clock = SYSTEM_CLOCK) -> None:
+        """Make it; nothing is opened yet.
+
+        Args:
+            reach: How heads are reached; whoever made it closes it.
+            clock: Tells when a silent one is asked again.
+        """
+        self._reach = reach
         self._clock = clock
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS),
@@ -183,21 +212,33 @@ class RayDashboards:
         await self._session.close()
 
     def of(
-        self, pool: tuple[str, str], *, address: str, port: int, serve_port: int, token: str
+        self,
+        pool: tuple[str, str],
+        *,
+        pod: Ref,
+        address: str,
+        port: int,
+        serve_port: int,
+        token: str,
     ) -> RayDashboard:
-        """Return the dashboard of a pool; one at another address begins without failures.
+        """Return the dashboard of a pool; one of another head begins without failures.
 
         Args:
             pool: Namespace and name.
-            address: An IP address.
+            pod: The head.
+            address: Its IP address.
             port: The dashboard's port.
             serve_port: That of the pool's applications.
             token: The value of the pool's token Secret.
         """
         known = self._pools.get(pool)
-        if known is None or not known.is_at(address, port, token):
+        if known is None or not known.is_at(pod, address, port, token):
+            if known is not None and known.pod != pod:
+                self._reach.forget(known.pod)
             known = RayDashboard(
                 self._session,
+                self._reach,
+                pod=pod,
                 address=address,
                 port=port,
                 serve_port=serve_port,
@@ -209,4 +250,6 @@ class RayDashboards:
 
     def forget(self, pool: tuple[str, str]) -> None:
         """Drop what is kept of a pool that is gone."""
-        self._pools.pop(pool, None)
+        known = self._pools.pop(pool, None)
+        if known is not None:
+            self._reach.forget(known.pod)

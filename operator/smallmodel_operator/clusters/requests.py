@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from smallmodel_operator.api.names import MANAGER
-from smallmodel_operator.clusters.ref import ACCESS_REVIEWS, SECRETS, Ref, Resource
+from smallmodel_operator.clusters.ref import ACCESS_REVIEWS, SECRETS, Manifest, Ref, Resource
 
 JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
@@ -197,3 +197,12 @@ def delete(ref: Ref, uid: str | None, propagation: str) -> Request:
         path=ref.path,
         body=options,
     )
+
+
+def expecting(
+    manifest: Mapping[str, Any], resource_version: str | None, uid: str | None
+) -> Manifest:
+    """Return a manifest with what the object must be, for the write to be done at all."""
+    expected = {"resourceVersion": resource_version, "uid": uid}
+    known = {field: value for field, value in expected.items() if value}
+    return {**manifest, "metadata": {**manifest["metadata"], **known}}

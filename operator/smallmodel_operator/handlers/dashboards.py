@@ -12,9 +12,12 @@ from smallmodel_operator.clusters.ray import (
     DashboardUnauthorized,
     RayDashboards,
 )
+from smallmodel_operator.clusters.reach import Reach
+from smallmodel_operator.clusters.ref import PODS
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.writer import Writer
 from smallmodel_operator.plan.pools.values import DASHBOARD_PORT, SERVE_PORT
+from smallmodel_operator.reconcile.sight import Head
 from smallmodel_operator.status.serve import ServedApplication
 
 _LOG: Final = logging.getLogger(__name__)
@@ -23,13 +26,13 @@ _LOG: Final = logging.getLogger(__name__)
 class Dashboards:
     """The dashboards of all pools."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, reach: Reach) -> None:
         self._writer = writer
-        self._dashboards = RayDashboards()
+        self._dashboards = RayDashboards(reach=reach)
         self._tokens: dict[ObjectKey, str] = {}
 
     async def observe(
-        self, namespace: str, pool: str, head: str
+        self, namespace: str, pool: str, head: Head
     ) -> Mapping[str, ServedApplication] | None:
         """Return what Serve says, or None where it said nothing."""
         key = (namespace, pool)
@@ -38,7 +41,12 @@ class Dashboards:
             if token is None:
                 return None
             dashboard = self._dashboards.of(
-                key, address=head, port=DASHBOARD_PORT, serve_port=SERVE_PORT, token=token
+                key,
+                pod=PODS.ref(head.pod, namespace),
+                address=head.address,
+                port=DASHBOARD_PORT,
+                serve_port=SERVE_PORT,
+                token=token,
             )
             found = await dashboard.observe()
             # A head that was made anew has no application at all until KubeRay gives it its config

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.reach import ForwardedReach, Reach
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS, NAMESPACES, Resource
 from smallmodel_operator.clusters.watch import Place, Watch
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
@@ -38,6 +39,7 @@ class LinkedMember:
         hub: Hub,
         listeners: Listeners,
         jurisdiction: Callable[[], str | None] = lambda: None,
+        reach: Reach | None = None,
     ) -> None:
         """Make it; `run` does the work.
 
@@ -49,8 +51,10 @@ class LinkedMember:
             listeners: Who is told. The decide loop learns of a placement's status once the hub's
                 object has it.
             jurisdiction: Tells the cluster's, by its own settings; None: they do not say.
+            reach: How the cluster's pods are reached; None: through its API server.
         """
         self.name = name
+        self.reach = reach or ForwardedReach(api, cluster=name)
         self._api = api
         self._namespace = all_of.namespace
         self._decided = all_of.stores.placements_on(name)
@@ -68,6 +72,7 @@ class LinkedMember:
             ),
             orphans=self._orphans,
             jurisdiction=jurisdiction,
+            reach=self.reach,
         )
         self.mirrors = MirrorLoop(
             api=api,

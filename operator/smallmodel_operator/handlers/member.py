@@ -14,6 +14,7 @@ from typing import Final
 
 from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.reach import DIRECT, Reach
 from smallmodel_operator.clusters.ref import JOBS, NAMESPACES, PODS, RAYSERVICES, Resource
 from smallmodel_operator.handlers.cluster import ClusterLoop
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
@@ -82,6 +83,7 @@ class Member:
         gateway_problem: Callable[[], str | None] = lambda: None,
         jurisdiction: Callable[[], str | None] = lambda: None,
         orphans: Callable[[], Sequence[str] | None] = lambda: None,
+        reach: Reach = DIRECT,
     ) -> None:
         """Make it; whoever made it runs its loops.
 
@@ -94,6 +96,7 @@ class Member:
             gateway_problem: Tells what is to be done before requests can be led to models.
             jurisdiction: Tells the cluster's, by its own settings; None: they do not say.
             orphans: Tells the models of which it has placements and the hub has not.
+            reach: How the cluster's pods are reached; it is closed with this.
         """
         self.name = name
         self.stores = stores
@@ -127,6 +130,7 @@ class Member:
             told=listeners.told,
             more=lambda namespace: self.namespace_queue.is_wanted(namespace),
             jurisdiction=jurisdiction,
+            reach=reach,
         )
         queue = "namespace" if is_hub else f"{name}/namespace"
         self.namespace_queue = WorkQueue[str](

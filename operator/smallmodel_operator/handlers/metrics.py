@@ -35,6 +35,7 @@ def measures(
     yield from _queues(running)
     yield _models(running)
     yield from link_measures(running.links)
+    yield forward_measures((one.name, one.reach.failures) for one in running.members)
     withheld = GaugeMetricFamily(
         f"{PREFIX}_gateway_withheld", "1 while a new set of routes is withheld"
     )
@@ -97,6 +98,22 @@ def link_measures(links: Iterable[Link]) -> Iterable[Metric]:
     yield state
     yield seconds
     yield failures
+
+
+def forward_measures(failures: Iterable[tuple[str, int]]) -> Metric:
+    """Return what is measured of the ways to pods of other clusters.
+
+    Args:
+        failures: The name of each cluster, and how many connections to its pods led nowhere.
+    """
+    metric = CounterMetricFamily(
+        f"{PREFIX}_forward_failures",
+        "Connections to pods of a cluster through its API server that led nowhere",
+        labels=["cluster"],
+    )
+    for name, count in failures:
+        metric.add_metric([name], count)
+    return metric
 
 
 def _models(operator: Operator) -> Metric:

@@ -9,6 +9,7 @@ from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.reach import DIRECT, Reach
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.dashboards import Dashboards
@@ -21,7 +22,7 @@ from smallmodel_operator.reconcile.memory import Memory
 from smallmodel_operator.reconcile.namespace import decide_namespace
 from smallmodel_operator.reconcile.orders import Doomed, NamespaceOrders
 from smallmodel_operator.reconcile.reading import ReadPool, read_live
-from smallmodel_operator.reconcile.sight import SHARED, NamespaceSight, PoolSight
+from smallmodel_operator.reconcile.sight import SHARED, Head, NamespaceSight, PoolSight
 from smallmodel_operator.status.serve import ServedApplication
 
 _STATUSES_AT_ONCE: Final = 100
@@ -47,6 +48,7 @@ class NamespaceLoop:
         told: Callable[[ObjectKey], None],
         more: Callable[[str], bool],
         jurisdiction: Callable[[], str | None] = lambda: None,
+        reach: Reach = DIRECT,
     ) -> None:
         """Make it.
 
@@ -63,8 +65,10 @@ class NamespaceLoop:
             told: Called with a SmallModel's key when the status of its placement was written.
             more: Tells whether a namespace is to be worked on again anyway.
             jurisdiction: Tells the cluster's, by its own settings; None: they do not say.
+            reach: How the cluster's pods are reached; it is closed with this.
         """
         self._api = api
+        self._reach = reach
         self._stores = stores
         self._settings = settings
         self._placements = placements_in
@@ -73,8 +77,8 @@ class NamespaceLoop:
         self._jurisdiction = jurisdiction
         self._needed_jobs = needed_jobs
         self._writer = Writer(api, settings, token_key)
-        self._dashboards = Dashboards(self._writer)
-        self._probes = Probes(now, wake)
+        self._dashboards = Dashboards(self._writer, reach)
+        self._probes = Probes(now, wake, reach)
         self._refused = Refused()
         self._wake = wake
         self._told = told
@@ -102,6 +106,7 @@ class NamespaceLoop:
         """End verifying requests and close connections."""
         await self._probes.close()
         await self._dashboards.close()
+        await self._reach.close()
 
     async def _observe(self, namespace: str) -> NamespaceSight:
         stores = self._stores
@@ -152,10 +157,9 @@ class NamespaceLoop:
         return ReadPool(live=live) if live is not None else read_live(manifest, placements)
 
     async def _see_pool(self, manifest: Manifest, read: ReadPool) -> PoolSight:
-        status = (manifest.get("status") or {}).get("activeServiceStatus") or {}
-        head = ((status.get("rayClusterStatus") or {}).get("head") or {}).get("podIP")
+        head = head_of(manifest)
         applications: Mapping[str, ServedApplication] | None = None
-        if head:
+        if head is not None:
             namespace = manifest["metadata"]["namespace"]
             name = manifest["metadata"]["name"]
             applications = await self._dashboards.observe(namespace, name, head)
@@ -276,6 +280,14 @@ class NamespaceLoop:
 def _metadata(name: str, sight: NamespaceSight) -> ObjectMeta:
     """Return the metadata of a placement as it was seen."""
     return next(p.metadata for p in sight.placements if p.metadata.name == name)
+
+
+def head_of(pool: Manifest) -> Head | None:
+    """Return the head of a RayService, or None where KubeRay tells of none."""
+    status = (pool.get("status") or {}).get("activeServiceStatus") or {}
+    told = (status.get("rayClusterStatus") or {}).get("head") or {}
+    address = told.get("podIP")
+    return Head(pod=told.get("podName") or "", address=address) if address else None
 
 
 def is_ready(pool: Manifest) -> bool:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from smallmodel_operator.api.modelplacement import PlacedProbe
+from smallmodel_operator.clusters.reach import DIRECT, NoWay, Reach
+from smallmodel_operator.clusters.ref import PODS, Ref
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.plan.pools.values import SERVE_PORT
-from smallmodel_operator.probe import Answer, probe
+from smallmodel_operator.probe import Answer, no_answer, probe
 from smallmodel_operator.reconcile.orders import ProbeOrder
 
 _LOG: Final = logging.getLogger(__name__)
@@ -20,13 +22,17 @@ _PAUSE_SECONDS: Final = 0.25
 class Probes:
     """The requests that are under way, and what they came to."""
 
-    def __init__(self, now: Callable[[], str], wake: Callable[[str], None]) -> None:
+    def __init__(
+        self, now: Callable[[], str], wake: Callable[[str], None], reach: Reach = DIRECT
+    ) -> None:
         """Make it.
 
         Args:
             now: Tells the time as RFC 3339.
             wake: Called with the namespace when an answer is there.
+            reach: How heads are reached; whoever made it closes it.
         """
+        self._reach = reach
         self._now = now
         self._wake = wake
         self._tasks: dict[ObjectKey, asyncio.Task[None]] = {}
@@ -72,7 +78,7 @@ class Probes:
         self._wake(key[0])
 
     async def _send(self, namespace: str, order: ProbeOrder) -> None:
-        answer = await self._ask(order)
+        answer = await self._ask(PODS.ref(order.head.pod, namespace), order)
         self._answers[namespace, order.model] = PlacedProbe(
             serving_hash=order.serving_hash,
             pool=order.pool,
@@ -88,11 +94,19 @@ class Probes:
             extra={"namespace": namespace, "model": order.model, "pool": order.pool},
         )
 
-    async def _ask(self, order: ProbeOrder) -> Answer:
-        url = f"http://{order.address}:{SERVE_PORT}/{order.model}/v1"
+    async def _ask(self, pod: Ref, order: ProbeOrder) -> Answer:
         deadline = time.monotonic() + order.patience
         while True:
-            answer = await probe(url, order.model, order.task, order.timeout)
+            answer = await self._ask_once(pod, order)
             if not answer.worth_repeating or time.monotonic() > deadline:
                 return answer
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _ask_once(self, pod: Ref, order: ProbeOrder) -> Answer:
+        try:
+            root = await self._reach.base(pod, order.head.address, SERVE_PORT)
+        except NoWay as error:
+            return no_answer(str(error))
+        answer = await probe(f"{root}/{order.model}/v1", order.model, order.task, order.timeout)
+        trouble = self._reach.trouble(pod, SERVE_PORT)
+        return no_answer(trouble) if trouble and answer.worth_repeating else answer

@@ -44,6 +44,12 @@ EVERYWHERE: Final = (
         verbs=("list", "watch"),
     ),
     Grant(
+        why="The heads of pools are asked of their models, and models to answer, by way of the API "
+        "server. It asks for `get`, and a newer one for `create` too.",
+        resources=("pods/portforward",),
+        verbs=("get", "create"),
+    ),
+    Grant(
         why="KubeRay's version, which its Deployment tells.",
         group="apps",
         resources=("deployments",),

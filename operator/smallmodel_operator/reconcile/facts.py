@@ -361,7 +361,7 @@ def _probe_order(
     order = ProbeOrder(
         model=case.name,
         pool=case.pool,
-        address=target.head,
+        head=target.head,
         task=planned.args.task,
         serving_hash=wanted,
         timeout=seconds(scaling.request_timeout),

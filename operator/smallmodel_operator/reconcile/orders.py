@@ -7,6 +7,7 @@ from typing import Literal
 from smallmodel_operator.api.modelcard import Task
 from smallmodel_operator.api.modelplacement import ModelPlacementStatus
 from smallmodel_operator.plan.pools.values import ClusterPool, Manifest
+from smallmodel_operator.reconcile.sight import Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +25,8 @@ class ProbeOrder:
 
     model: str
     pool: str
-    address: str
-    """Of the pool's head."""
+    head: Head
+    """Of the pool."""
     task: Task
     serving_hash: str
     timeout: float

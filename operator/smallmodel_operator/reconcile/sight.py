@@ -22,6 +22,15 @@ class UnpulledImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The pod that leads a pool."""
+
+    pod: str
+    """Its name; empty: KubeRay does not tell it."""
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSight:
     """One RayService of ours, and what its Serve says."""
 
@@ -30,8 +39,8 @@ class PoolSight:
     """As the API server has it."""
     ready: bool
     """KubeRay calls it ready now."""
-    head: str | None = None
-    """The head pod's address, where there is one."""
+    head: Head | None = None
+    """Where there is one."""
     applications: Mapping[str, ServedApplication] | None = None
     """By model name; None: Serve did not answer, which says nothing of its applications."""
 

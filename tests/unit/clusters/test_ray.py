@@ -17,8 +17,10 @@ from smallmodel_operator.clusters.ray import (
     RayDashboard,
     RayDashboards,
 )
+from smallmodel_operator.clusters.ref import PODS
 
 POOL = ("team", "cpu-1")
+HEAD = PODS.ref("cpu-1-head", "team")
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ async def dashboards(clock: FakeClock) -> AsyncIterator[RayDashboards]:
 
 def at(dashboards: RayDashboards, fake: FakeRayDashboard, **changed: Any) -> RayDashboard:
     place: dict[str, Any] = {"address": fake.address, "port": fake.port, "token": fake.token}
-    place["serve_port"] = fake.port
+    place |= {"pod": HEAD, "serve_port": fake.port}
     return dashboards.of(POOL, **(place | changed))
 
 
@@ -229,4 +231,6 @@ async def test_a_pool_that_is_gone_is_forgotten(
 
 async def test_an_address_of_version_six_is_understood(dashboards: RayDashboards) -> None:
     with pytest.raises(DashboardUnreachable, match=r"\[::1\]:1 cannot be reached"):
-        await dashboards.of(POOL, address="::1", port=1, serve_port=2, token="t").observe()
+        await dashboards.of(
+            POOL, pod=HEAD, address="::1", port=1, serve_port=2, token="t"
+        ).observe()

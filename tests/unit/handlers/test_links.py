@@ -21,7 +21,7 @@ from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.ref import NAMESPACES
 from smallmodel_operator.handlers import canary
-from smallmodel_operator.handlers.metrics import link_measures
+from smallmodel_operator.handlers.metrics import forward_measures, link_measures
 from support.waiting import eventually
 
 SOMETHING = NAMESPACES.ref("kube-system")
@@ -422,3 +422,10 @@ async def test_links_are_measured(hub: Linked) -> None:
     assert ("canary_seconds", "far") not in found
     assert found["canary_failures_total", "edge"] == 1
     assert found["canary_failures_total", "far"] == 2
+
+
+def test_connections_that_led_nowhere_are_counted_by_cluster() -> None:
+    metric = forward_measures([("munich", 3), ("oslo", 0)])
+    assert metric.name == "smallmodel_operator_forward_failures"
+    counts = {one.labels["cluster"]: one.value for one in metric.samples}
+    assert counts == {"munich": 3, "oslo": 0}
