@@ -31,7 +31,7 @@ space := $(subst ,, )
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
 .PHONY: help demo test verify generate golden bench bench-cluster cluster-up cluster-down e2e \
-  e2e-faults test-vllm lock-vllm lock-images clean
+  e2e-faults e2e-hybrid hybrid-up hybrid-down test-vllm lock-vllm lock-images clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -69,6 +69,16 @@ e2e: $(READY) ## Test on a real Kubernetes (root; or PYTEST_ARGS='--kubeconfig F
 e2e-faults: $(READY) ## Break something of that Kubernetes and count what is lost (root)
 	$(call say,'Faults on a real Kubernetes')
 	@$(BIN)/pytest tests/e2e -m faults $(PYTEST_ARGS)
+
+e2e-hybrid: $(READY) ## Three of them, joined by lines that break, and models among them (root)
+	$(call say,'Tests on three clusters (memory: 12 GiB)')
+	@$(BIN)/pytest tests/hybrid -m hybrid $(PYTEST_ARGS)
+
+hybrid-up: $(READY) ## Bring up three clusters with lines between them (root)
+	@PYTHONPATH=tests $(BIN)/python -m cluster hybrid-up $(CLUSTER_ARGS)
+
+hybrid-down: $(READY) ## Take them down and leave nothing of them
+	@PYTHONPATH=tests $(BIN)/python -m cluster hybrid-down $(CLUSTER_ARGS)
 
 verify: $(READY) generate ## Generate, format, lint, types, import rules, spelling, clean tree
 	$(call say,'ruff format and ruff check')

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cluster import bringup, machine
+from cluster import bringup, hybrid, machine
 from cluster.control import init_pid
 from cluster.folders import ClusterFiles
 from cluster.options import ClusterOptions, FakeGpu
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=text)
         verb.add_argument("name")
         verb.add_argument("node", type=int)
+    _add_hybrid(verbs)
     for name, text in (
         ("stop", "end a program of a node"),
         ("start", "start a program that was stopped"),
@@ -91,6 +92,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_hybrid(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, text in (
+        ("hybrid-up", "bring up cloud, onprem and edge, joined by lines, with the images"),
+        ("hybrid-down", "take these three down"),
+    ):
+        verb = verbs.add_parser(name, help=text)
+        verb.add_argument("--prefix", default="", help="of the clusters' names")
+    verb = verbs.add_parser("line", help="make a line between two of these three better or worse")
+    verb.add_argument("one", choices=[hybrid.CLOUD, hybrid.ONPREM, hybrid.EDGE])
+    verb.add_argument("other", choices=[hybrid.CLOUD, hybrid.ONPREM, hybrid.EDGE])
+    verb.add_argument("--prefix", default="")
+    verb.add_argument("--delay", type=float, default=0, help="milliseconds one way")
+    verb.add_argument("--jitter", type=float, default=0, help="milliseconds at most beside that")
+    verb.add_argument("--loss", type=float, default=0, help="share of packets that are lost")
+    verb.add_argument("--rate", type=float, default=0, help="Mbit/s; 0 has no limit")
+    verb.add_argument("--cut", action="store_true", help="nothing passes")
+    verb.add_argument("--silent", action="store_true", help="connections are made, and say nothing")
+
+
+def _run_hybrid(asked: argparse.Namespace) -> None:
+    if asked.verb == "hybrid-up":
+        for name, cluster in hybrid.up(asked.prefix, _say).items():
+            _say(f"{name}: {cluster.kubeconfig}")
+        return
+    if asked.verb == "hybrid-down":
+        hybrid.down(asked.prefix, _say)
+        return
+    lines = hybrid.lines(asked.prefix, hybrid.find(asked.prefix))
+    lines.set(
+        asked.one, asked.other, delay=asked.delay, jitter=asked.jitter, loss=asked.loss,
+        rate=asked.rate, cut=asked.cut, silent=asked.silent,
+    )  # fmt: skip
+
+
 def _run(arguments: argparse.Namespace) -> None:
     match arguments.verb:
         case "up":
@@ -103,6 +138,8 @@ def _run(arguments: argparse.Namespace) -> None:
             get_parts(kubelet=True, kuberay=True, say=_say)
         case "status":
             _status()
+        case "hybrid-up" | "hybrid-down" | "line":
+            _run_hybrid(arguments)
         case "import":
             Cluster.find(arguments.name).import_image(arguments.archive.resolve())
         case "node-down":

@@ -44,7 +44,9 @@ def order(
         connection.settimeout(within)
         try:
             connection.connect(str(control))
-            connection.sendall(json.dumps({"do": verb, "program": program, **fields}).encode() + b"\n")
+            connection.sendall(
+                json.dumps({"do": verb, "program": program, **fields}).encode() + b"\n"
+            )
             line = connection.makefile("r").readline()
         except (FileNotFoundError, ConnectionRefusedError) as absent:
             raise ClusterProblem(f"nobody takes orders at {control}") from absent

@@ -20,7 +20,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -87,13 +87,18 @@ class Packet:
 
 
 class Relay:
-    """Carries packets until it is killed."""
+    """Carries packets until it is killed.
+
+    Attributes:
+        ends: by name.
+        on_the_way: packets by when they arrive.
+    """
 
     def __init__(self) -> None:
-        self._ends: dict[str, End] = {}
+        self.ends: dict[str, End] = {}
         self._lines: dict[frozenset[str], Line] = {}
         self._directions: dict[tuple[str, str], Direction] = {}
-        self._on_the_way: list[Packet] = []
+        self.on_the_way: list[Packet] = []
         self._number = 0
         self._selector = selectors.DefaultSelector()
         self._random = random.Random()  # noqa: S311 - no secret
@@ -115,9 +120,9 @@ class Relay:
                 self._deliver()
 
     def _pause(self) -> float | None:
-        if not self._on_the_way:
+        if not self.on_the_way:
             return None
-        return max(0.0, self._on_the_way[0].due - time.monotonic())
+        return max(0.0, self.on_the_way[0].due - time.monotonic())
 
     def _take_order(self, connection: socket.socket) -> None:
         with connection:
@@ -139,19 +144,23 @@ class Relay:
                 networks = tuple(IPv4Network(network) for network in order["networks"])
                 self._open(order["end"], int(order["pid"]), order["device"], networks)
             case "line":
-                self._lines[frozenset(order["ends"])] = Line(**order["line"])
+                self.set_line(order["ends"], Line(**order["line"]))
             case "list":
-                return {"ends": {name: end.device is not None for name, end in self._ends.items()}}
+                return {"ends": {name: end.device is not None for name, end in self.ends.items()}}
             case verb:
                 raise ValueError(f"{verb!r} is none of open, line, list")
         return {}
 
+    def set_line(self, ends: Iterable[str], line: Line) -> None:
+        """Have the line between two ends be so."""
+        self._lines[frozenset(ends)] = line
+
     def _open(self, name: str, pid: int, device: str, networks: tuple[IPv4Network, ...]) -> None:
-        before = self._ends.get(name)
+        before = self.ends.get(name)
         if before is not None:
             self._close(before)
         end = End(networks=networks, device=open_tun(pid, device))
-        self._ends[name] = end
+        self.ends[name] = end
         assert end.device is not None
         self._selector.register(end.device, selectors.EVENT_READ, name)
 
@@ -163,7 +172,7 @@ class Relay:
 
     def _read(self, source: str) -> None:
         """Take every packet that an end has sent by now."""
-        end = self._ends[source]
+        end = self.ends[source]
         while end.device is not None:
             try:
                 content = os.read(end.device, LARGEST_PACKET)
@@ -173,9 +182,10 @@ class Relay:
                 # Its namespace is gone.
                 self._close(end)
                 return
-            self._send(content, source)
+            self.send(content, source)
 
-    def _send(self, content: bytes, source: str) -> None:
+    def send(self, content: bytes, source: str) -> None:
+        """Put a packet on the way that an end sent, if its line lets it pass."""
         target = self._target(content)
         if target is None or target == source:
             return
@@ -194,24 +204,24 @@ class Relay:
         due = sent_at + (line.delay + self._random.uniform(0, line.jitter)) / 1000
         self._number += 1
         packet = Packet(due, self._number, content, source, target)
-        heapq.heappush(self._on_the_way, packet)
+        heapq.heappush(self.on_the_way, packet)
 
     def _target(self, content: bytes) -> str | None:
         """Return the end whose networks have the destination of a packet."""
         if len(content) < 20 or content[0] >> 4 != 4:
             return None
         destination = IPv4Address(content[16:20])
-        for name, end in self._ends.items():
+        for name, end in self.ends.items():
             if any(destination in network for network in end.networks):
                 return name
         return None
 
     def _deliver(self) -> None:
         now = time.monotonic()
-        while self._on_the_way and self._on_the_way[0].due <= now:
-            packet = heapq.heappop(self._on_the_way)
+        while self.on_the_way and self.on_the_way[0].due <= now:
+            packet = heapq.heappop(self.on_the_way)
             self._directions[packet.source, packet.target].waiting -= len(packet.content)
-            end = self._ends[packet.target]
+            end = self.ends[packet.target]
             cut = self._lines.get(frozenset((packet.source, packet.target)), Line()).cut
             if end.device is None or cut:
                 continue
@@ -242,7 +252,9 @@ def open_tun(pid: int, name: str) -> int:
             os.close(other)
         try:
             device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-            fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+            fcntl.ioctl(
+                device, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI)
+            )
         finally:
             _enter(libc, own)
     finally:

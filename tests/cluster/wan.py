@@ -39,6 +39,7 @@ class Wan:
         """
         self._clusters = dict(clusters)
         self._nat = frozenset(nat)
+        # A cluster's name has no dot in front, so nobody takes this for one.
         self._control = STATE / f".wan-{name}.sock"
         self._lines: dict[frozenset[str], Line] = {}
 
@@ -73,7 +74,8 @@ class Wan:
             wait_until(
                 lambda: control.init_pid(self._control) is None, "the lines are gone", within=20
             )
-        self._control.unlink(missing_ok=True)
+        for file in (self._control, self._control.with_suffix(".log")):
+            file.unlink(missing_ok=True)
 
     def attach(self, name: str) -> None:
         """Give a cluster its end, also after its node was started anew."""
@@ -89,7 +91,9 @@ class Wan:
         inside(pid, "ip", "address", "replace", f"{node.node}/32", "dev", DEVICE)
         inside(pid, "ip", "link", "set", DEVICE, "up")
         for network in self._others(name):
-            inside(pid, "ip", "route", "replace", str(network), "dev", DEVICE, "src", str(node.node))
+            inside(
+                pid, "ip", "route", "replace", str(network), "dev", DEVICE, "src", str(node.node)
+            )
         for other in self._clusters.values():
             machine = other.record.addresses.node(0).host
             if other is not cluster:
@@ -143,7 +147,9 @@ class Wan:
     def _init(self, name: str) -> int | None:
         return control.init_pid(self._clusters[name].files.node(0).control)
 
-    def _inside(self, pid: int, *command: str, stdin: str | None = None, may_fail: bool = False) -> None:
+    def _inside(
+        self, pid: int, *command: str, stdin: str | None = None, may_fail: bool = False
+    ) -> None:
         path = next(iter(self._clusters.values())).record.path
         environment = {"PATH": f"{path}:{SYSTEM_PATH}"}
         words = ("nsenter", f"--net=/proc/{pid}/ns/net", *command)

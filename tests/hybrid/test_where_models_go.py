@@ -14,7 +14,7 @@ def test_without_data_a_model_goes_where_it_costs_least(team: HybridTeam) -> Non
 
 
 def test_a_model_lands_beside_its_data(hybrid: Hybrid, team: HybridTeam) -> None:
-    team.source("cameras", "munich")
+    team.source("cameras", ONPREM)
     team.serve("watch", data={"cameras": "40Gi"})
     team.wait_on("watch", ONPREM)
     team.hub.wait_ready("watch")

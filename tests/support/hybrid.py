@@ -1,4 +1,4 @@
-"""A hub in the cloud, a cluster on premises and one at the edge, as three platform teams have them."""
+"""A hub in the cloud, a cluster on premises and one at the edge, as platform teams have them."""
 
 import contextlib
 import json
@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cluster import hybrid, serving_images
 from cluster.addons import make_volume
 from cluster.running import Cluster
 from cluster.waiting import wait_until
 from cluster.wan import Wan
 from support.command_line import Outcome
-from support.installation import MODEL, SYSTEM, Installed, Team
+from support.installation import MODEL, Installed, Team, installed
 
 CLOUD: Final = "local"
-"""The hub's own cluster, by the name of its ModelCluster."""
-ONPREM: Final = "munich"
-EDGE: Final = "lyon"
+"""The hub's own cluster, by the name of its ModelCluster. Lines call it `cloud`."""
+ONPREM: Final = hybrid.ONPREM
+EDGE: Final = hybrid.EDGE
 SLM: Final = Path(sys.executable).with_name("slm")
 
 DECLARED: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -34,13 +35,13 @@ DECLARED: Final[Mapping[str, Mapping[str, Any]]] = {
     ONPREM: {
         "tier": "OnPrem",
         "jurisdiction": "DE",
-        "location": {"site": "munich"},
+        "location": {"site": ONPREM},
         "prices": {"cpuHour": "0.045", "memoryGBHour": "0.006"},
     },
     EDGE: {
         "tier": "Edge",
         "jurisdiction": "FR",
-        "location": {"site": "lyon"},
+        "location": {"site": EDGE},
         "prices": {"cpuHour": "0.090", "memoryGBHour": "0.012"},
     },
 }
@@ -238,10 +239,14 @@ class Hybrid:
 
 
 @contextlib.contextmanager
-def declared(hybrid: Hybrid) -> Iterator[Hybrid]:
-    """Join the clusters, and declare what they are."""
-    hybrid.join_push(ONPREM)
-    for name in (CLOUD, ONPREM):
-        hybrid.declare(name, **DECLARED[name])
-    hybrid.wait_link(ONPREM, "Connected")
-    yield hybrid
+def joined(clusters: Mapping[str, Cluster], wan: Wan, volumes: Path) -> Iterator[Hybrid]:
+    """Install the operator in the cloud, join the others to it, and declare what each is."""
+    operator, serving = serving_images.OPERATOR.reference, serving_images.SERVING_CPU.reference
+    named = {CLOUD if name == hybrid.CLOUD else name: one for name, one in clusters.items()}
+    with installed(named[CLOUD], volumes, operator, serving) as hub:
+        made = Hybrid(hub=hub, clusters=named, volumes=volumes, wan=wan)
+        made.join_push(ONPREM)
+        for name in (CLOUD, ONPREM):
+            made.declare(name, **DECLARED[name])
+        made.wait_link(ONPREM, "Connected")
+        yield made

@@ -29,10 +29,10 @@ def test_a_name_is_short_and_plain(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"nodes": 2}, {"fake_gpu": FakeGpu(product="L4", count=1, memory=1)}]
+    "more", [{"nodes": 2}, {"fake_gpu": FakeGpu(product="L4", count=1, memory=1)}, {"memory": 4096}]
 )
 def test_a_control_plane_alone_has_nothing_of_a_node(more: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match="has no nodes, GPUs or images"):
+    with pytest.raises(ValidationError, match="has no nodes, GPUs, images or memory"):
         ClusterOptions.model_validate({"name": "dev", "kubelet": False, **more})
 
 

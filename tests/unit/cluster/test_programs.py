@@ -9,6 +9,7 @@ import pytest
 from cluster.addresses import ClusterAddresses
 from cluster.configuration import containerd, kubelet, write_configuration
 from cluster.folders import ClusterFiles
+from cluster.options import ClusterOptions
 from cluster.programs import CONTROL_PLANE, NODE, command_lines
 
 FILES = ClusterFiles("dev")
@@ -35,7 +36,7 @@ def test_every_program_is_called_by_its_own_name() -> None:
 
 
 def test_every_node_has_a_cgroup_of_its_own() -> None:
-    roots = {kubelet(FILES.node(number), ADDRESSES)["cgroupRoot"] for number in range(3)}
+    roots = {kubelet(FILES.node(number), ADDRESSES, None)["cgroupRoot"] for number in range(3)}
     assert roots == {"/slm-dev-0", "/slm-dev-1", "/slm-dev-2"}
 
 
@@ -52,7 +53,7 @@ def test_the_files_are_where_the_programs_look(
 ) -> None:
     monkeypatch.setattr("cluster.folders.STATE", tmp_path)
     node = FILES.node(0)
-    write_configuration(node, ADDRESSES, "iptables")
+    write_configuration(node, ADDRESSES, ClusterOptions(name="demo", proxy_mode="iptables"))
     for line in command_lines(FILES, ADDRESSES, 0, kubelet=True).values():
         for word in line:
             path = Path(word.removeprefix("--config="))
