@@ -20,6 +20,7 @@ from smallmodel_operator.clusters.clock import SYSTEM_CLOCK
 from smallmodel_operator.clusters.credentials import read_kubeconfig
 from smallmodel_operator.clusters.requests import Call
 from smallmodel_operator.handlers.canary import HubName, send_canary
+from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
 from smallmodel_operator.plan.members import EVERYWHERE, OWN, TOKEN_SECRET, member_manifests
 from support.linked_members import SYSTEM, LinkedPair, until
 from support.paper_serving import serving_on_paper
@@ -35,6 +36,27 @@ GRANTED: Final = frozenset(
     for resource, _, subresource in [whole.partition("/")]
     for verb in grant.verbs
 )
+WRITTEN: Final = frozenset(
+    {
+        Call(verb="create", group="", resource="configmaps"),
+        Call(verb="patch", group="", resource="secrets"),
+        Call(verb="patch", group="apps", resource="deployments"),
+    }
+)
+"""What makes the cluster's gateway one of the installation's."""
+GATEWAY: Final = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": GATEWAY_NAME, "namespace": SYSTEM},
+    "spec": {
+        "replicas": 0,
+        "selector": {"matchLabels": {"app": GATEWAY_NAME}},
+        "template": {
+            "metadata": {"labels": {"app": GATEWAY_NAME}},
+            "spec": {"containers": [{"name": "envoy", "image": "envoy"}]},
+        },
+    },
+}
 NOT_HERE: Final = frozenset(
     {
         Call(verb="get", group="ray.io", resource="rayclusters"),
@@ -89,6 +111,7 @@ async def test_the_account_may_do_what_the_hub_does_and_nothing_else(pair: Linke
     name = HubName(hub_id=pair.hub_id, namespace=SYSTEM, identity="operator-0")
     canary = await send_canary(pair.member_api, name, SYSTEM_CLOCK, lambda _uid: None)
     assert canary.failure is None
+    await pair.member_admin.apply(GATEWAY)
     async with serving_on_paper(pair.member_admin, pair.namespace), pair.working():
         await pair.decide()
         await until(pair.is_ready)
@@ -104,6 +127,7 @@ async def test_the_account_may_do_what_the_hub_does_and_nothing_else(pair: Linke
             return await pair.admin.get(pair.on_hub()) is None
 
         await until(is_gone)
+        await until(lambda: pair.member_api.permissions >= WRITTEN)
 
     called = frozenset(
         call for call in pair.member_api.permissions if not call.resource.startswith("/")

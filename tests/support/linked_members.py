@@ -35,12 +35,14 @@ from smallmodel_operator.clusters.refusals import Answer
 from smallmodel_operator.clusters.requests import Request
 from smallmodel_operator.clusters.watch import Place, Watch
 from smallmodel_operator.clusters.wire import Send
-from smallmodel_operator.handlers.linked import LinkedMember
+from smallmodel_operator.handlers.certificates import Certificates
+from smallmodel_operator.handlers.linked import Gateways, LinkedMember
 from smallmodel_operator.handlers.member import Installation, Listeners
 from smallmodel_operator.handlers.members import Members
 from smallmodel_operator.handlers.mirrors import Hub
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.stores import HubStores
+from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
 from smallmodel_operator.plan.placements import placement_manifest, spec_hash
 from support.paper_reach import PaperReach
 
@@ -137,8 +139,9 @@ class LinkedPair:
         )
         labels = {LABEL_ACCEPT_FROM: self.hub_id} if accepts else {}
         await self.member_admin.create(_namespace(self.namespace, labels))
-        if await self.member_admin.get(NAMESPACES.ref(SYSTEM)) is None:
-            await self.member_admin.create(_namespace(SYSTEM, {}))
+        for admin in (self.admin, self.member_admin):
+            if await admin.get(NAMESPACES.ref(SYSTEM)) is None:
+                await admin.create(_namespace(SYSTEM, {}))
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[LinkedMember]:
@@ -176,6 +179,11 @@ class LinkedPair:
             hub=Hub(api=self.hub_api, stores=self.stores, is_read=lambda: self._is_read()),
             listeners=Listeners(changed=lambda: None, declared=lambda: None, told=lambda _: None),
             reach=PaperReach(api),
+            gateway=Gateways(
+                settings=ClusterGatewaySettings(),
+                allow_from=(),
+                certificates=Certificates(self.hub_api, SYSTEM, self.hub_id),
+            ),
         )
 
     def see(self, resource: Resource, manifest: Manifest, *, gone: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from smallmodel_operator.gateway.certificates import Certificates
 from smallmodel_operator.gateway.files import GatewayFiles
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import (
@@ -30,6 +31,8 @@ def settings_for(folder: Path, **changed: Any) -> ClusterGatewaySettings:
         "listen": Endpoint(address="127.0.0.1", port=free_port()),
         "admin": Endpoint(address="127.0.0.1", port=free_port()),
         "metrics": Endpoint(address="127.0.0.1", port=free_port()),
+        "peers": Endpoint(address="127.0.0.1", port=free_port()),
+        "certificates_folder": str(folder / "certificates"),
         "discovery_folder": str(folder / "discovery"),
     }
     return ClusterGatewaySettings(**values | changed)
@@ -82,6 +85,8 @@ def start_agent(folder: Path, settings: ClusterGatewaySettings, *more: str) -> P
         *("--folder", str(folder)),
         *("--seed", str(folder / "seed")),
         *("--admin", f"127.0.0.1:{settings.admin.port}"),
+        *("--secret", str(folder / "tls")),
+        *("--certificates", settings.certificates_folder),
         *more,
     )
 
@@ -112,6 +117,7 @@ class ClusterGateway:
         """Start Envoy with these namespaces, or with the files that are there."""
         if namespaces is not None:
             self.files.write(self.build(*namespaces))
+        Certificates(self.folder / "tls", Path(self.settings.certificates_folder)).keep()
         self.envoy = start_envoy(self.folder)
         await eventually(self.listens, "Envoy listens")
 

@@ -69,6 +69,14 @@ RAYSERVICE_NAME_MAX: Final = 47
 """KubeRay's limit; it appends names of its own to it."""
 
 
+_GATEWAYS: Final = "gateway.smallmodel.dev"
+
+
+def gateway_identity(cluster: str, hub_id: str) -> str:
+    """Return the name in the certificate of a cluster's gateway. No name server knows it."""
+    return f"{cluster}.{hub_id}.{_GATEWAYS}"
+
+
 def bounded(name: str, length: int) -> str:
     """Return the name, or its head and a hash where it has more than `length` characters."""
     if len(name) <= length:

@@ -13,8 +13,11 @@ PLACE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SHA256: Final = r"^[0-9a-f]{64}$"
 URI: Final = r"^[a-z0-9]+://\S+$"
 HTTPS_URL: Final = r"^https://\S+$"
+_PORT: Final = (
+    r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
 GATEWAY_ADDRESS: Final = (
-    r"^https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)(:[0-9]{1,5})?$"
+    r"^https://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?):" + _PORT + r"$"
 )
 DATA_KEY: Final = r"^[-._a-zA-Z0-9]+$"
 TAINT_KEY: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
@@ -33,7 +36,8 @@ MEANINGS: Final[dict[str, str]] = {
     SHA256: "a SHA-256 of 64 lower-case hexadecimal digits, as sha256sum prints it",
     URI: "a URI with its scheme, for example hf://owner/repository/file.gguf",
     HTTPS_URL: "an address that starts with https://",
-    GATEWAY_ADDRESS: "an address without a path, for example https://edge.example.com:8443",
+    GATEWAY_ADDRESS: "https://, a host and a port, without a path, for example "
+    "https://edge.example.com:8443",
     DATA_KEY: "a key of letters, digits, `-`, `_` and `.`, for example kubeconfig",
     TAINT_KEY: "a key of letters, digits, `.`, `_`, `/` and `-`, for example smallmodel.dev/drain",
     REASON: "one CamelCase word",

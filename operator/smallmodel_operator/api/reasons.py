@@ -94,6 +94,9 @@ class Reason(StrEnum):
     ENGINE_DIED = "EngineDied"
     MALFORMED_ANSWER = "MalformedAnswer"
 
+    GATEWAY_UNREACHABLE = "GatewayUnreachable"
+    NOT_SERVED_HERE = "NotServedHere"
+
     WRONG_ENDPOINT = "WrongEndpoint"
     TOO_MANY_TOKENS = "TooManyTokens"
 
@@ -242,6 +245,11 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.ENGINE_DIED: "The engine's process ended; its replica is being replaced.",
     Reason.MALFORMED_ANSWER: "The engine sent what its endpoint does not promise. The request gets "
     "502; the engine goes on.",
+    Reason.GATEWAY_UNREACHABLE: "The model is served by another cluster, and this gateway cannot "
+    "reach that cluster's. The message has its name; look at `spec.gateway.address` of its "
+    "ModelCluster, and at both gateways' certificates. The request gets 503.",
+    Reason.NOT_SERVED_HERE: "The gateway of another cluster asked for a model that is not served "
+    "here, which passes by itself when a copy has just come or gone. The request gets 503.",
     Reason.WRONG_ENDPOINT: "The model's task does not have the endpoint that was asked for; the "
     "message names the one to use. The request gets 400.",
     Reason.TOO_MANY_TOKENS: "The request's limit of tokens is beyond the model's context. The "

@@ -20,10 +20,12 @@ from kubernetes.aio.config.kube_config import load_kube_config
 
 from smallmodel_operator.gateway.admin import EnvoyAdmin
 from smallmodel_operator.gateway.agent import Agent
+from smallmodel_operator.gateway.certificates import Certificates
 from smallmodel_operator.gateway.endpoints import build_app
 from smallmodel_operator.gateway.files import GatewayFiles
 from smallmodel_operator.gateway.metrics import AgentMetrics
 from smallmodel_operator.gateway.source import ConfigMapSource
+from smallmodel_operator.plan.gateway.cluster_values import CERTIFICATES_FOLDER
 from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
 
 _CONFIRM_SECONDS: Final = 0.5
@@ -79,6 +81,8 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 async def _work(options: argparse.Namespace, agent: Agent, metrics: AgentMetrics) -> None:
+    certificates = Certificates(options.secret, options.certificates)
+    certificates.keep()
     if agent.start(options.seed) and options.write_once:
         return
     async with await _client(options.kubeconfig) as client:
@@ -86,7 +90,7 @@ async def _work(options: argparse.Namespace, agent: Agent, metrics: AgentMetrics
         if options.write_once:
             await _write_once(source, agent, options.seed)
         else:
-            await _keep(source, agent, metrics, options.listen)
+            await _keep(source, agent, certificates, metrics, options.listen)
 
 
 async def _write_once(source: ConfigMapSource, agent: Agent, seed: Path) -> None:
@@ -99,7 +103,11 @@ async def _write_once(source: ConfigMapSource, agent: Agent, seed: Path) -> None
 
 
 async def _keep(
-    source: ConfigMapSource, agent: Agent, metrics: AgentMetrics, listen: tuple[str, int]
+    source: ConfigMapSource,
+    agent: Agent,
+    certificates: Certificates,
+    metrics: AgentMetrics,
+    listen: tuple[str, int],
 ) -> None:
     runner = web.AppRunner(build_app(lambda: agent.ready, metrics), access_log=None)
     await runner.setup()
@@ -109,6 +117,7 @@ async def _keep(
             async for config_map in found:
                 if config_map is not None:
                     await agent.take(config_map)
+                certificates.keep()
                 if agent.unconfirmed:
                     await agent.confirm()
     finally:
@@ -133,6 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--folder", type=Path, default=Path("/config"))
     parser.add_argument("--seed", type=Path, default=Path("/seed"))
+    parser.add_argument("--secret", type=Path, default=Path("/tls"))
+    parser.add_argument("--certificates", type=Path, default=Path(CERTIFICATES_FOLDER))
     parser.add_argument("--write-once", action="store_true", help="end when the files are there")
     parser.add_argument("--listen", type=_address, default=("0.0.0.0", 9903), metavar="HOST:PORT")  # noqa: S104 - a pod's own
     parser.add_argument("--admin", default="127.0.0.1:9901", metavar="HOST:PORT")

@@ -13,8 +13,8 @@ from smallmodel_operator.clusters.compare import is_applied, stamp
 from smallmodel_operator.clusters.guard import apply_owned, delete_owned
 from smallmodel_operator.clusters.ref import HTTPROUTES, Ref, ref_of
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
-from smallmodel_operator.handlers.gateway import MadeRoutes, Routes, namespace_routes
 from smallmodel_operator.handlers.last_good import WITHHELD_RETRY, LastGood
+from smallmodel_operator.handlers.routes import ModelRoutes, Routes
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.gateway.cluster_values import EVERYONE
 from smallmodel_operator.plan.gateway.http_route import (
@@ -63,14 +63,13 @@ class HttpRouteLoop:
             all_pools_read: Tells whether everything was read once since this process started.
         """
         self._api = api
-        self._hub = hub
-        self._stores = stores
         self._parent = parent
         self._watched = watched
         self._last_good = LastGood(all_pools_read)
         self._written: tuple[Routes, float] | None = None
         """Routes, and when it was seen that they are there."""
-        self._made: MadeRoutes = {}
+        self._stores = stores
+        self._routes = ModelRoutes(hub, stores.placements)
         self.problem: str | None = None
         """What is to be done before there can be routes."""
 
@@ -89,9 +88,7 @@ class HttpRouteLoop:
         Raises:
             ApiError: A route could not be read or written; the others were.
         """
-        namespaces = namespace_routes(
-            self._hub, self._stores.placements, lambda _: EVERYONE, self._made
-        )
+        namespaces = self._routes.now(lambda _: EVERYONE)
         if self._is_written(namespaces):
             return _CHECK_SECONDS
         try:

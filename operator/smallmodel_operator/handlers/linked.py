@@ -5,14 +5,17 @@ All of its tasks, queues and calls are its own, so that one which hangs slows no
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.reach import ForwardedReach, Reach
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS, NAMESPACES, Resource
 from smallmodel_operator.clusters.watch import Place, Watch
+from smallmodel_operator.handlers.certificates import Certificates
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.failures import log_failure
+from smallmodel_operator.handlers.gateway import CHANGED, LOOK, GatewayLoop
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.member import SERVED, Installation, Listeners, Member, now
 from smallmodel_operator.handlers.mirrors import Hub, MirrorLoop
@@ -20,11 +23,22 @@ from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.queue import WorkQueue
 from smallmodel_operator.placement.cluster import ClusterView
+from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
 from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.plan.pools.values import Manifest
 
 _MIRROR_WORKERS: Final = 8
 _RESYNC_SECONDS: Final = 300.0
+_GATEWAY_REST: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateways:
+    """What gateways of all clusters have in common."""
+
+    settings: ClusterGatewaySettings
+    allow_from: tuple[str, ...]
+    certificates: Certificates
 
 
 class LinkedMember:
@@ -40,6 +54,7 @@ class LinkedMember:
         listeners: Listeners,
         jurisdiction: Callable[[], str | None] = lambda: None,
         reach: Reach | None = None,
+        gateway: Gateways | None = None,
     ) -> None:
         """Make it; `run` does the work.
 
@@ -52,6 +67,7 @@ class LinkedMember:
                 object has it.
             jurisdiction: Tells the cluster's, by its own settings; None: they do not say.
             reach: How the cluster's pods are reached; None: through its API server.
+            gateway: What gateways of all clusters have in common; None: there are none.
         """
         self.name = name
         self.reach = reach or ForwardedReach(api, cluster=name)
@@ -69,6 +85,7 @@ class LinkedMember:
                 changed=listeners.changed,
                 declared=listeners.declared,
                 told=self.mirror,
+                pod=self.lead,
             ),
             orphans=self._orphans,
             jurisdiction=jurisdiction,
@@ -90,12 +107,21 @@ class LinkedMember:
             workers=_MIRROR_WORKERS,
             failed=log_failure(f"{name}/mirror", self._fields, all_of.conflicts),
         )
+        self._gateways = gateway
+        self.gateway = self._gateway(gateway, all_of, hub) if gateway is not None else None
+        self.gateway_queue = WorkQueue[str](
+            f"{name}/gateway",
+            self._lead,
+            workers=1,
+            rest=_GATEWAY_REST,
+            failed=log_failure(f"{name}/gateway", lambda _: {"cluster": name}, all_of.conflicts),
+        )
         self._watches = [Watch(api, place, self) for place in self._places()]
 
     @property
     def queues(self) -> tuple[WorkQueue[Any], ...]:
         """All queues, for metrics."""
-        return self.mirror_queue, self.member.namespace_queue
+        return self.mirror_queue, self.member.namespace_queue, self.gateway_queue
 
     @property
     def is_read(self) -> bool:
@@ -109,6 +135,15 @@ class LinkedMember:
     def mirror(self, key: ObjectKey) -> None:
         """Have a placement and its mirror be worked on."""
         self.mirror_queue.add(key)
+
+    def lead(self) -> None:
+        """Have the gateway learn where requests go now."""
+        self.gateway_queue.add(CHANGED)
+
+    def note_deleted(self, key: ObjectKey) -> None:
+        """Have the gateway know that a SmallModel was seen to be deleted."""
+        if self.gateway is not None:
+            self.gateway.note_deleted(key)
 
     async def run(self) -> None:
         """Read everything, then work until cancelled.
@@ -130,6 +165,9 @@ class LinkedMember:
                 for queue in self.queues:
                     group.create_task(queue.run(), name=queue.name)
                 group.create_task(self._resync(), name=f"resync {self.name}")
+                if self._gateways is not None:
+                    own = self._gateways.certificates.run(self.name, self._api)
+                    group.create_task(own, name=f"certificate {self.name}")
         finally:
             await self.member.close()
 
@@ -138,6 +176,7 @@ class LinkedMember:
         for key in self.mirrors.known():
             self.mirror_queue.add(key, later=True)
         self.member.serve_all()
+        self.gateway_queue.add(LOOK)
 
     def see(self, resource: Resource, manifest: Manifest, *, gone: bool) -> None:
         """Take an object of the cluster as it is now."""
@@ -150,6 +189,7 @@ class LinkedMember:
         if resource is NAMESPACES and did_accept != (name in self.stores.accepting):
             for key in self.mirrors.known_in(name):
                 self.mirror(key)
+            self.lead()
 
     async def listed(self, resource: Resource, there: set[ObjectKey], version: str) -> None:
         """Drop what a whole list did not have; a mirror only where another look has it neither.
@@ -169,11 +209,27 @@ class LinkedMember:
                 last["metadata"]["uid"] = metadata.uid
                 self._see_mirror(last, gone=True)
 
+    def _gateway(self, gateways: Gateways, all_of: Installation, hub: Hub) -> GatewayLoop:
+        return GatewayLoop(
+            api=self._api,
+            hub=hub.stores,
+            stores=self.stores,
+            namespace=all_of.namespace,
+            settings=gateways.settings,
+            allow_from=gateways.allow_from,
+            all_pools_read=lambda: hub.is_read() and self.is_read,
+            name=self.name,
+        )
+
+    async def _lead(self, key: str) -> float | None:
+        return await self.gateway.work(key) if self.gateway is not None else None
+
     def _see_mirror(self, manifest: Manifest, *, gone: bool) -> None:
         key = self.stores.see_placement(manifest, gone=gone)
         if key is not None:
             self.member.namespace_queue.add(key[0])
             self.mirror(key)
+            self.lead()
             return
         # One of another installation may be in the way of a mirror now, or not any more.
         name = manifest["metadata"]["name"]

@@ -58,6 +58,16 @@ class Members:
         if member is not None:
             member.mirror(key)
 
+    def lead(self) -> None:
+        """Have the gateways of all clusters learn where requests go now."""
+        for member in self._members.values():
+            member.lead()
+
+    def note_deleted(self, key: ObjectKey) -> None:
+        """Have their gateways know that a SmallModel was seen to be deleted."""
+        for member in self._members.values():
+            member.note_deleted(key)
+
     def views(self) -> dict[str, ClusterView]:
         """Return the clusters that are connected as they were seen last, by name."""
         seen = ((member.name, member.view()) for member in self)

@@ -29,12 +29,13 @@ from smallmodel_operator.clusters.ref import (
 )
 from smallmodel_operator.handlers import links
 from smallmodel_operator.handlers.canary import HubName
+from smallmodel_operator.handlers.certificates import Certificates
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.failures import log_failure
-from smallmodel_operator.handlers.gateway import GatewayLoop
+from smallmodel_operator.handlers.gateway import LOOK, GatewayLoop
 from smallmodel_operator.handlers.http_routes import HttpRouteLoop
-from smallmodel_operator.handlers.linked import LinkedMember
+from smallmodel_operator.handlers.linked import Gateways, LinkedMember
 from smallmodel_operator.handlers.links import Links, Peers
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.member import SERVED, Installation, Listeners, Member, now
@@ -65,7 +66,6 @@ WATCHED: Final = (
 """In the order in which they are listed: what is decided on comes before what is decided."""
 
 _RESYNC_SECONDS: Final = 300.0
-_GATEWAY: Final = "gateway"
 _MODEL_WORKERS: Final = 16
 _MANY_MODELS: Final = 20
 """Waiting models above which events are written slowly."""
@@ -106,7 +106,7 @@ class Operator:
                 declared=self._cluster_declared,
                 told=self._told,
                 job=self._see_fetch,
-                pod=lambda: self.gateway_queue.add(_GATEWAY),
+                pod=lambda: self.gateway_queue.add(LOOK),
             ),
             gateway_problem=lambda: self.gateway.problem,
             jurisdiction=lambda: settings.cluster_jurisdiction,
@@ -116,6 +116,17 @@ class Operator:
         self.links = Links(
             links.Hub(api=api, name=called, now=now),
             Peers(connected=self.members.connected, disconnected=self.members.disconnected),
+        )
+        self.certificates = Certificates(api, settings.namespace, hub_id)
+        # To somebody's own Gateway the operator has no certificate to give.
+        self._gateways = (
+            Gateways(
+                settings=settings.gateway(),
+                allow_from=settings.gateway_allow_from,
+                certificates=self.certificates,
+            )
+            if settings.http_route is None
+            else None
         )
         self.events = EventWriter(events, lambda: self.model_queue.depth > _MANY_MODELS)
         self.models = ModelLoop(
@@ -128,7 +139,7 @@ class Operator:
             now=now,
             views=self._views,
             placed=self._placed,
-            told=lambda _: self.gateway_queue.add(_GATEWAY),
+            told=lambda _: self._lead(),
         )
         self.gateway = self._gateway(events)
         self.model_queue = WorkQueue[ObjectKey](
@@ -157,6 +168,7 @@ class Operator:
                 told=self._told,
             ),
             jurisdiction=lambda: self.links.jurisdiction(name),
+            gateway=self._gateways,
         )
 
     def _gateway(self, events: Events) -> GatewayLoop | HttpRouteLoop:
@@ -175,11 +187,11 @@ class Operator:
             api=self._api,
             hub=self.stores,
             stores=self.local.stores,
-            events=events,
             namespace=settings.namespace,
             settings=settings.gateway(),
             allow_from=settings.gateway_allow_from,
             all_pools_read=lambda: self._synced,
+            events=events,
         )
 
     @property
@@ -212,6 +224,9 @@ class Operator:
                 group.create_task(self.links.run(), name="links")
                 group.create_task(self.events.run(), name="events")
                 group.create_task(self._resync(), name="resync")
+                if self._gateways is not None:
+                    own = self.certificates.run(LOCAL_CLUSTER, self._api)
+                    group.create_task(own, name="certificate")
         finally:
             await self.local.close()
 
@@ -239,7 +254,7 @@ class Operator:
             self.local.namespace_queue.add(key[0])
         for member in self.members:
             member.work_on_all()
-        self.gateway_queue.add(_GATEWAY)
+        self.gateway_queue.add(LOOK)
 
     async def _see_all(self, resource: Resource) -> tuple[set[ObjectKey], str]:
         """Take all objects, or those of the watched namespaces.
@@ -274,10 +289,11 @@ class Operator:
             return
         if gone or manifest["metadata"].get("deletionTimestamp"):
             self.gateway.note_deleted(key)
+            self.members.note_deleted(key)
             # It may have a fetch Job and no placement yet.
             self.local.namespace_queue.add(key[0])
         self.model_queue.add(key)
-        self.gateway_queue.add(_GATEWAY)
+        self._lead()
 
     def _see_card(self, manifest: Manifest, gone: bool) -> None:
         name = self.stores.see_card(manifest, gone=gone)
@@ -294,6 +310,7 @@ class Operator:
             self.links.see(cluster)
         if is_another:
             self._cluster_declared()
+            self._lead()
 
     def _see_source(self, manifest: Manifest, gone: bool) -> None:
         namespace = self.stores.see_source(manifest, gone=gone)
@@ -335,9 +352,9 @@ class Operator:
         """Have served what was decided for a cluster."""
         if cluster == LOCAL_CLUSTER:
             self.local.namespace_queue.add(key[0])
-            self.gateway_queue.add(_GATEWAY)
         elif cluster is not None:
             self.members.decided(cluster, key)
+        self._lead()
 
     def _placed(self, key: ObjectKey) -> None:
         """Have served what the decide loop placed, and then said that it is placed."""
@@ -348,7 +365,12 @@ class Operator:
     def _told(self, key: ObjectKey) -> None:
         """Have said of a SmallModel what the serve loop said of its placement."""
         self.model_queue.add(key, later=True)
-        self.gateway_queue.add(_GATEWAY)
+        self._lead()
+
+    def _lead(self) -> None:
+        """Have the gateways of all clusters learn where requests go now."""
+        self.gateway_queue.add(LOOK)
+        self.members.lead()
 
 
 _SEEN_BY: Final[dict[Resource, Callable[[Operator, Manifest, bool], None]]] = {

@@ -10,6 +10,8 @@ from smallmodel_operator.api.names import (
     LABEL_MANAGED_BY,
     MANAGER,
 )
+from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
+from smallmodel_operator.plan.gateway.secret_files import TLS_SECRET
 from smallmodel_operator.plan.pools.values import Manifest
 
 TOKEN_SECRET: Final = f"{HUB_ACCOUNT}-token"
@@ -25,6 +27,8 @@ class Grant:
     group: str = ""
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    """Of single objects; nothing: of all. `create` and `list` cannot be bound to names."""
 
 
 EVERYWHERE: Final = (
@@ -117,6 +121,30 @@ OWN: Final = (
         resources=("leases",),
         verbs=("get", "create", "patch"),
     ),
+    Grant(
+        why="Where the gateway leads requests to, which its pods read.",
+        resources=("configmaps",),
+        verbs=("get", "patch"),
+        names=(GATEWAY_NAME,),
+    ),
+    Grant(
+        why="As above.",
+        resources=("configmaps",),
+        verbs=("create",),
+    ),
+    Grant(
+        why="The certificate that the gateway shows to other clusters', when it is renewed.",
+        resources=("secrets",),
+        verbs=("patch",),
+        names=(TLS_SECRET,),
+    ),
+    Grant(
+        why="The gateway is restarted, one pod after the other, where its start-up file changed.",
+        group="apps",
+        resources=("deployments",),
+        verbs=("get", "patch"),
+        names=(GATEWAY_NAME,),
+    ),
 )
 """In the operator's namespace of the cluster."""
 
@@ -177,6 +205,7 @@ def _rules(grants: Sequence[Grant]) -> list[Manifest]:
             "apiGroups": [grant.group],
             "resources": list(grant.resources),
             "verbs": list(grant.verbs),
+            **({"resourceNames": list(grant.names)} if grant.names else {}),
         }
         for grant in grants
     ]

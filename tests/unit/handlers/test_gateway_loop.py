@@ -16,12 +16,14 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
-from smallmodel_operator.handlers.gateway import GatewayLoop, Routes, route_of, serving_pool
+from smallmodel_operator.handlers.gateway import GatewayLoop
 from smallmodel_operator.handlers.pods import PodSight
+from smallmodel_operator.handlers.routes import Routes, route_of
 from smallmodel_operator.handlers.stores import HubStores, Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
 from smallmodel_operator.plan.gateway.config_map import SnapshotTooLarge
+from smallmodel_operator.plan.gateway.leading import serving_pool
 from smallmodel_operator.plan.gateway.values import GatewayConfig
 from smallmodel_operator.plan.pools.values import Manifest
 
@@ -184,9 +186,11 @@ async def test_routes_that_are_written_are_not_built_again(
     await fixed.work()
     built = list[str]()
 
-    def counted(namespaces: Routes, settings: ClusterGatewaySettings) -> GatewayConfig:
+    def counted(
+        namespaces: Routes, settings: ClusterGatewaySettings, identities: tuple[str, ...]
+    ) -> GatewayConfig:
         built.extend(each.name for each in namespaces)
-        return build_cluster_gateway(namespaces, settings)
+        return build_cluster_gateway(namespaces, settings, identities)
 
     monkeypatch.setattr("smallmodel_operator.handlers.gateway.build_cluster_gateway", counted)
 

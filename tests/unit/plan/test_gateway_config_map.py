@@ -125,4 +125,4 @@ def test_binary_data_that_is_no_base64_is_refused() -> None:
 
 
 def test_the_contract_is_read_from_the_bootstrap() -> None:
-    assert contract_of(config().bootstrap) == 1
+    assert contract_of(config().bootstrap) == 2

@@ -15,7 +15,9 @@ from smallmodel_operator.plan.gateway.document import Message, typed
 RBAC_FILTER: Final = "envoy.filters.http.rbac"
 FORBIDDEN_CODE: Final = "namespace_forbidden"
 
-_RBAC: Final = "envoy.extensions.filters.http.rbac.v3"
+RBAC: Final = "envoy.extensions.filters.http.rbac.v3"
+RBAC_RULES: Final = f"{RBAC}.RBACPerRoute"
+"""Rules that belong to routes."""
 _FORBIDDEN: Final = (
     "The client at %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% may not ask the models at "
     "%PATH(NQ:PATH):200%. A namespace's models answer its own pods and those that "
@@ -26,7 +28,7 @@ _ALL: Final = networks(EVERYONE)
 
 def admission_filter() -> Message:
     """Return the filter, which by itself refuses nobody: the rules come with the routes."""
-    return {"name": RBAC_FILTER, "typed_config": typed(f"{_RBAC}.RBAC", {})}
+    return {"name": RBAC_FILTER, "typed_config": typed(f"{RBAC}.RBAC", {})}
 
 
 def admission_rules(namespaces: Sequence[NamespaceRoutes], *, admit_loopback: bool) -> Message:
@@ -43,26 +45,24 @@ def admission_rules(namespaces: Sequence[NamespaceRoutes], *, admit_loopback: bo
             policies[namespace.name] = _refuse_others(namespace.name, admitted)
     if not policies:
         return {}
-    rules = typed(f"{_RBAC}.RBACPerRoute", {"rbac": {"rules": _deny(policies)}})
+    rules = typed(RBAC_RULES, {"rbac": {"rules": _deny(policies)}})
     return {"typed_per_filter_config": {RBAC_FILTER: rules}}
 
 
 def forbidden_reply() -> Message:
     """Return how Envoy words the only 403 that it makes itself."""
-    status: Message = {"default_value": 403, "runtime_key": "smallmodel.forbidden_status"}
-    error: Message = {
-        "message": _FORBIDDEN,
-        "type": "permission_error",
-        "param": None,
-        "code": FORBIDDEN_CODE,
-    }
+    return reworded(
+        403, "smallmodel.forbidden_status", _FORBIDDEN, "permission_error", FORBIDDEN_CODE
+    )
+
+
+def reworded(status: int, key: str, message: str, kind: str, code: str) -> Message:
+    """Return how an answer of Envoy's own with that status is worded."""
+    value: Message = {"default_value": status, "runtime_key": key}
+    error: Message = {"message": message, "type": kind, "param": None, "code": code}
     return {
-        "mappers": [
-            {
-                "filter": {"status_code_filter": {"comparison": {"op": "EQ", "value": status}}},
-                "body_format_override": {"json_format": {"error": error}},
-            }
-        ]
+        "filter": {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}},
+        "body_format_override": {"json_format": {"error": error}},
     }
 
 

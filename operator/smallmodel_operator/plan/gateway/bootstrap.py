@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from smallmodel_operator.plan.gateway.document import Message, duration, typed
+from smallmodel_operator.plan.gateway.document import Message, duration, typed, watched
 from smallmodel_operator.plan.gateway.replies import DYNAMIC_NAMESPACE
 from smallmodel_operator.plan.gateway.routes import JSON_FILTER, ROUTE_TABLE
 from smallmodel_operator.plan.gateway.script import build_script
@@ -51,23 +51,30 @@ def overload_manager() -> Message:
     }
 
 
-def listener(name: str, address: Endpoint, manager: Message) -> Message:
-    """Return a listener of HTTP."""
+def listener(
+    name: str, address: Endpoint, manager: Message, transport: Message | None = None
+) -> Message:
+    """Return a listener of HTTP.
+
+    Args:
+        name: For Envoy's log.
+        address: Where it listens.
+        manager: How HTTP is read.
+        transport: What is below HTTP; None: nothing but TCP.
+    """
+    chain: Message = {
+        "filters": [
+            {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+        ]
+    }
+    if transport is not None:
+        chain["transport_socket"] = transport
     return {
         "name": name,
         "address": socket(address),
         # With it, a second Envoy would share the port in silence.
         "enable_reuse_port": False,
-        "filter_chains": [
-            {
-                "filters": [
-                    {
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": manager,
-                    }
-                ]
-            }
-        ],
+        "filter_chains": [chain],
     }
 
 
@@ -144,18 +151,6 @@ def router() -> Message:
 def extension(name: str, kind: str, config: Message) -> Message:
     """Return an extension of Envoy with its configuration."""
     return {"name": name, "typed_config": typed(kind, config)}
-
-
-def watched(folder: str, file: str) -> Message:
-    """Return the source of what Envoy discovers in a file."""
-    return {
-        "resource_api_version": "V3",
-        "path_config_source": {
-            "path": f"{folder}/{file}",
-            # Files are replaced by a rename, which only a watch of the folder sees.
-            "watched_directory": {"path": folder},
-        },
-    }
 
 
 def socket(endpoint: Endpoint) -> Message:

@@ -11,30 +11,42 @@ from smallmodel_operator.plan.gateway.cluster_values import (
 )
 from smallmodel_operator.plan.gateway.clusters import build_pool_clusters
 from smallmodel_operator.plan.gateway.document import discovery_json, dump
+from smallmodel_operator.plan.gateway.peer_routes import asked_here
+from smallmodel_operator.plan.gateway.peers import build_peer_clusters
 from smallmodel_operator.plan.gateway.values import GatewayConfig
 
 
 def build_cluster_gateway(
-    namespaces: Sequence[NamespaceRoutes], settings: ClusterGatewaySettings
+    namespaces: Sequence[NamespaceRoutes],
+    settings: ClusterGatewaySettings,
+    identities: Sequence[str] = (),
 ) -> GatewayConfig:
     """Return the text of Envoy's files; the order of namespaces and models does not matter.
+
+    Args:
+        namespaces: What is served here, or led to other clusters.
+        settings: What stays while the gateway runs.
+        identities: The names in the certificates of other clusters' gateways, which may ask.
 
     Raises:
         ValueError: Two namespaces, or two models of one, have the same name, or an admitted
             address is none.
     """
     ordered = _sorted(namespaces)
-    upstreams = (
-        routed.upstream
-        for namespace in ordered
-        for routed in namespace.models
-        if routed.upstream and not routed.model.unavailable
-    )
-    routes = build_cluster_routes(ordered, settings)
+    models = [routed for namespace in ordered for routed in namespace.models]
+    asked = [routed for routed in models if not routed.model.unavailable]
+    pools = [*(routed.upstream for routed in asked), *map(asked_here, models)]
+    peers = [routed.elsewhere for routed in asked if routed.elsewhere and not routed.upstream]
+    routes = build_cluster_routes(ordered, settings, identities)
     return GatewayConfig(
         bootstrap=dump(build_cluster_bootstrap(settings)),
         routes=discovery_json([routes]),
-        clusters=discovery_json(build_pool_clusters(upstreams)),
+        clusters=discovery_json(
+            [
+                *build_peer_clusters(peers, settings.certificates_folder),
+                *build_pool_clusters(filter(None, pools)),
+            ]
+        ),
     )
 
 

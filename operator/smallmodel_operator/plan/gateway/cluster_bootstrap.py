@@ -13,7 +13,6 @@ from smallmodel_operator.plan.gateway.bootstrap import (
     overload_manager,
     router,
     socket,
-    watched,
 )
 from smallmodel_operator.plan.gateway.cluster_values import (
     CLUSTER_CLUSTERS_FILE,
@@ -22,11 +21,19 @@ from smallmodel_operator.plan.gateway.cluster_values import (
     ROUTES_FOLDER,
     ClusterGatewaySettings,
 )
-from smallmodel_operator.plan.gateway.document import Message, duration, typed
+from smallmodel_operator.plan.gateway.document import Message, duration, typed, watched
+from smallmodel_operator.plan.gateway.peer_admission import (
+    only_peers,
+    stranger_reply,
+    unreachable_reply,
+)
+from smallmodel_operator.plan.gateway.peers import server_side
 from smallmodel_operator.plan.gateway.values import Endpoint
 
-CONTRACT: Final = 1
+CONTRACT: Final = 2
 """Raised when routes need a bootstrap that an older operator did not write (or the reverse)."""
+
+PEERS_STAT_PREFIX: Final = "gateways"
 
 _DNS_SECONDS: Final = 1
 _DNS_TRIES: Final = 2
@@ -37,8 +44,8 @@ _ADMIN_CLUSTER: Final = "admin"
 _ADMIN_TIMEOUT: Final = 10.0
 
 _STATS_KEPT: Final = (
-    rf"http\.{STAT_PREFIX}\.(downstream_(cx|rq)_active|downstream_rq_(completed|time|total|[1-5]xx))",
-    rf"http\.{STAT_PREFIX}\.(rbac|rds)\..*",
+    rf"http\.({STAT_PREFIX}|{PEERS_STAT_PREFIX})\.(downstream_(cx|rq)_active|downstream_rq_(completed|time|total|[1-5]xx))",
+    rf"http\.({STAT_PREFIX}|{PEERS_STAT_PREFIX})\.(rbac|rds)\..*",
     r"cluster\.[^.]+\.(membership_healthy|upstream_cx_(active|connect_fail))",
     r"cluster\.[^.]+\.upstream_rq_([245]xx|active|pending_overflow|rx_reset)",
     r"(cluster_manager|server)\..*",
@@ -52,9 +59,12 @@ def build_cluster_bootstrap(settings: ClusterGatewaySettings) -> Message:
     folder = settings.discovery_folder
     filters = [admission_filter(), *http_filters(settings.body_limit)]
     manager = connection_manager(f"{folder}/{ROUTES_FOLDER}", CLUSTER_ROUTES_FILE, filters)
-    manager["local_reply_config"] = forbidden_reply()
+    manager["local_reply_config"] = {"mappers": [forbidden_reply(), unreachable_reply()]}
     clients = listener(STAT_PREFIX, settings.listen, manager)
     clients["address"] = _dual(settings.listen)
+    tls = server_side(settings.certificates_folder)
+    peers = listener(PEERS_STAT_PREFIX, settings.peers, _peers_manager(settings), tls)
+    peers["address"] = _dual(settings.peers)
     metrics = listener("metrics", settings.metrics, _metrics_manager())
     metrics["address"] = _dual(settings.metrics)
     return {
@@ -64,7 +74,7 @@ def build_cluster_bootstrap(settings: ClusterGatewaySettings) -> Message:
             "cds_config": watched(f"{folder}/{CLUSTERS_FOLDER}", CLUSTER_CLUSTERS_FILE)
         },
         "static_resources": {
-            "listeners": [clients, metrics],
+            "listeners": [clients, peers, metrics],
             "clusters": [_admin_cluster(settings.admin)],
         },
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _kept_stats()}}},
@@ -75,6 +85,16 @@ def build_cluster_bootstrap(settings: ClusterGatewaySettings) -> Message:
             {"query_timeout_seconds": _DNS_SECONDS, "query_tries": _DNS_TRIES},
         ),
     }
+
+
+def _peers_manager(settings: ClusterGatewaySettings) -> Message:
+    """Return how requests of other gateways are read: by the same routes, under their own host."""
+    filters = [only_peers(), admission_filter(), *http_filters(settings.body_limit)]
+    routes = f"{settings.discovery_folder}/{ROUTES_FOLDER}"
+    manager = connection_manager(routes, CLUSTER_ROUTES_FILE, filters)
+    manager["stat_prefix"] = PEERS_STAT_PREFIX
+    manager["local_reply_config"] = {"mappers": [stranger_reply()]}
+    return manager
 
 
 def _dual(endpoint: Endpoint) -> Message:

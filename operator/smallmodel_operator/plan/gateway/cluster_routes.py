@@ -15,7 +15,10 @@ from smallmodel_operator.plan.gateway.cluster_values import (
     RoutedModel,
 )
 from smallmodel_operator.plan.gateway.clusters import pool_name
-from smallmodel_operator.plan.gateway.document import Message, typed
+from smallmodel_operator.plan.gateway.document import Message
+from smallmodel_operator.plan.gateway.matching import by_path_prefix
+from smallmodel_operator.plan.gateway.peer_routes import peer_host
+from smallmodel_operator.plan.gateway.peers import Hop
 from smallmodel_operator.plan.gateway.routes import (
     Target,
     by_body,
@@ -27,38 +30,44 @@ from smallmodel_operator.plan.gateway.routes import (
     route_table,
 )
 
-_NO_POOL: Final = ""
+CLIENTS: Final = "namespaces"
+"""The name of the virtual host of clients."""
 
 
 def build_cluster_routes(
-    namespaces: Sequence[NamespaceRoutes], settings: ClusterGatewaySettings
+    namespaces: Sequence[NamespaceRoutes],
+    settings: ClusterGatewaySettings,
+    identities: Sequence[str] = (),
 ) -> Message:
-    """Return the route configuration of these namespaces, sorted as their models are."""
-    virtual_host: Message = {
-        "name": "namespaces",
+    """Return the route configuration of these namespaces, sorted as their models are.
+
+    Args:
+        namespaces: What is served here, or led to other clusters.
+        settings: What stays while the gateway runs.
+        identities: The names in the certificates of gateways that may ask.
+    """
+    clients: Message = {
+        "name": CLIENTS,
         "domains": ["*"],
-        "matcher": {
-            "matcher_tree": {
-                "input": _path_input(),
-                "prefix_match_map": {"map": _trees(namespaces, settings)},
-            }
-        },
+        "matcher": by_path_prefix(_trees(namespaces, settings)),
     }
     rules = admission_rules(namespaces, admit_loopback=settings.admit_loopback)
-    return route_table(virtual_host | rules)
+    return route_table(clients | rules, peer_host(namespaces, identities, settings))
 
 
-def _trees(namespaces: Sequence[NamespaceRoutes], settings: ClusterGatewaySettings) -> Message:
-    trees: Message = {"/": _route_list(_outside())}
+def _trees(
+    namespaces: Sequence[NamespaceRoutes], settings: ClusterGatewaySettings
+) -> dict[str, list[Message]]:
+    trees = {"/": _outside()}
     for namespace in namespaces:
-        trees[f"/{namespace.name}/"] = _route_list(_of_namespace(namespace, settings))
+        trees[f"/{namespace.name}/"] = _of_namespace(namespace, settings)
     return trees
 
 
 def _of_namespace(namespace: NamespaceRoutes, settings: ClusterGatewaySettings) -> list[Message]:
     base = f"/{namespace.name}"
     models = [routed.model for routed in namespace.models]
-    targets = [_target(routed, settings) for routed in namespace.models]
+    targets = [_target(routed, namespace.name, settings) for routed in namespace.models]
     routes = own_answers(models, base)
     for model, target in zip(models, targets, strict=True):
         routes.extend(by_path(model, target, base))
@@ -76,20 +85,8 @@ def _outside() -> list[Message]:
     ]
 
 
-def _target(routed: RoutedModel, settings: ClusterGatewaySettings) -> Target:
-    cluster = pool_name(routed.upstream) if routed.upstream else _NO_POOL
-    return Target(cluster=cluster, connect_retries=settings.connect_retries)
-
-
-def _path_input() -> Message:
-    return {
-        "name": "path",
-        "typed_config": typed(
-            "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", {"header_name": ":path"}
-        ),
-    }
-
-
-def _route_list(routes: list[Message]) -> Message:
-    routed = typed("envoy.config.route.v3.RouteList", {"routes": routes})
-    return {"action": {"name": "routes", "typed_config": routed}}
+def _target(routed: RoutedModel, namespace: str, settings: ClusterGatewaySettings) -> Target:
+    if routed.upstream is not None:
+        return Target(cluster=pool_name(routed.upstream), connect_retries=settings.connect_retries)
+    clusters = tuple(peer.cluster for peer in routed.elsewhere)
+    return Target(hop=Hop(clusters=clusters, namespace=namespace))

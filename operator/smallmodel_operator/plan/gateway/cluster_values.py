@@ -27,24 +27,43 @@ CONNECT_RETRIES: Final = 75
 HTTP_PORT: Final = 8080
 ADMIN_PORT: Final = 9901
 METRICS_PORT: Final = 9902
+PEERS_PORT: Final = 8443
+"""Where gateways of other clusters come in."""
 DISCOVERY_FOLDER: Final = "/config/discovery"
+CERTIFICATES_FOLDER: Final = "/certificates"
 
 _CLIENTS_COME_IN: Final = Endpoint(address="0.0.0.0", port=HTTP_PORT)  # noqa: S104 - a pod's own
+_PEERS_COME_IN: Final = Endpoint(address="0.0.0.0", port=PEERS_PORT)  # noqa: S104 - a pod's own
 _ADMIN: Final = Endpoint(address="127.0.0.1", port=ADMIN_PORT)
 _METRICS: Final = Endpoint(address="0.0.0.0", port=METRICS_PORT)  # noqa: S104 - a pod's own
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Peer:
+    """The gateway of another cluster."""
+
+    cluster: str
+    """The ModelCluster."""
+    address: Endpoint
+    identity: str
+    """The name in its certificate."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedModel:
-    """A model of a namespace, and the pool that answers for it."""
+    """A model of a namespace, and what answers for it: its pool, or else another cluster."""
 
     model: GatewayModel
     upstream: Endpoint | None = None
-    """Serve's front of its pool, such as `chat-serve-svc.team-a.svc` and 8000. A model that cannot
-    be asked needs none."""
+    """Serve's front of its pool, such as `chat-serve-svc.team-a.svc` and 8000."""
+    elsewhere: tuple[Peer, ...] = ()
+    """Gateways of other clusters where it is served, which are asked where there is no pool. A
+    model that cannot be asked needs neither."""
+    leaving: Endpoint | None = None
+    """The pool of a copy that is being taken down: gateways that were not told yet may ask it."""
 
     def __post_init__(self) -> None:
-        if self.upstream is None and self.model.unavailable is None:
+        if not (self.upstream or self.elsewhere or self.model.unavailable):
             raise ValueError(
                 f"the model {self.model.name!r} has neither an upstream nor a reason why it "
                 "cannot be asked; give one of them"
@@ -70,6 +89,10 @@ class ClusterGatewaySettings:
     """Where clients come in. `::` takes IPv4 too, where the pods have IPv6."""
     admin: Endpoint = _ADMIN
     """Envoy's admin page can stop it, so it stays on the pod's loopback."""
+    peers: Endpoint = _PEERS_COME_IN
+    """Where gateways of other clusters come in, each with a certificate."""
+    certificates_folder: str = CERTIFICATES_FOLDER
+    """Where Envoy watches for what it shows to other gateways, and whom it believes."""
     metrics: Endpoint = _METRICS
     """Where Prometheus reads Envoy's metrics, and nothing else is shown."""
     discovery_folder: str = DISCOVERY_FOLDER

@@ -9,7 +9,7 @@ from smallmodel_operator.plan.gateway.values import Endpoint, GatewaySettings
 SERVE_CLUSTER: Final = "serve"
 METRICS_CLUSTER: Final = "metrics"
 
-_CONNECTIONS: Final = 4096
+CONNECTIONS: Final = 4096
 """HAProxy's own limit in Ray (`RAY_SERVE_HAPROXY_MAXCONN`): beyond it a request would hang there,
 and here it gets 503 at once."""
 
@@ -70,20 +70,24 @@ def build_pool_clusters(upstreams: Iterable[Endpoint]) -> list[Message]:
 
 
 def _pool_cluster(name: str, upstream: Endpoint) -> Message:
-    limits: Message = _limits() | {
-        # With Envoy's own three, all further requests to a pool that is away would fail at once.
-        "max_retries": _CONNECTIONS
-    }
     return upstream_cluster(name, upstream) | {
-        "circuit_breakers": {"thresholds": [limits]},
+        "circuit_breakers": {"thresholds": [limits_with_retries()]},
         # Most clusters have IPv4 alone, where asking for IPv6 first doubles every look-up.
         "dns_lookup_family": "V4_PREFERRED",
     }
 
 
+def limits_with_retries() -> Message:
+    """Return the limits of an upstream whose requests are held while it is away.
+
+    With Envoy's own three retries at a time, all others would fail at once.
+    """
+    return _limits() | {"max_retries": CONNECTIONS}
+
+
 def _limits() -> Message:
     return {
-        "max_connections": _CONNECTIONS,
-        "max_pending_requests": _CONNECTIONS,
-        "max_requests": _CONNECTIONS,
+        "max_connections": CONNECTIONS,
+        "max_pending_requests": CONNECTIONS,
+        "max_requests": CONNECTIONS,
     }

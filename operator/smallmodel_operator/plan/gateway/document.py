@@ -61,6 +61,18 @@ def discovery_json(resources: Sequence[Message]) -> DiscoveryFile:
     )
 
 
+def watched(folder: str, file: str) -> Message:
+    """Return the source of what Envoy discovers in a file."""
+    return {
+        "resource_api_version": "V3",
+        "path_config_source": {
+            "path": f"{folder}/{file}",
+            # Files are replaced by a rename, which only a watch of the folder sees.
+            "watched_directory": {"path": folder},
+        },
+    }
+
+
 def duration(seconds: float) -> str:
     """Return seconds as protobuf's JSON writes a duration: `300s`, `0.25s`."""
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"

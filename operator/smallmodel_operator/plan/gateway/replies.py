@@ -4,12 +4,16 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import RETRY_AFTER_SECONDS
 from smallmodel_operator.plan.gateway.document import Json, Message
 from smallmodel_operator.plan.gateway.values import GatewayModel, Unavailable
 
 DYNAMIC_NAMESPACE: Final = "smallmodel"
 """Envoy's dynamic metadata in which a request's model is kept."""
+
+NOT_HERE_HEADER: Final = "x-smallmodel-not-here"
+"""On the answer of a gateway whose cluster does not serve the model: nothing was asked of it."""
 
 _NAMES_SHOWN: Final = 20
 _ASKED: Final = "%REQ(:METHOD)% %PATH(NQ:PATH):200%"
@@ -119,6 +123,20 @@ def unavailable(model: str, why: Unavailable) -> Message:
         code=str(why.reason),
     )
     return reply | {"response_headers_to_add": [header("retry-after", str(RETRY_AFTER_SECONDS))]}
+
+
+def not_served_here() -> Message:
+    """Refuse another gateway that asks for what is not served in this cluster."""
+    reply = _error(
+        503,
+        f"The gateway of another cluster asked for {_ASKED}, and that model is not served in this "
+        "cluster, or not any more. Ask again.",
+        kind="server_error",
+        param="model",
+        code=str(Reason.NOT_SERVED_HERE),
+    )
+    added = [header("retry-after", str(RETRY_AFTER_SECONDS)), header(NOT_HERE_HEADER, "true")]
+    return reply | {"response_headers_to_add": added}
 
 
 def header(name: str, value: str) -> Message:

@@ -12,6 +12,7 @@ from typing import Final
 from smallmodel_operator.plan.gateway import replies
 from smallmodel_operator.plan.gateway.clusters import METRICS_CLUSTER, SERVE_CLUSTER
 from smallmodel_operator.plan.gateway.document import Message, duration, typed
+from smallmodel_operator.plan.gateway.peers import HOP_HEADER, Hop, hop_route
 from smallmodel_operator.plan.gateway.values import GatewayModel
 from smallmodel_operator.plan.timeouts import gateway_idle_timeout
 
@@ -39,7 +40,10 @@ _TRUSTED_BY_SERVE: Final = ("serve_multiplexed_model_id", "x-request-disconnect-
 class Target:
     """Where the requests to a model go."""
 
-    cluster: str
+    cluster: str = ""
+    """Envoy's name of the pool that answers."""
+    hop: Hop | None = None
+    """The gateways of other clusters that are asked instead."""
     connect_retries: int = 0
     """How often a request is tried again that reached no model: its connection was refused, or
     Ray's HAProxy had no route for it yet. What a model got is never sent again."""
@@ -60,15 +64,15 @@ def build_routes(models: Sequence[GatewayModel], *, with_metrics: bool) -> Messa
     return route_table({"name": "models", "domains": ["*"], "routes": routes})
 
 
-def route_table(virtual_host: Message) -> Message:
-    """Return the one route configuration, with the one virtual host of all clients."""
+def route_table(*virtual_hosts: Message) -> Message:
+    """Return the one route configuration."""
     return typed(
         "envoy.config.route.v3.RouteConfiguration",
         {
             "name": ROUTE_TABLE,
             "max_direct_response_body_size_bytes": _REPLY_LIMIT,
             "request_headers_to_remove": list(_TRUSTED_BY_SERVE),
-            "virtual_hosts": [virtual_host],
+            "virtual_hosts": list(virtual_hosts),
         },
     )
 
@@ -97,19 +101,24 @@ def by_path(model: GatewayModel, target: Target, base: str = "") -> list[Message
     path = f"{base}/{model.name}"
     # Below a base, what Serve knows has to be put in its place.
     rewrite = f"/{model.name}/v1/" if base else None
-    to_model = prefix(f"{path}/v1/", _to_model(model, target, rewrite))
-    # The path says it all: this spares parsing the body.
-    to_model["typed_per_filter_config"] = {
-        JSON_FILTER: typed("envoy.config.route.v3.FilterConfig", {"disabled": True})
-    }
     return [
         exact(f"{path}/health", health),
         exact(f"{path}/v1/health", health),
         exact(f"{path}/v1/models", replies.model_list([model])),
         exact(f"{path}/v1/models/{model.name}", replies.one_model(model.name)),
         prefix(f"{path}/v1/models/", replies.unknown_model_id([model], base)),
-        to_model,
+        to_path(model, target, path, rewrite),
     ]
+
+
+def to_path(model: GatewayModel, target: Target, path: str, rewrite: str | None) -> Message:
+    """Return the route of requests whose path names the model."""
+    to_model = prefix(f"{path}/v1/", _to_model(model, target, rewrite))
+    # The path says it all: this spares parsing the body.
+    to_model["typed_per_filter_config"] = {
+        JSON_FILTER: typed("envoy.config.route.v3.FilterConfig", {"disabled": True})
+    }
+    return to_model
 
 
 def by_body(model: GatewayModel, target: Target, base: str = "") -> Message:
@@ -159,12 +168,9 @@ def prefix(
 def _to_model(model: GatewayModel, target: Target, rewrite: str | None) -> Message:
     if model.unavailable:
         return replies.unavailable(model.name, model.unavailable)
-    route: Message = {
-        "cluster": target.cluster,
-        # A stream may last as long as the model's own limit, which Serve enforces.
-        "timeout": "0s",
-        "idle_timeout": duration(gateway_idle_timeout(model.request_timeout_seconds)),
-    }
+    if target.hop is not None:
+        return _to_gateways(model, target.hop)
+    route: Message = {"cluster": target.cluster} | _limits(model)
     if rewrite:
         route["prefix_rewrite"] = rewrite
     if target.connect_retries:
@@ -177,11 +183,29 @@ def _to_model(model: GatewayModel, target: Target, rewrite: str | None) -> Messa
                 "max_interval": duration(_LAST_RETRY),
             },
         }
-    seconds = duration(model.request_timeout_seconds).removesuffix("s")
+    return {"route": route, "request_headers_to_add": [_timeout_header(model)]}
+
+
+def _to_gateways(model: GatewayModel, hop: Hop) -> Message:
+    clusters = replies.header(HOP_HEADER, ", ".join(hop.clusters))
     return {
-        "route": route,
-        "request_headers_to_add": [replies.header(_TIMEOUT_HEADER, seconds)],
+        "route": hop_route(hop, model.name) | _limits(model),
+        "request_headers_to_add": [_timeout_header(model), clusters],
+        "response_headers_to_remove": [replies.NOT_HERE_HEADER],
     }
+
+
+def _limits(model: GatewayModel) -> Message:
+    return {
+        # A stream may last as long as the model's own limit, which Serve enforces.
+        "timeout": "0s",
+        "idle_timeout": duration(gateway_idle_timeout(model.request_timeout_seconds)),
+    }
+
+
+def _timeout_header(model: GatewayModel) -> Message:
+    seconds = duration(model.request_timeout_seconds).removesuffix("s")
+    return replies.header(_TIMEOUT_HEADER, seconds)
 
 
 def _metadata(key: str, value: Message) -> Message:

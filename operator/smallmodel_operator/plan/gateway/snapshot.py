@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from smallmodel_operator.plan.gateway.cluster_routes import CLIENTS
 from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes
 from smallmodel_operator.plan.gateway.values import GatewayConfig
 
@@ -64,8 +65,8 @@ def routes_in(config: GatewayConfig) -> frozenset[RouteKey]:
     So an operator that starts knows what its predecessor had written.
     """
     [table] = json.loads(config.routes.text)["resources"]
-    [host] = table["virtual_hosts"]
-    trees = host["matcher"]["matcher_tree"]["prefix_match_map"]["map"]
+    [clients] = [host for host in table["virtual_hosts"] if host["name"] == CLIENTS]
+    trees = clients["matcher"]["matcher_tree"]["prefix_match_map"]["map"]
     found = set()
     for base, tree in trees.items():
         listed = f"{base}v1/models/"

@@ -29,7 +29,7 @@ class GatewayModel:
     unavailable: Unavailable | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Endpoint:
     """An address and a port."""
 
