@@ -10,6 +10,7 @@ from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus
 from smallmodel_operator.api.names import FINALIZER, LABEL_HUB
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.reach import DIRECT, Reach
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
 from smallmodel_operator.handlers.placements import Placements
@@ -34,6 +35,7 @@ class FakeCluster:
     """The API server's objects, told to the stores as a watch would."""
 
     def __init__(self, api: Api, kube: FakeKubeApi) -> None:
+        self.reach: Reach = DIRECT
         self.api = api
         self.kube = kube
         self.stores = new_stores()
@@ -55,7 +57,14 @@ class FakeCluster:
             wake=self.woken.append,
             told=lambda _: None,
             more=lambda _: self.more,
+            reach=self.reach,
         )
+
+    async def beyond(self, reach: Reach) -> None:
+        """Be a cluster whose pods are reached in another way."""
+        await self.loop.close()
+        self.reach = reach
+        self.loop = self._loop()
 
     async def forget(self) -> None:
         """Nothing was made yet but the placements, and another process looks."""

@@ -218,7 +218,8 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.UNAUTHORIZED: "The cluster's API server does not know the token or certificate. Run "
     "`slm cluster join` again, or write a new kubeconfig into the Secret; no restart is needed.",
     Reason.FORBIDDEN: "The cluster's API server knows the hub and does not let it read or write. "
-    "The message has the call; `slm cluster join` grants what is needed.",
+    "The message has the call; `slm cluster join` grants what is needed. Of a model: its pool "
+    "cannot be asked for want of a right, and what runs goes on.",
     Reason.NOT_PREPARED: "The cluster lacks the operator's namespace or kinds. Run "
     "`slm cluster join`.",
     Reason.DUPLICATE_CLUSTER: "Two ModelClusters lead to one cluster, by the UID of its namespace "

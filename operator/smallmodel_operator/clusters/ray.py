@@ -10,7 +10,7 @@ import aiohttp
 from smallmodel_operator.api.names import INDEX_APPLICATION
 from smallmodel_operator.api.serving import ENGINES_PATH
 from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock
-from smallmodel_operator.clusters.reach import DIRECT, NoWay, Reach, url_of
+from smallmodel_operator.clusters.reach import DIRECT, NotAllowed, NoWay, Reach, url_of
 from smallmodel_operator.clusters.ref import Ref
 from smallmodel_operator.plan.serve import INDEX_ROUTE
 from smallmodel_operator.status.serve import (
@@ -39,6 +39,18 @@ class DashboardError(Exception):
 
 class DashboardUnreachable(DashboardError):
     """It did not answer, or not with Serve's state."""
+
+
+class DashboardForbidden(DashboardUnreachable):
+    """Nobody let it be asked.
+
+    Attributes:
+        why: Which right is missing, and what to do about it.
+    """
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class DashboardUnauthorized(DashboardError):
@@ -71,7 +83,7 @@ class RayDashboard:
         self._clock = clock
         self._failures = 0
         self._again_at = 0.0
-        self._last = ""
+        self._last: DashboardUnreachable | None = None
 
     async def observe(self) -> dict[str, ServedApplication]:
         """Return what Serve says of every application, by its name, and what its engine does.
@@ -82,12 +94,12 @@ class RayDashboard:
         """
         wait = self._again_at - self._clock.monotonic()
         if wait > 0:
-            raise DashboardUnreachable(f"{self._last}; asked again in {wait:.0f} s")
+            raise _again(self._last, f"{self._last}; asked again in {wait:.0f} s")
         deadline = asyncio.get_running_loop().time() + TOTAL_SECONDS
         try:
             applications = await self._ask(deadline)
         except DashboardUnreachable as error:
-            self._note(str(error))
+            self._note(error)
             raise
         self._failures = 0
         return await self._with_engines(applications, deadline)
@@ -130,8 +142,8 @@ class RayDashboard:
             raise ServeAnswerUnreadable(f"{INDEX_APPLICATION} answered {response.status}")
         return content
 
-    def _note(self, message: str) -> None:
-        self._last = message
+    def _note(self, error: DashboardUnreachable) -> None:
+        self._last = error
         pause = min(_FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE)
         self._again_at = self._clock.monotonic() + pause
         self._failures = min(self._failures + 1, 10)
@@ -150,6 +162,9 @@ class RayDashboard:
             raise DashboardUnreachable(
                 f"{where} did not answer within {TOTAL_SECONDS:g} s"
             ) from error
+        except NotAllowed as error:
+            message = f"{where} cannot be reached: {error}"
+            raise DashboardForbidden(message, str(error)) from error
         except (aiohttp.ClientError, OSError, NoWay) as error:
             why = self._reach.trouble(pod, port) or error
             raise DashboardUnreachable(f"{where} cannot be reached: {why}") from error
@@ -166,6 +181,13 @@ class RayDashboard:
             return {one.name: one for one in read_applications(content)}
         except ServeAnswerUnreadable as error:
             raise DashboardUnreachable(f"{where}: {error}") from error
+
+
+def _again(last: DashboardUnreachable | None, message: str) -> DashboardUnreachable:
+    """Return the fault of the last time, in other words."""
+    if isinstance(last, DashboardForbidden):
+        return DashboardForbidden(message, last.why)
+    return DashboardUnreachable(message)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

@@ -32,6 +32,10 @@ class NoWay(Exception):
     """A port of a pod cannot be reached; the text is why."""
 
 
+class NotAllowed(NoWay):
+    """Whoever asks lacks the right to; nothing but a grant changes that."""
+
+
 class Reach(Protocol):
     """How pods of one cluster are reached."""
 
@@ -175,10 +179,10 @@ class ForwardedReach:
         try:
             return await open_stream(self._api, pod, port)
         except errors.Forbidden as error:
-            raise NoWay(
+            raise NotAllowed(
                 f"the hub may not create pods/portforward in namespace {pod.namespace} of cluster "
-                f"{self._cluster} ({error}); run `slm cluster join {self._cluster}` again, which "
-                "grants it"
+                f"{self._cluster}, whose API server answered 403; run `slm cluster join "
+                f"{self._cluster}` again, which grants it"
             ) from error
         except errors.ApiError as error:
             raise NoWay(str(error)) from error

@@ -9,6 +9,7 @@ from smallmodel_operator.api.names import INDEX_APPLICATION
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.ray import (
     DashboardError,
+    DashboardForbidden,
     DashboardUnauthorized,
     RayDashboards,
 )
@@ -30,12 +31,14 @@ class Dashboards:
         self._writer = writer
         self._dashboards = RayDashboards(reach=reach)
         self._tokens: dict[ObjectKey, str] = {}
+        self._barred: dict[ObjectKey, str] = {}
 
     async def observe(
         self, namespace: str, pool: str, head: Head
     ) -> Mapping[str, ServedApplication] | None:
         """Return what Serve says, or None where it said nothing."""
         key = (namespace, pool)
+        self._barred.pop(key, None)
         try:
             token = await self._token(key)
             if token is None:
@@ -56,14 +59,21 @@ class Dashboards:
             # The Secret may have been made anew since it was read.
             self._tokens.pop(key, None)
             _LOG.warning("the dashboard of pool %s/%s refuses its token", namespace, pool)
+        except DashboardForbidden as error:
+            self._barred[key] = error.why
         except DashboardError as error:
             _LOG.debug("%s", error)
         except errors.ApiError as error:
             _LOG.warning("the token of pool %s/%s cannot be read: %s", namespace, pool, error)
         return None
 
+    def barred(self, namespace: str, pool: str) -> str | None:
+        """Return which right was missing when Serve was asked last; None: none was."""
+        return self._barred.get((namespace, pool))
+
     def forget(self, namespace: str, pool: str) -> None:
         """Drop what is kept of a pool that is gone."""
+        self._barred.pop((namespace, pool), None)
         self._tokens.pop((namespace, pool), None)
         self._dashboards.forget((namespace, pool))
 

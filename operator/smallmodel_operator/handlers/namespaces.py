@@ -159,10 +159,11 @@ class NamespaceLoop:
     async def _see_pool(self, manifest: Manifest, read: ReadPool) -> PoolSight:
         head = head_of(manifest)
         applications: Mapping[str, ServedApplication] | None = None
+        barred: str | None = None
         if head is not None:
-            namespace = manifest["metadata"]["namespace"]
-            name = manifest["metadata"]["name"]
+            namespace, name = key_of(manifest)
             applications = await self._dashboards.observe(namespace, name, head)
+            barred = self._dashboards.barred(namespace, name)
         return PoolSight(
             live=read.live,
             foreign_config=read.foreign_config,
@@ -170,6 +171,7 @@ class NamespaceLoop:
             ready=is_ready(manifest),
             head=head,
             applications=applications,
+            barred=barred,
             unpulled=self._stores.unpulled_in(read.live.key.namespace, read.live.name),
             unscheduled=self._stores.unscheduled_in(read.live.key.namespace, read.live.name),
         )

@@ -197,6 +197,11 @@ def _problem(name: str, pool: PoolSight | None, sight: NamespaceSight) -> Proble
             reason=Reason.POOL_STARTING,
             message=f"The pool {name} is being deleted, and is made anew once it is gone.",
         )
+    if pool.barred is not None:
+        return Problem(
+            reason=Reason.FORBIDDEN,
+            message=f"Nothing is known of the models in the pool {name}: {pool.barred}"[:1024],
+        )
     return None
 
 

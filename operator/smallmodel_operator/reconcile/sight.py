@@ -44,6 +44,8 @@ class PoolSight:
     applications: Mapping[str, ServedApplication] | None = None
     """By model name; None: Serve did not answer, which says nothing of its applications."""
 
+    barred: str | None = None
+    """Why nobody may ask Serve, until somebody grants it."""
     foreign_config: bool = False
     """Its Serve config was changed by somebody else, and cannot be read."""
     unpulled: UnpulledImage | None = None

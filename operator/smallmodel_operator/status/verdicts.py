@@ -36,9 +36,10 @@ _NO_USE_REPEATING: Final = frozenset(
 )
 """What a verifying request says of a revision that will not come up as it is."""
 
-_LETS_GO_ON: Final = frozenset(
-    {Reason.POOL_STARTING, Reason.IMAGE_PULL_FAILED, Reason.UPGRADE_WAITING}
-)
+_HOLDS_NEW_ONES: Final = frozenset({Reason.IMAGE_PULL_FAILED, Reason.FORBIDDEN})
+"""Problems for which what does not run yet will not, until somebody acts."""
+
+_LETS_GO_ON: Final = _HOLDS_NEW_ONES | {Reason.POOL_STARTING, Reason.UPGRADE_WAITING}
 """Problems during which the weights are fetched, and what runs goes on."""
 
 
@@ -126,7 +127,7 @@ def _deployed_in_pool(seen: Observation) -> Verdict:
     verdict = _deployed_by_serve(seen)
     if problem is None:
         return verdict
-    if verdict.status == "True" or problem.reason is Reason.IMAGE_PULL_FAILED:
+    if verdict.status == "True" or problem.reason in _HOLDS_NEW_ONES:
         return Verdict(verdict.status, problem.reason, problem.message)
     return verdict
 

@@ -176,6 +176,20 @@ CASES: dict[str, Case] = {
         False,
         "A verified revision answers",
     ),
+    "the pool may not be asked": (
+        status_of(placed_status(problem=problem(Reason.FORBIDDEN), deployment=None)),
+        State.FAILED,
+        Reason.FORBIDDEN,
+        True,
+        "do this",
+    ),
+    "the pool may not be asked any more": (
+        status_of(placed_status(problem=problem(Reason.FORBIDDEN), probe=answer())),
+        State.READY,
+        Reason.AWAKE,
+        False,
+        "A verified revision answers",
+    ),
     "the pool starts while weights come": (
         status_of(placed_status(problem=problem(Reason.POOL_STARTING), fetch=FETCHING)),
         State.FETCHING,
