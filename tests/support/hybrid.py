@@ -201,6 +201,14 @@ class Hybrid:
 
         wait_until(says, f"the link to {name} is {state}", within=within)
 
+    def wait_fresh(self, name: str) -> None:
+        """Wait until what is known of a cluster was seen just now."""
+        conditions = ("Connected", "FactsFresh")
+        for one in conditions if name != CLOUD else conditions[1:]:
+            self.hub.cluster.kubectl(
+                "wait", f"--for=condition={one}", f"modelcluster/{name}", "--timeout=90s", within=95
+            )
+
     def new_team(self) -> HybridTeam:
         """Make a namespace in all clusters, with a volume for weights in each."""
         hub = self.hub.new_team()
@@ -248,5 +256,6 @@ def joined(clusters: Mapping[str, Cluster], wan: Wan, volumes: Path) -> Iterator
         made.join_push(ONPREM)
         for name in (CLOUD, ONPREM):
             made.declare(name, **DECLARED[name])
-        made.wait_link(ONPREM, "Connected")
+        for name in (CLOUD, ONPREM):
+            made.wait_fresh(name)
         yield made

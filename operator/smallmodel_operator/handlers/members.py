@@ -1,9 +1,10 @@
 """The clusters that the hub works on by their own clients, as their links come and go."""
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from smallmodel_operator.clusters import errors
@@ -17,6 +18,17 @@ _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 _JITTER: Final = 0.3
+_LOOK_SECONDS: Final = 0.1
+
+
+async def until_seen(
+    names: Collection[str], views: Callable[[], Collection[str]], *, within: float
+) -> None:
+    """Return once all of these clusters were seen, or after that many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            while not set(views()).issuperset(names):
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 class Members:

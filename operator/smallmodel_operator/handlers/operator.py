@@ -39,7 +39,7 @@ from smallmodel_operator.handlers.linked import Gateways, LinkedMember
 from smallmodel_operator.handlers.links import Links, Peers
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.member import SERVED, Installation, Listeners, Member, now
-from smallmodel_operator.handlers.members import Members
+from smallmodel_operator.handlers.members import Members, until_seen
 from smallmodel_operator.handlers.mirrors import Hub
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.objects import ObjectKey, key_of
@@ -70,6 +70,8 @@ _MODEL_WORKERS: Final = 16
 _MANY_MODELS: Final = 20
 """Waiting models above which events are written slowly."""
 _GATEWAY_REST: Final = 0.5
+_OTHERS_SECONDS: Final = 15.0
+"""A canary's five, and as much again for reading what is there over a slow line."""
 
 
 class Operator:
@@ -218,8 +220,9 @@ class Operator:
                 await self.local.cluster.seen()
                 await self._read_everything()
                 self._synced = True
-                for queue in self.queues:
+                for queue in (self.local.namespace_queue, self.gateway_queue):
                     group.create_task(queue.run(), name=queue.name)
+                group.create_task(self._decide(), name=self.model_queue.name)
                 group.create_task(self.members.run(), name="members")
                 group.create_task(self.links.run(), name="links")
                 group.create_task(self.events.run(), name="events")
@@ -229,6 +232,14 @@ class Operator:
                     group.create_task(own, name="certificate")
         finally:
             await self.local.close()
+
+    async def _decide(self) -> None:
+        """Decide, once the clusters that were connected before this process have been read.
+
+        One that was not would be passed over, and what is placed elsewhere then stays there.
+        """
+        await until_seen(self.stores.connected(), self._views, within=_OTHERS_SECONDS)
+        await self.model_queue.run()
 
     def see(self, resource: Resource, manifest: Manifest, *, gone: bool) -> None:
         """Take an object as it is now, and have worked on what depends on it."""

@@ -30,6 +30,7 @@ from smallmodel_operator.handlers.sources import Scales, UnreadSource, around_of
 from smallmodel_operator.placement.declared import Around
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.reconcile.source import needs_source_job, source_job
+from smallmodel_operator.status.link import USABLE
 
 _TENS_OF_SECONDS: Final = len("2026-11-24T12:00:0")
 _LOG: Final = logging.getLogger(__name__)
@@ -125,6 +126,14 @@ class HubStores:
         self.clusters[cluster.metadata.name] = cluster
         known = (before.spec, before.metadata.labels) if before is not None else None
         return known != (cluster.spec, cluster.metadata.labels)
+
+    def connected(self) -> frozenset[str]:
+        """Return the other clusters that could be worked on when somebody looked last."""
+        return frozenset(
+            name
+            for name, cluster in self.clusters.items()
+            if cluster.status.link is not None and cluster.status.link.state in USABLE
+        )
 
     def see_source(self, manifest: Manifest, *, gone: bool) -> str | None:
         """Take a DataSource, and return its namespace; None where this was known."""

@@ -13,7 +13,7 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.handlers import members
 from smallmodel_operator.handlers.linked import LinkedMember
-from smallmodel_operator.handlers.members import Members
+from smallmodel_operator.handlers.members import Members, until_seen
 from smallmodel_operator.handlers.objects import ObjectKey
 from support.waiting import eventually
 
@@ -155,3 +155,13 @@ async def test_one_that_fails_is_begun_anew_and_no_other_ends_by_it(
 
         await runs(fakes, ("cloud", "b"), ("edge", "a"))
         assert [one.name for one in fakes.made] == ["cloud", "edge", "edge", "edge"]
+
+
+async def test_a_cluster_that_was_connected_is_waited_for_and_a_stranger_is_not() -> None:
+    looks = iter([set(), {"munich"}, {"munich", "lyon"}, {"munich", "lyon", "berlin"}])
+    await until_seen({"munich", "lyon"}, lambda: next(looks), within=60)
+    assert next(looks) == {"munich", "lyon", "berlin"}
+
+
+async def test_a_cluster_that_stays_silent_holds_up_nobody_for_ever() -> None:
+    await until_seen({"munich"}, set, within=0.01)

@@ -177,3 +177,13 @@ def test_what_was_declared_of_a_cluster_stays_where_it_cannot_be_read_or_is_the_
     )
     assert known.see_cluster(declared_cluster("local"), gone=True) == (None, False)
     assert {one.spec.jurisdiction for one in known.clusters.values()} == {"DE"}
+
+
+def test_clusters_are_connected_that_were_so_when_somebody_looked_last() -> None:
+    known = HubStores(hub_id=HUB)
+    for state in ("Connected", "Degraded", "Unreachable"):
+        link = {"state": state, "since": "2026-11-29T10:00:00Z", "reason": "Connected"}
+        manifest = declared_cluster(state.lower()) | {"status": {"link": link}}
+        assert known.see_cluster(manifest, gone=False)[0] is not None
+    known.see_cluster(declared_cluster("local"), gone=False)
+    assert known.connected() == {"connected", "degraded"}
