@@ -20,6 +20,7 @@ from smallmodel_operator.placement.choice.facts import Facts, Link
 from smallmodel_operator.placement.choice.wish import USUAL, Policy
 from smallmodel_operator.placement.cluster_values import ClusterView
 from smallmodel_operator.placement.declared import Around, facts_of
+from smallmodel_operator.plan.timeouts import CLUSTER_DRAIN
 from smallmodel_operator.reconcile.clock import after, seconds_between
 from smallmodel_operator.reconcile.model import decide_model, evaluates
 from smallmodel_operator.reconcile.model_values import ModelOrders, ModelSight
@@ -151,6 +152,10 @@ class FakeHub:
             self.now = after(self.now, min(step, seconds_between(self.now, until)))
             self.settle(passes=1)
         return self
+
+    def drain(self) -> "FakeHub":
+        """Have gateways turn from the copies in whose place others answer."""
+        return self.wait(CLUSTER_DRAIN)
 
     def serve(self) -> None:
         """Have clusters that can be reached do what was decided for them."""

@@ -1,6 +1,6 @@
 """Where requests for all models go, as far as it is known in one cluster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,11 +12,13 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Scaling, SmallModel
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.stores import HubStores, Unreadable
-from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, Peer, RoutedModel
+from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, RoutedModel
 from smallmodel_operator.plan.gateway.leading import (
+    NOWHERE_ELSE,
+    Away,
     Neighbour,
-    elsewhere,
-    leaving_pool,
+    is_leaving,
+    led_away,
     neighbours,
     serving_pool,
 )
@@ -30,25 +32,14 @@ Routes: TypeAlias = tuple[NamespaceRoutes, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A route, and what it was made of."""
+    """A route, and the objects that it was made of."""
 
-    model: SmallModel | Unreadable
-    placement: ModelPlacement | None
-    others: tuple[ModelPlacement, ...]
+    of: tuple[object, ...]
     routed: RoutedModel
 
-    def is_of(
-        self,
-        model: SmallModel | Unreadable,
-        placement: ModelPlacement | None,
-        others: tuple[ModelPlacement, ...],
-    ) -> bool:
+    def is_of(self, objects: tuple[object, ...]) -> bool:
         """Return whether it was made of these very objects."""
-        return (
-            self.model is model
-            and self.placement is placement
-            and list(map(id, self.others)) == list(map(id, others))
-        )
+        return list(map(id, self.of)) == list(map(id, objects))
 
 
 @dataclass(slots=True)
@@ -69,17 +60,18 @@ class ModelRoutes:
         Args:
             admitted: Tells which addresses may ask a namespace's models.
         """
-        others = self._elsewhere()
+        others, decided = self._elsewhere(), self._decided()
         before, self._made = self._made, {}
         models: dict[str, list[RoutedModel]] = {}
         for key in sorted(self.hub.models):
             model, placement = self.hub.models[key], self.placements.by_model.get(key)
             if not model.metadata.deletion_timestamp:
-                there = tuple(others.get(key, ()))
+                there = others.get(key, ())
+                of = (model, placement, decided.get(key), *there)
                 known = before.get(key)
-                if known is None or not known.is_of(model, placement, there):
-                    peers = elsewhere(there, self._there)
-                    known = _Made(model, placement, there, route_of(model, placement, peers))
+                if known is None or not known.is_of(of):
+                    away = led_away(there, self._there, leaves=is_leaving(decided.get(key)))
+                    known = _Made(of, route_of(model, placement, away))
                 self._made[key] = known
                 models.setdefault(key[0], []).append(known.routed)
         return tuple(
@@ -94,8 +86,14 @@ class ModelRoutes:
         names = sorted(self.hub.clusters.keys() - {self.leads_on_as})
         return tuple(gateway_identity(name, self.hub.hub_id) for name in names)
 
+    def _decided(self) -> Mapping[RouteKey, ModelPlacement]:
+        """Return what the hub says of the copies here, which a mirror follows later."""
+        if self.leads_on_as is None:
+            return {}
+        return self.hub.placements_on(self.leads_on_as).by_model
+
     def _elsewhere(self) -> dict[RouteKey, list[ModelPlacement]]:
-        """Return the copies of each model on clusters whose gateways can be asked."""
+        """Return the copies of each model on other clusters."""
         if self.leads_on_as is None:
             return {}
         there = neighbours(self.hub.clusters.values(), self.leads_on_as, self.hub.hub_id)
@@ -112,25 +110,37 @@ class ModelRoutes:
 def route_of(
     model: SmallModel | Unreadable,
     placement: ModelPlacement | None,
-    peers: tuple[Peer, ...] = (),
+    away: Away = NOWHERE_ELSE,
 ) -> RoutedModel:
     """Return where requests for the model go, or why it cannot be asked.
 
     Args:
         model: What the user asks for.
         placement: The copy here.
-        peers: Gateways of other clusters where it answers.
+        away: Where else it answers.
     """
     timeout = seconds(_scaling(model, placement).request_timeout)
     name = model.metadata.name
+    asked = GatewayModel(name=name, request_timeout_seconds=timeout)
     here = _front(serving_pool(placement), model.metadata.namespace)
-    leaving = _front(leaving_pool(placement), model.metadata.namespace)
-    if here is not None or peers:
-        return RoutedModel(
-            model=GatewayModel(name=name, request_timeout_seconds=timeout),
-            upstream=here,
-            elsewhere=() if here is not None else peers,
-            leaving=leaving,
+    if away.peers and (here is None or away.leaves):
+        return RoutedModel(model=asked, elsewhere=away.peers, leaving=here)
+    if here is not None:
+        return RoutedModel(model=asked, upstream=here)
+    unavailable = _why_not(model, away)
+    return RoutedModel(
+        model=GatewayModel(name=name, request_timeout_seconds=timeout, unavailable=unavailable)
+    )
+
+
+def _why_not(model: SmallModel | Unreadable, away: Away) -> Unavailable:
+    name = model.metadata.name
+    if away.unreachable:
+        clusters = ", ".join(away.unreachable)
+        return Unavailable(
+            reason=Reason.GATEWAY_UNREACHABLE,
+            message=f"{name} is served in {clusters}, whose ModelCluster has no spec.gateway, so "
+            "no gateway of another cluster can lead requests there. An administrator sets it.",
         )
     ready = find(model.status, ConditionType.READY)
     reason = Reason(ready.reason) if ready else Reason.PROGRESSING
@@ -138,11 +148,7 @@ def route_of(
         f"{name} is not ready yet ({state(model.status)}, {reason}); "
         f"`kubectl -n {model.metadata.namespace} describe smallmodel {name}` tells why."
     )
-    unavailable = Unavailable(reason=reason, message=message)
-    return RoutedModel(
-        model=GatewayModel(name=name, request_timeout_seconds=timeout, unavailable=unavailable),
-        leaving=leaving,
-    )
+    return Unavailable(reason=reason, message=message)
 
 
 def _front(pool: str | None, namespace: str) -> Endpoint | None:

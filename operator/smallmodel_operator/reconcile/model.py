@@ -26,6 +26,7 @@ from smallmodel_operator.reconcile.copies import (
     past_of,
     running_of,
 )
+from smallmodel_operator.reconcile.draining import NO_DRAINING, Draining, drain, taken_back
 from smallmodel_operator.reconcile.model_values import ModelOrders, ModelSight, UnreadableSight
 from smallmodel_operator.reconcile.source import source_step
 from smallmodel_operator.reconcile.spread import (
@@ -87,7 +88,8 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
     if step is not None and step.create and sight.refused is not None:
         refusal = ResolveError(reason=sight.refused.reason, message=sight.refused.message)
     steps = found.steps
-    drops = () if sight.drops_held else steps.dropped
+    draining = NO_DRAINING if sight.drops_held else drain(steps.dropped, now)
+    drops = draining.gone
     known = _as_applied(copies, steps.made, drops)
     seen = observation_of_copies(
         sight.model,
@@ -110,12 +112,16 @@ def decide_model(sight: ModelSight, settings: PoolSettings, now: str) -> ModelOr
         if step and step.create
         else None,
         fetch_again=step.job if step and step.retry else None,
-        placements=steps.made + _corrected(sight, copies, steps.made, drops),
+        placements=(
+            *steps.made,
+            *draining.marked,
+            *_corrected(sight, copies, steps, draining),
+        ),
         drops=drops,
         status=status if status != sight.model.status else None,
-        again=step.again if step else next_look(sight, law),
+        again=step.again if step else _sooner(next_look(sight, law), draining.seconds_left),
         moves=steps.moves,
-        unwanted=steps.dropped,
+        unwanted=steps.dropped if sight.drops_held else draining.begun,
     )
 
 
@@ -291,23 +297,28 @@ def _following(before: ModelPlacement | None, made: ModelPlacement) -> ModelPlac
     return made.model_copy(update={"metadata": metadata, "status": before.status})
 
 
+def _sooner(seconds: float | None, other: float | None) -> float | None:
+    return min((each for each in (seconds, other) if each is not None), default=None)
+
+
 def _corrected(
-    sight: ModelSight,
-    copies: Copies,
-    made: tuple[ModelPlacement, ...],
-    drops: tuple[ModelPlacement, ...],
+    sight: ModelSight, copies: Copies, steps: Steps, draining: Draining
 ) -> tuple[ModelPlacement, ...]:
     """Return the placements that stay as they are pinned, but for what is not of a decision.
 
     The uninstall takes finalizers off, and what is installed again takes over what is there. The
     laws of the data change without a decision.
     """
-    busy = {one.spec.cluster for one in (*made, *drops)}
+    written = (*steps.made, *draining.marked, *draining.gone)
+    busy = {one.spec.cluster for one in written}
+    unwanted = {one.spec.cluster for one in steps.dropped}
     corrected = []
     for one in copies.living:
         if one.spec.cluster in busy:
             continue
         lawful = lawful_of(sight.model, one, sight.around)
+        if steps is not NO_STEPS and one.spec.cluster not in unwanted:
+            lawful = taken_back(lawful or one) or lawful
         if FINALIZER not in one.metadata.finalizers:
             metadata = one.metadata.model_copy(update={"finalizers": (FINALIZER,)})
             corrected.append((lawful or one).model_copy(update={"metadata": metadata}))

@@ -68,7 +68,7 @@ def test_a_law_with_grace_lets_a_copy_go_on_until_another_answers() -> None:
     assert hub.models["chat"].status.copies[0].forbidden_since == hub.now
     assert hub.look().again == 60.0
     hub.broken.clear()
-    assert hub.settle().where() == ["home"]
+    assert hub.settle().drain().where() == ["home"]
 
 
 def test_a_law_with_grace_ends_a_copy_when_its_time_is_over() -> None:

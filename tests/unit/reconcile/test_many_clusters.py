@@ -33,6 +33,8 @@ def test_a_cheaper_cluster_gets_a_second_copy_and_the_first_goes_once_that_answe
 
     hub.broken.clear()
     hub.settle()
+    assert hub.where() == ["cheap", "home"], "gateways turn from it first"
+    hub.drain()
     assert hub.where() == ["cheap"]
     assert hub.dropped == [("chat", "home")]
     assert hub.said(ConditionType.READY)[0] == "True"
@@ -137,7 +139,7 @@ def test_a_substitute_is_made_beside_a_copy_that_is_cut_off_and_given_back() -> 
     hub.ask(scaling={"maxReplicas": 2}, placement={"whenUnreachable": "Substitute"}).settle()
     assert hub.copies()[0].metadata.annotations[ANNOTATION_STANDS_IN_FOR] == "home"
 
-    hub.mend("home").settle()
+    hub.mend("home").settle().drain()
     assert hub.where() == ["home"]
     assert hub.dropped == [("chat", "cloud")]
 
@@ -173,7 +175,7 @@ def test_a_taint_moves_a_copy_once_another_answers() -> None:
 
     assert hub.where() == ["cloud", "home"]
     hub.broken.clear()
-    assert hub.settle().where() == ["cloud"]
+    assert hub.settle().drain().where() == ["cloud"]
 
 
 def test_copies_are_on_clusters_of_their_own_and_what_lacks_is_said() -> None:
@@ -202,7 +204,7 @@ def test_copies_that_lack_say_what_the_nearest_cluster_lacks() -> None:
 def test_fewer_copies_end_the_dearest() -> None:
     hub = served("a", "b", "c", placement={"copies": 3})
 
-    hub.ask(placement={"copies": 1}).settle()
+    hub.ask(placement={"copies": 1}).settle().drain()
 
     assert hub.where() == ["a"]
 
@@ -256,7 +258,7 @@ def test_a_changed_spec_is_tried_everywhere_at_once() -> None:
 
 def test_a_copy_that_is_being_taken_down_is_waited_for_where_it_is() -> None:
     hub = served("home", "cloud")
-    hub.join(priced("home", "1", taints=AWAY)).settle()
+    hub.join(priced("home", "1", taints=AWAY)).settle().drain()
     assert hub.where() == ["cloud"]
     hub.cut("cloud")
     hub.join(priced("home", "1"), priced("cloud", "2", "US"))
@@ -312,7 +314,7 @@ def test_copies_stay_while_too_many_would_be_taken_down_and_that_is_said() -> No
     status, reason, message = hub.said(ConditionType.PLACED)
     assert (status, reason) == ("True", Reason.DROPS_HELD)
     assert "kubectl annotate modelcluster b smallmodel.dev/drops-until=" in message
-    assert hub.settle().where() == ["a"]
+    assert hub.settle().drain().where() == ["a"]
 
 
 def test_a_copy_that_failed_is_said_to_have_failed() -> None:

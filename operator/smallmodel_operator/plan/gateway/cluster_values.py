@@ -60,7 +60,8 @@ class RoutedModel:
     """Gateways of other clusters where it is served, which are asked where there is no pool. A
     model that cannot be asked needs neither."""
     leaving: Endpoint | None = None
-    """The pool of a copy that is being taken down: gateways that were not told yet may ask it."""
+    """The pool of a copy in whose place another cluster answers: gateways that have not heard of
+    that yet may ask it."""
 
     def __post_init__(self) -> None:
         if not (self.upstream or self.elsewhere or self.model.unavailable):
