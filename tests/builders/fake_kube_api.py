@@ -144,11 +144,18 @@ class FakeKubeApi:
             {key: value for key, value in one.items() if key not in {"apiVersion", "kind"}}
             for path, one in sorted(self.objects.items())
             if path.startswith(f"{root}/") and path.split("/")[-2] == plural
+            if _selects(request.query.get("fieldSelector", ""), one)
         ]
         start = int(request.query.get("continue", 0))
         more = str(start + self.page) if start + self.page < len(items) else ""
         metadata = {"resourceVersion": "77", "continue": more}
         return web.json_response({"metadata": metadata, "items": items[start : start + self.page]})
+
+
+def _selects(fields: str, manifest: dict[str, Any]) -> bool:
+    """Tell whether a field selector has an object; one of a name alone is understood."""
+    name = fields.removeprefix("metadata.name=")
+    return name in {fields, manifest["metadata"].get("name")}
 
 
 def _is_collection(path: str) -> bool:

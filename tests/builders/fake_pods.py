@@ -20,6 +20,7 @@ class FakePods:
         forbidden: Whether the caller lacks the right.
         silent: Whether a stream is never answered: a black hole.
         opened: How many streams were.
+        tokens: What each of them was authorized by.
         running: How many are open now.
         delay: Seconds that each message takes, and each step of opening a stream.
     """
@@ -29,6 +30,7 @@ class FakePods:
     silent: bool = False
     opened: int = 0
     running: int = 0
+    tokens: list[str] = field(default_factory=list)
     delay: float = 0.0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -44,6 +46,7 @@ class FakePods:
         stream = web.WebSocketResponse(protocols=["v4.channel.k8s.io"])
         await stream.prepare(request)
         self.opened += 1
+        self.tokens.append(request.headers["Authorization"])
         self.running += 1
         try:
             await self._lead(stream, pod, port)

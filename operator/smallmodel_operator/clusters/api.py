@@ -121,8 +121,9 @@ class Api:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._wire.close()
-        await asyncio.gather(*self._retiring)
+        for retiring in self._retiring:
+            retiring.cancel()
+        await asyncio.gather(self._wire.close(), *self._retiring, return_exceptions=True)
 
     async def get(self, ref: Ref) -> Manifest | None:
         """Return the object, or None where there is none of that name.

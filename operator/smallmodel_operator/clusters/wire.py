@@ -4,11 +4,13 @@ import asyncio
 import logging
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlencode
+from weakref import WeakSet
 
 import aiohttp
 from kubernetes.aio import config
@@ -27,6 +29,9 @@ _CONNECTIONS: Final = 64
 _ATTEMPTS: Final = 3
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
+_STREAM_SECONDS: Final = 60.0
+"""How long streams go on with credentials that were replaced."""
+_LOOK_SECONDS: Final = 0.5
 _USER_AGENT: Final = "smallmodel-operator"
 
 
@@ -56,6 +61,7 @@ class Wire:
         self._timeout = aiohttp.ClientTimeout(total=limits.total, sock_connect=limits.connect)
         self._host: str = configuration.host
         self._calls = 0
+        self._streams = WeakSet[aiohttp.ClientWebSocketResponse]()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -83,9 +89,17 @@ class Wire:
         await self._client.close()
 
     async def retire(self) -> None:
-        """Close the connections once no call runs any more; none may begin."""
-        await self._idle.wait()
-        await self.close()
+        """Close the connections once nothing runs any more, streams a minute later at most.
+
+        Nothing may begin. Cancelled, it closes them at once.
+        """
+        try:
+            await self._idle.wait()
+            until = time.monotonic() + _STREAM_SECONDS
+            while time.monotonic() < until and any(not one.closed for one in self._streams):
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            await self.close()
 
     async def send(self, request: Request) -> Answer:
         """Send a request, more than once where that is safe and the fault may pass.
@@ -142,6 +156,7 @@ class Wire:
             raise self._silent(request) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(request, error) from error
+        self._streams.add(socket)
         return socket
 
     async def open_lines(self, request: Request, silence: float) -> "Lines":

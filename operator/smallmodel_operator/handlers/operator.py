@@ -258,6 +258,7 @@ class Operator:
             except errors.ApiMissing:
                 # KubeRay's: models wait for it, and the cluster's status says so.
                 continue
+            await self._ask_for_missing(resource, there, version)
             self.stores.forget_missing(resource, there, version)
             self.local.stores.forget_missing(resource, there, version)
         for key in self.stores.models.keys() | self.stores.placed():
@@ -266,6 +267,24 @@ class Operator:
         for member in self.members:
             member.work_on_all()
         self.gateway_queue.add(LOOK)
+
+    async def _ask_for_missing(
+        self, resource: Resource, there: set[ObjectKey], version: str
+    ) -> None:
+        """Take what a list lacked though it is there: one look does not make anything absent.
+
+        The absence of a SmallModel ends its copies, and that of a DataSource its law.
+
+        Raises:
+            ApiError: The API server does not say, so nothing counts as gone.
+        """
+        for namespace, name in self.stores.missing(resource, there, version):
+            # A list of one name takes no other right than the list of all.
+            found, _ = await self._api.list(resource, namespace, fields=f"metadata.name={name}")
+            for item in found:
+                _LOG.warning("a list of %s lacked %s/%s", resource.full_name, namespace, name)
+                self.see(resource, item, gone=False)
+                there.add(key_of(item))
 
     async def _see_all(self, resource: Resource) -> tuple[set[ObjectKey], str]:
         """Take all objects, or those of the watched namespaces.

@@ -217,8 +217,10 @@ class HubStores:
             )
         )
 
-    def forget_missing(self, resource: Resource, there: set[ObjectKey], version: str) -> None:
-        """Drop what a whole list did not have: its deletion was missed.
+    def missing(
+        self, resource: Resource, there: set[ObjectKey], version: str
+    ) -> tuple[ObjectKey, ...]:
+        """Return what is known and a whole list did not have.
 
         Args:
             resource: The kind.
@@ -230,13 +232,26 @@ class HubStores:
             DATASOURCES: self.sources,
         }
         kept = known.get(resource, {})
-        for key in kept.keys() - there:
-            if is_later(version_of(kept[key].metadata), version):
-                continue
+        gone = [
+            key
+            for key in kept.keys() - there
+            if not is_later(version_of(kept[key].metadata), version)
+        ]
+        return tuple(sorted(gone))
+
+    def forget_missing(self, resource: Resource, there: set[ObjectKey], version: str) -> None:
+        """Drop what a whole list did not have: its deletion was missed.
+
+        Args:
+            resource: The kind.
+            there: What the list had, and what is there though the list did not have it.
+            version: That of the list.
+        """
+        for key in self.missing(resource, there, version):
             if resource is SMALLMODELS:
                 self._drop_model(key)
             else:
-                del kept[key]
+                del self.sources[key]
 
     def _drop_model(self, key: ObjectKey) -> None:
         known = self.models.pop(key, None)

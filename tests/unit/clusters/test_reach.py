@@ -5,7 +5,9 @@ import logging
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from builders.fake_clock import FakeClock
 from builders.fake_kube_api import FakeKubeApi, hang_up
@@ -13,6 +15,7 @@ from builders.fake_pods import FakePods, put_before
 from builders.fake_ray_dashboard import FakeRayDashboard, fake_ray_dashboard
 from smallmodel_operator.clusters import reach as module
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.credentials import Credentials
 from smallmodel_operator.clusters.ray import DashboardUnreachable, RayDashboard, RayDashboards
 from smallmodel_operator.clusters.reach import DirectReach, ForwardedReach, NoWay
 from smallmodel_operator.clusters.ref import PODS, Ref
@@ -273,3 +276,39 @@ async def test_where_no_local_port_is_free_that_is_told(
     monkeypatch.setattr("smallmodel_operator.clusters.reach.socket.create_server", taken)
     with pytest.raises(NoWay, match="no local port is free: too many open files"):
         await reach.base(HEAD, ADDRESS, PORT)
+
+
+async def test_new_credentials_are_used_by_the_next_stream_and_no_request_is_cut(
+    kube: FakeKubeApi, ray: FakeRayDashboard, pods: FakePods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smallmodel_operator.clusters.wire._LOOK_SECONDS", 0.01)
+    held, let_go = asyncio.Event(), asyncio.Event()
+    answer = ray.dispatch
+
+    async def dispatch(request: web.Request) -> web.StreamResponse:
+        if request.query.get("held"):
+            held.set()
+            await let_go.wait()
+        return await answer(request)
+
+    monkeypatch.setattr(ray, "dispatch", dispatch)
+    api = Api.of(Credentials(server=kube.url, token="before"))
+    reach = ForwardedReach(api, cluster="munich")
+    async with api, aiohttp.ClientSession() as session, RayDashboards(reach=reach) as dashboards:
+        url = f"{await reach.base(HEAD, ADDRESS, PORT)}/api/serve/applications/?held=1"
+        headers = {"x-ray-authorization": f"Bearer {ray.token}"}
+        running = asyncio.create_task(session.get(url, headers=headers))
+        await held.wait()
+        api.renew(Credentials(server=kube.url, token="after"))
+        assert list(await of(dashboards, ray).observe()) == ["tiny"]
+        assert pods.tokens == ["Bearer before", "Bearer after"]
+        let_go.set()
+        async with await running as response:
+            assert response.status == 200
+
+        monkeypatch.setattr("smallmodel_operator.clusters.wire._STREAM_SECONDS", 0.0)
+        api.renew(Credentials(server=kube.url, token="last"))
+        await eventually(lambda: pods.running == 1, "the stream with the credentials before ended")
+        assert list(await of(dashboards, ray).observe()) == ["tiny"]
+        assert pods.tokens[-1] == "Bearer last"
+        await reach.close()

@@ -1,13 +1,12 @@
 """What is read by lists, at the start and every five minutes, and what is worked on for it."""
 
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from builders.admission import data_source, model_cluster, pushed
 from builders.fake_kube_api import FakeKubeApi, refuse
+from builders.operators import MODELS, operator, put_model
 from builders.pool_values import NAMESPACE, placement_of
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import PlacementResidency
@@ -22,34 +21,9 @@ from smallmodel_operator.clusters.ref import (
     SMALLMODELS,
     Resource,
 )
-from smallmodel_operator.handlers.operator import Operator, namespaces_of
+from smallmodel_operator.handlers.operator import namespaces_of
 from smallmodel_operator.placement.choice.tables import SHIPPED
 from smallmodel_operator.plan.placements import placement_manifest, spec_hash
-from smallmodel_operator.settings import Settings
-
-MODELS = "/apis/smallmodel.dev/v1alpha1/namespaces/{}/smallmodels/{}"
-REQUIRED = {
-    "SMALLMODEL_NAMESPACE": "smallmodel-system",
-    "SMALLMODEL_SERVING_CPU_IMAGE": "registry.example/serving-cpu:1",
-}
-
-
-@contextlib.asynccontextmanager
-async def operator(api: Api, **variables: str) -> AsyncIterator[Operator]:
-    settings = Settings.from_environment(REQUIRED | variables)
-    made = Operator(api=api, settings=settings, hub_id="hub-1", token_key="key")
-    yield made
-    await made.local.close()
-
-
-def put_model(kube: FakeKubeApi, name: str, namespace: str = "team") -> dict[str, Any]:
-    manifest = {
-        "apiVersion": "smallmodel.dev/v1alpha1",
-        "kind": "SmallModel",
-        "metadata": {"name": name, "namespace": namespace, "generation": 1},
-        "spec": {"model": "little-1b"},
-    }
-    return kube.put(MODELS.format(namespace, name), manifest)
 
 
 async def test_everything_is_read_page_by_page_and_worked_on_once(
