@@ -5,11 +5,12 @@ from typing import Any, Final
 
 import yaml
 
-from smallmodel_operator.plan.members import EVERYWHERE, OWN
+from smallmodel_operator.plan import agents, members
 
 _PLACES: Final = {
     "cluster": "In the whole cluster",
     "models": "In every namespace with models",
+    "agents": "For clusters whose agents call the hub",
     "httpRoute": "With a Gateway of your own",
     "own": "In the operator's own namespace",
     "gateway": "In the operator's own namespace, for the gateway",
@@ -17,6 +18,7 @@ _PLACES: Final = {
 _MEANINGS: Final = {
     "cluster": "Objects without a namespace, and ModelPlacements.",
     "models": "The whole cluster, or the namespaces of the chart's value `watchNamespaces` alone.",
+    "agents": "In the whole cluster, unless the chart's value `watchNamespaces` names some.",
     "httpRoute": "In every namespace with models too, where the chart's value "
     "`gateway.httpRoute.enabled` is true.",
     "own": "Nothing here is granted elsewhere.",
@@ -28,12 +30,23 @@ _IN_MEMBERS: Final = (
     (
         "In a cluster that the hub works on",
         "The account `smallmodel-hub` there, which `slm cluster join` makes. In the whole cluster:",
-        EVERYWHERE,
+        members.EVERYWHERE,
     ),
     (
         "In the operator's namespace of such a cluster",
         "Nothing in the cluster runs as this account.",
-        OWN,
+        members.OWN,
+    ),
+    (
+        "On the hub, for the agent of a cluster",
+        "The account `smallmodel-agent` in the cluster's namespace `slm-cluster-CLUSTER`, which "
+        "`slm cluster join` makes. In the whole cluster:",
+        agents.everywhere("CLUSTER"),
+    ),
+    (
+        "In that namespace",
+        "It may change no spec, and see no other cluster's placements.",
+        agents.OWN,
     ),
 )
 
@@ -66,6 +79,7 @@ def permissions_page(text: str) -> str:
                 "resources": grant.resources,
                 "verbs": grant.verbs,
                 "why": grant.why,
+                "names": grant.names,
             }
             for grant in grants
         ]

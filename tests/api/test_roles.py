@@ -19,12 +19,15 @@ from bench.children import child, free_port, until
 from bench.cluster.operator_process import operator_process
 from cluster.access import KubeAccess
 from cluster.running import Cluster
+from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
     CLAIMS,
     HTTPROUTES,
     JOBS,
+    MODELCLUSTERS,
     MODELPLACEMENTS,
+    NAMESPACES,
     NETWORKPOLICIES,
     RAYCLUSTERS,
     RAYSERVICES,
@@ -51,6 +54,7 @@ from support.watched_roles import (
 
 pytestmark = pytest.mark.api
 
+PULLED: Final = "pulled"
 CARD: Final = "smollm2-135m-instruct"
 MADE_FOR_A_MODEL: Final = (SMALLMODELS, RAYSERVICES, JOBS, CLAIMS, NETWORKPOLICIES)
 ROUTES: Final = (
@@ -99,6 +103,8 @@ async def test_each_account_may_do_what_it_does_and_nothing_else(
                 roles.kubeconfig(OPERATOR), log, environment=environment
             ) as operator:
                 await operator.wait_ready()
+                if not values:
+                    await _listen_to_an_agent(api)
                 await Life(api, namespace, routed=not roles.has(GATEWAY)).run()
         await _uninstall(roles, api, namespace)
 
@@ -114,6 +120,25 @@ async def test_each_account_may_do_what_it_does_and_nothing_else(
 async def _apply_catalogue(roles: WatchedRoles) -> None:
     async with await Api.connect(roles.kubeconfig(OPERATOR)) as api:
         assert await apply_cards(api, fetch_bundled_cards().cards) == ()
+
+
+async def _listen_to_an_agent(admin: Api) -> None:
+    """Have a cluster be declared whose agent calls, until the hub has listened."""
+    await admin.create(
+        {
+            "apiVersion": MODELCLUSTERS.api_version,
+            "kind": MODELCLUSTERS.kind,
+            "metadata": {"name": PULLED},
+            "spec": {"connection": {"mode": "Pull"}},
+        }
+    )
+
+    async def listened() -> bool:
+        return await admin.get(NAMESPACES.ref(placement_namespace(PULLED))) is not None
+
+    # It makes the namespace where it found no Lease in it.
+    await until(listened, "the hub has listened", _WITHIN, 0.1)
+    await admin.delete(NAMESPACES.ref(placement_namespace(PULLED)))
 
 
 @contextlib.asynccontextmanager

@@ -15,9 +15,10 @@ from builders.kubeconfigs import TOKEN, encoded, kubeconfig, pair, server_tls, w
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.credentials import Credentials
-from smallmodel_operator.clusters.ref import MODELCLUSTERS, SECRETS, Manifest
+from smallmodel_operator.clusters.ref import LEASES, MODELCLUSTERS, SECRETS, Manifest
 from smallmodel_operator.handlers.canary import HubName
-from smallmodel_operator.handlers.links import Hub, Link, Links, Peers
+from smallmodel_operator.handlers.link import Hub, Link, Peers
+from smallmodel_operator.handlers.links import Links
 from smallmodel_operator.status.link import PERIOD_SECONDS
 from support.waiting import eventually
 
@@ -78,7 +79,11 @@ class Linked:
 
     def restart(self) -> None:
         """Have another process of the operator, which knows what the status says."""
-        peers = Peers(connected=self._connected, disconnected=self._disconnected)
+        peers = Peers(
+            connected=self._connected,
+            disconnected=self._disconnected,
+            heard=lambda: self.told.append(("heard", "")),
+        )
         hub = Hub(api=self.api, name=HUB, now=self.now, clock=self.clock)
         self.links = Links(hub, peers)
 
@@ -128,6 +133,21 @@ class Linked:
                 "data": {"kubeconfig": encoded(written(config))},
             },
         )
+
+    def pull(self, name: str) -> None:
+        """Declare a cluster whose agent calls the hub."""
+        self.declare(name, mode="Pull", kubeconfigSecretRef=None)
+
+    def beat(self, name: str, *, uid: str = "uid-edge") -> None:
+        """Have the agent of a cluster renew its Lease, whose times nobody reads."""
+        annotations = {"smallmodel.dev/cluster-uid": uid} if uid else {}
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "smallmodel-agent", "annotations": annotations},
+            "spec": {"renewTime": "1999-01-01T00:00:00.000000Z"},
+        }
+        self.hub.put(agent_lease_path(name), lease)
 
     def declare(self, name: str, **connection: object) -> None:
         """Write a ModelCluster, and tell the links of it."""
@@ -195,6 +215,11 @@ def kube_system(uid: str) -> Manifest:
 def cluster_path(name: str) -> str:
     """Where the hub has a ModelCluster."""
     return MODELCLUSTERS.ref(name).path
+
+
+def agent_lease_path(name: str) -> str:
+    """Where the agent of a cluster tells the hub that it lives."""
+    return LEASES.ref("smallmodel-agent", f"slm-cluster-{name}").path
 
 
 def secret_path(name: str) -> str:

@@ -127,21 +127,22 @@ class LinkedPair:
 
     async def prepare(self, *, accepts: bool = True) -> None:
         """Have a ModelCluster, and a namespace for models in the member."""
-        await self.admin.create(
-            {
-                "apiVersion": MODELCLUSTERS.api_version,
-                "kind": MODELCLUSTERS.kind,
-                "metadata": {"name": self.cluster},
-                "spec": {
-                    "connection": {"mode": "Push", "kubeconfigSecretRef": {"name": self.cluster}}
-                },
-            }
-        )
+        await self.declare(self.cluster)
         labels = {LABEL_ACCEPT_FROM: self.hub_id} if accepts else {}
         await self.member_admin.create(_namespace(self.namespace, labels))
         for admin in (self.admin, self.member_admin):
             if await admin.get(NAMESPACES.ref(SYSTEM)) is None:
                 await admin.create(_namespace(SYSTEM, {}))
+
+    async def declare(self, name: str) -> None:
+        """Have a ModelCluster."""
+        manifest = {
+            "apiVersion": MODELCLUSTERS.api_version,
+            "kind": MODELCLUSTERS.kind,
+            "metadata": {"name": name},
+            "spec": {"connection": {"mode": "Push", "kubeconfigSecretRef": {"name": name}}},
+        }
+        await self.admin.create(manifest)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[LinkedMember]:

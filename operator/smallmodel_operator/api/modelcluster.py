@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel
+from smallmodel_operator.api.capacity import ClusterCapacity
 from smallmodel_operator.api.cel import Rule, checked_by, keyed_by
 from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.names import API_VERSION, CLUSTER_NAME_MAX, LOCAL_CLUSTER
@@ -66,7 +67,7 @@ class Connection(ApiModel):
 
     mode: ConnectionMode = ConnectionMode.LOCAL
     """Local: the operator's own cluster. Push: the operator calls its API server. Pull: an agent in
-    it calls the operator's; declared only, there is no agent yet."""
+    it calls the operator's."""
     kubeconfig_secret_ref: KubeconfigSecretRef | None = None
     """With which kubeconfig; for mode Push."""
     cluster_uid: Annotated[str | None, Field(alias="clusterUID", max_length=63)] = None
@@ -182,6 +183,9 @@ class ModelClusterStatus(ApiModel):
         tuple[ObservedAccelerator, ...], Field(json_schema_extra=keyed_by("product"))
     ] = ()
     """Devices on these nodes, by product."""
+    capacity: ClusterCapacity | None = None
+    """What the agent of a cluster of mode Pull tells of its room; unset for others, which the hub
+    sees itself."""
     observed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When a fact above last changed."""
 

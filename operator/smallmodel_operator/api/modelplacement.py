@@ -240,6 +240,9 @@ class ModelPlacementStatus(ApiModel):
     """The serving hash that answered last: it works, and is never put into quarantine."""
     quarantine: Quarantine | None = None
     """Set while the revision is out of its pool's config."""
+    ended: bool = False
+    """The agent of a cluster of mode Pull says that nothing is left of it there, after its deletion
+    was seen: the hub lets it go."""
 
 
 class ModelPlacement(ApiModel):

@@ -60,6 +60,11 @@ ANNOTATION_JURISDICTION: Final = "smallmodel.dev/jurisdiction"
 """On the operator's namespace in a cluster that a hub works on: the country whose law holds there,
 written by that cluster's administrator and never by the hub."""
 
+AGENT_LEASE: Final = "smallmodel-agent"
+"""In a cluster's namespace on the hub: what its agent renews there, and so tells that it lives."""
+ANNOTATION_CLUSTER_UID: Final = "smallmodel.dev/cluster-uid"
+"""On that Lease: the UID of the namespace kube-system of the cluster in which the agent runs."""
+
 FINALIZER: Final = "smallmodel.dev/placement"
 
 LOCAL_CLUSTER: Final = "local"

@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
+from smallmodel_operator.api.capacity import ClusterCapacity
 from smallmodel_operator.api.modelcluster import ModelCluster, ModelClusterSpec
 from smallmodel_operator.api.names import (
     API_VERSION,
@@ -26,6 +27,7 @@ from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.placement.cluster import ClusterView, PoolSeats
 from smallmodel_operator.plan.pools.values import PoolSettings
+from smallmodel_operator.status.capacity import capacity_of
 from smallmodel_operator.status.cluster import ClusterSight, kuberay_problem, summarise_cluster
 
 _LOG: Final = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class ClusterLoop:
         changed: Callable[[], None],
         declared: Callable[[], None],
         orphans: Callable[[], Sequence[str] | None] = lambda: None,
+        by_agent: bool = False,
     ) -> None:
         """Make it.
 
@@ -67,6 +70,8 @@ class ClusterLoop:
             changed: Called when something is there, or free, that was not before.
             declared: Called when an administrator says something else of the cluster.
             orphans: Tells the models of which it has placements and the hub has not.
+            by_agent: This is the cluster's agent, which tells the hub what to decide by, and may
+                make nothing there.
         """
         self._api = api
         self._hub_api = hub_api
@@ -80,9 +85,11 @@ class ClusterLoop:
         self._changed = changed
         self._declared = declared
         self._orphans = orphans
+        self._by_agent = by_agent
         self._observer = ClusterObserver(api, settings.hub_id)
         self._sight: ClusterSight | None = None
         self._first = asyncio.Event()
+        self._unwritten: str | None = None
 
     async def prepare(self) -> None:
         """Have the namespace of the cluster's placements there, and the hub's own ModelCluster.
@@ -91,6 +98,8 @@ class ClusterLoop:
             NameConflict: One of them is another installation's.
             ApiError: One of them could not be read or made.
         """
+        if self._by_agent:
+            return
         labels = {LABEL_HUB: self._settings.hub_id, LABEL_MANAGED_BY: MANAGER}
         namespace = {
             "apiVersion": "v1",
@@ -160,13 +169,18 @@ class ClusterLoop:
             sight = None
         if sight is not None:
             self._sight = sight
+        # Whether the hub can be told is nobody's business who serves.
+        self._first.set()
         try:
             await self._report(sight)
+            self._unwritten = None
         except errors.Conflict:
             # Somebody else said something of it in this moment; the next look says ours.
             _LOG.debug("the status of cluster %s was written by another", self._name)
         except errors.ApiError as error:
-            _LOG.warning("the status of cluster %s could not be written: %s", self._name, error)
+            if str(error) != self._unwritten:
+                _LOG.warning("the status of cluster %s could not be written: %s", self._name, error)
+            self._unwritten = str(error)
         if sight is not None and sight != before:
             self._changed()
 
@@ -175,9 +189,13 @@ class ClusterLoop:
         if manifest is None:
             await self.prepare()
             return
-        cluster = ModelCluster.model_validate(manifest)
+        # A hub may be newer than an agent.
+        unknown: Literal["ignore"] | None = "ignore" if self._by_agent else None
+        cluster = ModelCluster.model_validate(manifest, extra=unknown)
         self._take(cluster)
-        status = summarise_cluster(cluster, sight, self._now(), orphans=self._orphans())
+        status = summarise_cluster(
+            cluster, sight, self._now(), orphans=self._orphans(), capacity=self._capacity()
+        )
         if status != cluster.status:
             values = status.model_dump(mode="json", exclude_none=True, by_alias=True)
             await self._hub_api.patch_status(
@@ -190,6 +208,10 @@ class ClusterLoop:
         """Keep what is declared of the cluster, and have acted on what is new of it."""
         if self._hub.take_cluster(cluster):
             self._declared()
+
+    def _capacity(self) -> ClusterCapacity | None:
+        view = self.view() if self._by_agent else None
+        return capacity_of(view) if view is not None else None
 
     def _seats(self) -> tuple[PoolSeats, ...]:
         assigned = self._stores.placements.assigned

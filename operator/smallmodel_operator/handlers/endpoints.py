@@ -31,6 +31,7 @@ async def served(
     healthy: Callable[[], str | None],
     ready: Callable[[], str | None],
     metrics: CollectorRegistry,
+    remark: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[None]:
     """Serve `/healthz` and `/readyz` on one port and `/metrics` on another inside the block.
 
@@ -41,6 +42,7 @@ async def served(
         healthy: Returns why the process should be started anew, or None.
         ready: Returns why it is not ready, or None.
         metrics: What is shown.
+        remark: Returns what is said in the place of "ok", or None.
 
     Raises:
         OSError: A port is taken.
@@ -49,7 +51,7 @@ async def served(
     def judged(judge: Callable[[], str | None]) -> Callable[[web.Request], object]:
         async def answer(_: web.Request) -> web.Response:
             problem = judge()
-            return web.Response(text=problem or "ok", status=503 if problem else 200)
+            return web.Response(text=problem or remark() or "ok", status=503 if problem else 200)
 
         return answer
 

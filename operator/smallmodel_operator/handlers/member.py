@@ -51,6 +51,8 @@ class Installation:
     """What tokens of pools are made from."""
     conflicts: Counter[str]
     """Writes over something that was newer, by queue."""
+    by_agent: bool = False
+    """This process is the agent of the one cluster that it serves; the hub is elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,7 @@ class Member:
             changed=self._changed,
             declared=listeners.declared,
             orphans=orphans,
+            by_agent=all_of.by_agent,
         )
         self.namespaces = NamespaceLoop(
             api=api,

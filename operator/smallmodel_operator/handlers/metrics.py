@@ -1,75 +1,39 @@
 """What the operator tells Prometheus of itself and of its models."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from smallmodel_operator.api.modelcluster import LinkState
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.handlers.links import Link
+from smallmodel_operator.handlers.link import Link
+from smallmodel_operator.handlers.measures import PREFIX, process_measures, queue_measures
 from smallmodel_operator.handlers.operator import Operator
 from smallmodel_operator.status.state import state
 
-PREFIX = "smallmodel_operator"
 
-
-def measures(
-    api: Api, operator: Callable[[], Operator | None], leads: Callable[[], bool]
-) -> Iterable[Metric]:
+def measures(api: Api, operator: Operator | None, *, leads: bool) -> Iterable[Metric]:
     """Yield everything that is measured, as it is now.
 
     Args:
         api: Counts the calls.
-        operator: Returns what runs while this process leads, or None.
-        leads: Tells whether it does.
+        operator: What runs while this process leads.
+        leads: Whether it does.
     """
-    leader = GaugeMetricFamily(f"{PREFIX}_leader", "1 while this replica holds the Lease")
-    leader.add_metric([], float(leads()))
-    yield leader
-    yield _calls(api)
-    running = operator()
-    if running is None:
+    yield from process_measures(api, leads=leads)
+    if operator is None:
         return
-    yield from _queues(running)
-    yield _models(running)
-    yield from link_measures(running.links)
-    yield forward_measures((one.name, one.reach.failures) for one in running.members)
+    yield from queue_measures(operator.queues, operator.conflicts)
+    yield _models(operator)
+    yield from link_measures(operator.links)
+    yield forward_measures((one.name, one.reach.failures) for one in operator.members)
     withheld = GaugeMetricFamily(
         f"{PREFIX}_gateway_withheld", "1 while a new set of routes is withheld"
     )
-    withheld.add_metric([], float(running.gateway.withheld is not None))
+    withheld.add_metric([], float(operator.gateway.withheld is not None))
     yield withheld
-
-
-def _calls(api: Api) -> Metric:
-    calls = CounterMetricFamily(
-        f"{PREFIX}_api_calls",
-        "Calls to the API server",
-        labels=["verb", "group", "resource", "subresource"],
-    )
-    for call, count in sorted(api.calls.items(), key=lambda item: str(item[0])):
-        calls.add_metric([call.verb, call.group, call.resource, call.subresource or ""], count)
-    return calls
-
-
-def _queues(operator: Operator) -> Iterable[Metric]:
-    depth = GaugeMetricFamily(f"{PREFIX}_queue_depth", "Keys that wait", labels=["queue"])
-    busy = GaugeMetricFamily(f"{PREFIX}_queue_busy", "Keys that are worked on", labels=["queue"])
-    for queue in operator.queues:
-        depth.add_metric([queue.name], queue.depth)
-        busy.add_metric([queue.name], queue.busy)
-    yield depth
-    yield busy
-    conflicts = CounterMetricFamily(
-        f"{PREFIX}_conflicts",
-        "Passes tried again because somebody else wrote first",
-        labels=["queue"],
-    )
-    for queue in operator.queues:
-        conflicts.add_metric([queue.name], operator.conflicts[queue.name])
-    yield conflicts
 
 
 def link_measures(links: Iterable[Link]) -> Iterable[Metric]:

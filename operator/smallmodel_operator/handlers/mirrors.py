@@ -36,6 +36,9 @@ class Hub:
     stores: HubStores
     is_read: Callable[[], bool]
     """Tells whether all of the hub's placements were read: before, none of them is absent."""
+    lets_go: bool = True
+    """This process may take the finalizer off the hub's objects. False: an agent's may not, since
+    who may do that may write their specs; it tells the hub that they may go."""
 
 
 class MirrorLoop:
@@ -172,7 +175,11 @@ class MirrorLoop:
             raise errors.Conflict(
                 f"{self._ref(placement)} is there, and was not seen; it is looked at again"
             )
-        await set_finalizer(self._hub.api, MODELPLACEMENTS, placement.metadata, present=False)
+        if self._hub.lets_go:
+            await set_finalizer(self._hub.api, MODELPLACEMENTS, placement.metadata, present=False)
+        elif not placement.status.ended:
+            ended = placement.status.model_copy(update={"ended": True})
+            await self._report(placement.metadata, ended)
         self._refused.forget(key)
 
     def _ref(self, placement: ModelPlacement) -> Ref:

@@ -27,7 +27,8 @@ from smallmodel_operator.clusters.ref import (
     SMALLMODELS,
     Resource,
 )
-from smallmodel_operator.handlers import links
+from smallmodel_operator.handlers import link
+from smallmodel_operator.handlers.agents import Agents
 from smallmodel_operator.handlers.canary import HubName
 from smallmodel_operator.handlers.certificates import Certificates
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
@@ -35,8 +36,9 @@ from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.failures import log_failure
 from smallmodel_operator.handlers.gateway import LOOK, GatewayLoop
 from smallmodel_operator.handlers.http_routes import HttpRouteLoop
+from smallmodel_operator.handlers.link import Peers
 from smallmodel_operator.handlers.linked import Gateways, LinkedMember
-from smallmodel_operator.handlers.links import Links, Peers
+from smallmodel_operator.handlers.links import Links
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.member import SERVED, Installation, Listeners, Member, now
 from smallmodel_operator.handlers.members import Members, until_seen
@@ -116,8 +118,15 @@ class Operator:
         self.members = Members(self._linked)
         called = HubName(hub_id=hub_id, namespace=settings.namespace, identity=settings.pod_name)
         self.links = Links(
-            links.Hub(api=api, name=called, now=now),
-            Peers(connected=self.members.connected, disconnected=self.members.disconnected),
+            link.Hub(api=api, name=called, now=now),
+            Peers(
+                connected=self.members.connected,
+                disconnected=self.members.disconnected,
+                heard=self._cluster_changed,
+            ),
+        )
+        self.agents = Agents(
+            api=api, stores=self.stores, hears=self.links.hears, conflicts=self.conflicts
         )
         self.certificates = Certificates(api, settings.namespace, hub_id)
         # To somebody's own Gateway the operator has no certificate to give.
@@ -200,7 +209,8 @@ class Operator:
     def queues(self) -> tuple[WorkQueue[Any], ...]:
         """All queues, for metrics."""
         others = (queue for member in self.members for queue in member.queues)
-        return self.model_queue, self.local.namespace_queue, self.gateway_queue, *others
+        own = (self.local.namespace_queue, self.gateway_queue, self.agents.queue)
+        return self.model_queue, *own, *others
 
     @property
     def is_synced(self) -> bool:
@@ -332,15 +342,19 @@ class Operator:
                 self.model_queue.add(key)
 
     def _see_cluster(self, manifest: Manifest, gone: bool) -> None:
+        name = manifest["metadata"]["name"]
+        before = self.stores.clusters.get(name)
         cluster, is_another = self.stores.see_cluster(manifest, gone=gone)
         if gone:
-            self.links.forget(manifest["metadata"]["name"])
+            self.links.forget(name)
         elif cluster is not None and not self._settings.watch_namespaces:
             # With chosen namespaces alone, what is decided for other clusters cannot be read.
             self.links.see(cluster)
         if is_another:
             self._cluster_declared()
             self._lead()
+        elif cluster and before and cluster.status.capacity != before.status.capacity:
+            self._cluster_changed()
 
     def _see_source(self, manifest: Manifest, gone: bool) -> None:
         namespace = self.stores.see_source(manifest, gone=gone)
@@ -376,7 +390,8 @@ class Operator:
     def _views(self) -> Mapping[str, ClusterView]:
         """Return each cluster that is connected as it was seen last, but for those not seen yet."""
         own = self.local.view()
-        return {**self.members.views(), **({own.name: own} if own is not None else {})}
+        others = {**self.members.views(), **self.agents.views()}
+        return {**others, **({own.name: own} if own is not None else {})}
 
     def _decided(self, cluster: str | None, key: ObjectKey) -> None:
         """Have served what was decided for a cluster."""
@@ -384,6 +399,7 @@ class Operator:
             self.local.namespace_queue.add(key[0])
         elif cluster is not None:
             self.members.decided(cluster, key)
+            self.agents.see(cluster, key)
         self._lead()
 
     def _placed(self, key: ObjectKey) -> None:

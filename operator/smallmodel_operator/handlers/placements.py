@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
@@ -23,6 +23,9 @@ class Placements:
     mirrored: bool = False
     """They were written for another cluster, whose CRDs may have taken something of them: what is
     not whole counts as what cannot be read."""
+    lenient: bool = False
+    """A newer program may have written them: fields that are not known here are left out, and what
+    had some has another hash than it says."""
     by_model: dict[ObjectKey, ModelPlacement] = field(default_factory=dict)
     assigned: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     """How many placements say that a pool serves them, by namespace and name of the pool."""
@@ -48,7 +51,8 @@ class Placements:
         if gone:
             return key
         try:
-            placement = ModelPlacement.model_validate(manifest)
+            unknown: Literal["ignore"] | None = "ignore" if self.lenient else None
+            placement = ModelPlacement.model_validate(manifest, extra=unknown)
         except ValidationError as error:
             # Another version of this program wrote it, so what it says has to go on.
             _LOG.warning(

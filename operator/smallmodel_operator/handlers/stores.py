@@ -52,6 +52,8 @@ class HubStores:
     """Every object that the decide loop decides on, and what it decided for all clusters."""
 
     hub_id: str
+    of_agent: bool = False
+    """They are an agent's, whose hub may be newer."""
     scales: Scales = field(default_factory=Scales)
     models: dict[ObjectKey, SmallModel | Unreadable] = field(default_factory=dict)
     cards: dict[str, ModelCard] = field(default_factory=dict)
@@ -157,7 +159,8 @@ class HubStores:
 
     def placements_on(self, cluster: str) -> Placements:
         """Return what was decided for a cluster: the same object each time."""
-        return self._placements.setdefault(cluster, Placements(hub_id=self.hub_id))
+        empty = Placements(hub_id=self.hub_id, lenient=self.of_agent)
+        return self._placements.setdefault(cluster, empty)
 
     def placement(self, key: ObjectKey, cluster: str) -> ModelPlacement | None:
         """Return the placement of a SmallModel on a cluster, where there is one."""

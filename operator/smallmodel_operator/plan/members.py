@@ -1,35 +1,15 @@
 """What a hub needs in a cluster that it works on: an account, and not a verb more than it uses."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from smallmodel_operator.api.names import (
-    GROUP,
-    HUB_ACCOUNT,
-    LABEL_MANAGED_BY,
-    MANAGER,
-)
+from smallmodel_operator.api.names import GROUP, HUB_ACCOUNT
+from smallmodel_operator.plan.accounts import Account, Grant, made
 from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
 from smallmodel_operator.plan.gateway.secret_files import TLS_SECRET
 from smallmodel_operator.plan.pools.values import Manifest
 
 TOKEN_SECRET: Final = f"{HUB_ACCOUNT}-token"
 """The Secret in which the API server keeps the account's token, until somebody deletes it."""
-_RBAC: Final = "rbac.authorization.k8s.io"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """One rule, and why it is there."""
-
-    why: str
-    group: str = ""
-    resources: tuple[str, ...]
-    verbs: tuple[str, ...]
-    names: tuple[str, ...] = ()
-    """Of single objects; nothing: of all. `create` and `list` cannot be bound to names."""
-
 
 EVERYWHERE: Final = (
     Grant(
@@ -155,57 +135,9 @@ def member_manifests(namespace: str) -> tuple[Manifest, ...]:
     Args:
         namespace: The operator's, there as on the hub.
     """
-    subjects = [{"kind": "ServiceAccount", "name": HUB_ACCOUNT, "namespace": namespace}]
+    account = Account(name=HUB_ACCOUNT, namespace=namespace)
     return (
-        _object("v1", "Namespace", namespace),
-        _object("v1", "ServiceAccount", HUB_ACCOUNT, namespace),
-        _object(
-            "v1",
-            "Secret",
-            TOKEN_SECRET,
-            namespace,
-            annotations={"kubernetes.io/service-account.name": HUB_ACCOUNT},
-        )
-        | {"type": "kubernetes.io/service-account-token"},
-        _object(f"{_RBAC}/v1", "ClusterRole", HUB_ACCOUNT) | {"rules": _rules(EVERYWHERE)},
-        _object(f"{_RBAC}/v1", "ClusterRoleBinding", HUB_ACCOUNT)
-        | {"roleRef": _role("ClusterRole"), "subjects": subjects},
-        _object(f"{_RBAC}/v1", "Role", HUB_ACCOUNT, namespace) | {"rules": _rules(OWN)},
-        _object(f"{_RBAC}/v1", "RoleBinding", HUB_ACCOUNT, namespace)
-        | {"roleRef": _role("Role"), "subjects": subjects},
+        made("v1", "Namespace", namespace),
+        *account.identity(),
+        *account.roles(EVERYWHERE, OWN),
     )
-
-
-def _object(
-    api_version: str,
-    kind: str,
-    name: str,
-    namespace: str | None = None,
-    annotations: dict[str, str] | None = None,
-) -> Manifest:
-    metadata: Manifest = {"name": name}
-    if namespace is not None:
-        metadata["namespace"] = namespace
-    metadata["labels"] = {
-        LABEL_MANAGED_BY: MANAGER,
-        "app.kubernetes.io/part-of": "smallmodel",
-    }
-    if annotations is not None:
-        metadata["annotations"] = annotations
-    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
-
-
-def _role(kind: str) -> Manifest:
-    return {"apiGroup": _RBAC, "kind": kind, "name": HUB_ACCOUNT}
-
-
-def _rules(grants: Sequence[Grant]) -> list[Manifest]:
-    return [
-        {
-            "apiGroups": [grant.group],
-            "resources": list(grant.resources),
-            "verbs": list(grant.verbs),
-            **({"resourceNames": list(grant.names)} if grant.names else {}),
-        }
-        for grant in grants
-    ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from smallmodel_operator.api.capacity import ClusterCapacity
 from smallmodel_operator.api.conditions import ClusterConditionType
 from smallmodel_operator.api.modelcluster import (
     ClusterLink,
@@ -43,6 +44,13 @@ _NOT_OBSERVED: Final = Verdict(
     "left alone",
 )
 _FRESH: Final = Verdict("True", Reason.OBSERVED, "The facts are those of the last look")
+_NOT_ASKED: Final = Verdict("Unknown", Reason.WAITING, "The hub has not asked the cluster yet")
+_NOT_HEARD: Final = Verdict(
+    "Unknown",
+    Reason.NOT_CONNECTED,
+    "No agent of the cluster has called the hub yet; `slm cluster join NAME --mode pull` prepares "
+    "one, and prints the command that installs it",
+)
 _NOT_FRESH: Final = Verdict(
     "False",
     Reason.CLUSTER_NOT_OBSERVED,
@@ -98,6 +106,7 @@ def summarise_cluster(
     now: str,
     *,
     orphans: Sequence[str] | None = None,
+    capacity: ClusterCapacity | None = None,
 ) -> ModelClusterStatus:
     """Return the whole status of a cluster.
 
@@ -108,12 +117,13 @@ def summarise_cluster(
         now: RFC 3339 time.
         orphans: The models, as namespace and name, of which it has placements and the hub has not;
             None: that is not known, or it is the hub's own.
+        capacity: What an agent tells of its cluster's room; None: whoever decides sees that itself.
 
     Returns:
         The new status; equal to the one before where no fact changed.
     """
     before = cluster.status
-    facts = before if sight is None else _facts(sight)
+    facts = before if sight is None else _facts(sight, capacity)
     unchanged = _without_times(facts) == _without_times(before)
     return _status(
         cluster,
@@ -182,12 +192,9 @@ def _status(
 
 def _connected(cluster: ModelCluster, link: ClusterLink | None, *, answered: bool) -> Verdict:
     mode = cluster.spec.connection.mode
-    if mode is ConnectionMode.PULL:
-        message = "No agent of the cluster has called the hub yet, and there is none to install"
-        return Verdict("Unknown", Reason.NOT_CONNECTED, message)
-    if mode is ConnectionMode.PUSH:
+    if mode is not ConnectionMode.LOCAL:
         if link is None:
-            return Verdict("Unknown", Reason.WAITING, "The hub has not asked the cluster yet")
+            return _NOT_HEARD if mode is ConnectionMode.PULL else _NOT_ASKED
         return Verdict("True" if link.state in USABLE else "False", link.reason, link.message)
     if cluster.metadata.name != LOCAL_CLUSTER:
         message = (
@@ -249,7 +256,7 @@ def _ready(sight: ClusterSight | None) -> Verdict:
     return Verdict("True", Reason.OBSERVED, f"{ready} of {len(sight.nodes)} nodes take pods")
 
 
-def _facts(sight: ClusterSight) -> ModelClusterStatus:
+def _facts(sight: ClusterSight, capacity: ClusterCapacity | None) -> ModelClusterStatus:
     nodes = [node for node in sight.nodes if node.takes_pods]
     return ModelClusterStatus(
         kubernetes_version=sight.kubernetes_version,
@@ -258,6 +265,7 @@ def _facts(sight: ClusterSight) -> ModelClusterStatus:
         cpu=_cores(sum(node.cpu_cores for node in nodes)),
         memory=f"{sum(node.memory_bytes for node in nodes) // _MIB}Mi",
         accelerators=_accelerators(nodes),
+        capacity=capacity,
     )
 
 

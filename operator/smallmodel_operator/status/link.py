@@ -33,6 +33,11 @@ _DEGRADED: Final = (
     "API server"
 )
 _CONNECTED: Final = "The hub reads and writes there"
+_BEATS_LACK: Final = (
+    f"At least {IN_A_ROW} of the last {WINDOW} times the hub looked, a heartbeat of the cluster's "
+    "agent was overdue; the hub goes on. Look at the line from the cluster and at the agent's log"
+)
+_HEARD: Final = "The cluster's agent calls the hub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Canary:
     """As the cluster's own administrator wrote it on the operator's namespace there."""
     failure: Failure | None = None
     """None: they were done."""
+    by_agent: bool = False
+    """It is what the hub heard of the cluster's agent; it called nobody."""
 
 
 class _Mark(StrEnum):
@@ -137,9 +144,9 @@ def _continued(link: ClusterLink, canary: Canary) -> ClusterLink:
 
 def _why(state: LinkState, canary: Canary) -> tuple[Reason, str]:
     if state is LinkState.CONNECTED:
-        return Reason.CONNECTED, _CONNECTED
+        return Reason.CONNECTED, _HEARD if canary.by_agent else _CONNECTED
     if canary.failure is None or state is LinkState.DEGRADED:
-        return Reason.DEGRADED, _DEGRADED
+        return Reason.DEGRADED, _BEATS_LACK if canary.by_agent else _DEGRADED
     message = canary.failure.message
     bounded = message if len(message) <= _MESSAGE_MAX else f"{message[: _MESSAGE_MAX - 1]}…"
     return canary.failure.reason, bounded

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from builders.clusters import declared, gpu_node, node
+from builders.clusters import declared, gpu_node, node, view
 from builders.models import GIB, gpu
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelcluster import (
@@ -16,6 +16,7 @@ from smallmodel_operator.api.modelcluster import (
 )
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.placement.cluster_values import Node
+from smallmodel_operator.status.capacity import capacity_of
 from smallmodel_operator.status.cluster import (
     ClusterSight,
     KubeRay,
@@ -134,6 +135,16 @@ def test_a_changed_fact_moves_the_time_and_not_that_of_the_condition() -> None:
 
     assert second.observed_at == LATER
     assert second.conditions[0].last_transition_time == NOW
+
+
+def test_what_an_agent_tells_of_its_room_is_kept_while_nothing_is_seen() -> None:
+    room = capacity_of(view(node()))
+    first = summarise_cluster(cluster(), sight(), NOW, capacity=room)
+    assert first.capacity == room
+    assert summarise_cluster(cluster(first), None, LATER, capacity=None).capacity == room
+    other = capacity_of(view(node(free_memory_bytes=GIB)))
+    second = summarise_cluster(cluster(first), sight(), LATER, capacity=other)
+    assert (second.capacity, second.observed_at) == (other, LATER)
 
 
 SCHEDULABLE = {

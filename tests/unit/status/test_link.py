@@ -179,3 +179,19 @@ def test_a_usable_link_is_lost_only_by_failures_in_a_row(run: str) -> None:
 def test_a_minute_of_one_kind_decides_whatever_was_before(run: str) -> None:
     for letter, state in {"g": UP, "s": SLOW, "x": AWAY, "c": OUT}.items():
         assert states(run + letter * (WINDOW + IN_A_ROW))[-1] is state
+
+
+HEARD = Canary(cluster_uid="uid-1", by_agent=True)
+OVERDUE = Canary(failure=Failure(AWAY, Reason.UNREACHABLE, "nothing heard"), by_agent=True)
+
+
+def test_of_an_agent_that_calls_it_is_not_said_that_the_hub_does() -> None:
+    first = follow(History(), HEARD, at(0))
+    assert first.link is not None
+    assert first.link.message == "The cluster's agent calls the hub"
+    history = first
+    for number, canary in enumerate((OVERDUE, HEARD, OVERDUE, HEARD, OVERDUE)):
+        history = follow(history, canary, at(number + 1))
+    assert history.link is not None
+    assert history.link.state is SLOW
+    assert "a heartbeat of the cluster's agent was overdue" in history.link.message

@@ -1,0 +1,83 @@
+"""What the agent of a cluster needs on its hub: an account, and not a verb more than it uses."""
+
+from typing import Final
+
+from smallmodel_operator.api.names import (
+    AGENT_LEASE,
+    GROUP,
+    LABEL_HUB,
+    placement_namespace,
+)
+from smallmodel_operator.plan.accounts import Account, Grant, made
+from smallmodel_operator.plan.pools.values import Manifest
+
+AGENT_ACCOUNT: Final = "smallmodel-agent"
+
+OWN: Final = (
+    Grant(
+        why="What the hub decided for the cluster.",
+        group=GROUP,
+        resources=("modelplacements",),
+        verbs=("get", "list", "watch"),
+    ),
+    Grant(
+        why="What became of it.",
+        group=GROUP,
+        resources=("modelplacements/status",),
+        verbs=("patch",),
+    ),
+    Grant(
+        why="Heartbeats. A Lease that is not there cannot be made by name alone.",
+        group="coordination.k8s.io",
+        resources=("leases",),
+        verbs=("create",),
+    ),
+    Grant(
+        why="As above.",
+        group="coordination.k8s.io",
+        resources=("leases",),
+        verbs=("patch",),
+        names=(AGENT_LEASE,),
+    ),
+)
+"""In the cluster's own namespace on the hub."""
+
+
+def everywhere(cluster: str) -> tuple[Grant, ...]:
+    """Return what an agent may do besides: read its ModelCluster, and tell what it saw."""
+    return (
+        Grant(
+            why="Whether the hub knows the cluster.",
+            group=GROUP,
+            resources=("modelclusters",),
+            verbs=("get",),
+            names=(cluster,),
+        ),
+        Grant(
+            why="What the cluster has, and what of it is free.",
+            group=GROUP,
+            resources=("modelclusters/status",),
+            verbs=("patch",),
+            names=(cluster,),
+        ),
+    )
+
+
+def agent_account(cluster: str) -> Account:
+    """Return the account of a cluster's agent on the hub."""
+    return Account(name=AGENT_ACCOUNT, namespace=placement_namespace(cluster))
+
+
+def agent_manifests(cluster: str, hub_id: str) -> tuple[Manifest, ...]:
+    """Return an agent's account on the hub, with its roles and its token.
+
+    Args:
+        cluster: The ModelCluster.
+        hub_id: The id of the installation.
+    """
+    account = agent_account(cluster)
+    return (
+        made("v1", "Namespace", account.namespace, labels={LABEL_HUB: hub_id}),
+        *account.identity(),
+        *account.roles(everywhere(cluster), OWN, cluster_role=f"{AGENT_ACCOUNT}:{cluster}"),
+    )

@@ -1,0 +1,171 @@
+"""A hub that cannot call its member, and the member's agent that calls the hub: two API servers.
+
+The agent has no rights but those of its account on the hub. Nodes, KubeRay and Ray are on paper
+(`support/paper_serving.py`).
+"""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.access import KubeAccess
+from smallmodel_operator.api.names import AGENT_LEASE, placement_namespace
+from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.credentials import read_kubeconfig
+from smallmodel_operator.clusters.identity import cluster_uid
+from smallmodel_operator.clusters.ref import (
+    LEASES,
+    MODELCLUSTERS,
+    MODELPLACEMENTS,
+    SECRETS,
+    Manifest,
+)
+from support.agents import AgentPair
+from support.linked_members import until
+from support.paper_serving import serving_on_paper
+
+from .conftest import CRDS
+
+pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+async def pair(
+    control_plane: KubeAccess,
+    member_plane: KubeAccess,
+    api: Api,
+    crds: None,
+    tmp_path: Path,
+) -> AsyncIterator[AgentPair]:
+    """A hub, and a cluster that it cannot call, of this test alone."""
+    del crds
+    placements = CRDS / "modelplacements.smallmodel.dev.yaml"
+    member_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(placements))
+    name = f"crd/{MODELPLACEMENTS.full_name}"
+    member_plane.kubectl("wait", "--for=condition=Established", name)
+    async with (
+        await Api.connect(member_plane.kubeconfig) as member_admin,
+        await Api.connect(control_plane.kubeconfig) as hub_api,
+        await Api.connect(member_plane.kubeconfig) as member_api,
+    ):
+        made = AgentPair(
+            admin=api,
+            member_admin=member_admin,
+            hub_api=hub_api,
+            member_api=member_api,
+            hub_plane=control_plane,
+            folder=tmp_path,
+        )
+        yield made
+        await made.clear()
+
+
+async def test_a_decision_of_the_hub_is_fetched_served_and_told(pair: AgentPair) -> None:
+    await pair.prepare()
+    kubeconfig = pair.kubeconfig()
+    async with (
+        serving_on_paper(pair.member_admin, pair.namespace),
+        pair.listening(),
+        pair.serving(kubeconfig),
+    ):
+        await pair.decide()
+        await until(pair.is_ready)
+        (pool,) = await pair.pools()
+        mirror = await pair.member_admin.get(pair.on_member())
+        hub = await pair.admin.get(pair.on_hub())
+        assert mirror is not None
+        assert hub is not None
+        assert mirror["spec"] == hub["spec"]
+        assert hub["status"]["pool"] == pool["metadata"]["name"]
+        assert hub["status"]["observedGeneration"] == hub["metadata"]["generation"]
+
+        await pair.revoke()
+        await until(lambda: _not(pair.hub_has))
+        assert await pair.member_admin.get(pair.on_member()) is None
+        assert await pair.pools() == []
+
+
+async def test_the_hub_decides_by_what_the_agent_tells_of_its_cluster(pair: AgentPair) -> None:
+    await pair.prepare()
+    kubeconfig = pair.kubeconfig()
+    async with (
+        serving_on_paper(pair.member_admin, pair.namespace),
+        pair.listening() as links,
+        pair.serving(kubeconfig) as agent,
+    ):
+        await until(lambda: pair.cluster in pair.agents.views())
+        await until(lambda: pair.is_linked("Connected"))
+        told, seen = pair.agents.views()[pair.cluster], agent.member.view()
+        status = (await pair.told()).status
+
+        assert seen is not None
+        assert told.max_workers == seen.max_workers == 3
+        assert [node.name for node in told.nodes] == [node.name for node in seen.nodes]
+        assert told.nodes[0].free_memory_bytes == seen.nodes[0].free_memory_bytes == 32 << 30
+        assert links.hears(pair.cluster)
+        assert status.link is not None
+        assert status.link.message == "The cluster's agent calls the hub"
+        assert status.link.cluster_uid == await cluster_uid(pair.member_api)
+        assert _condition(status.model_dump(mode="json", by_alias=True), "Schedulable") == "True"
+
+
+async def _not(condition: Callable[[], object]) -> bool:
+    return not await condition()  # type: ignore[misc]
+
+
+def _condition(status: Manifest, kind: str) -> str:
+    (found,) = (one["status"] for one in status["conditions"] if one["type"] == kind)
+    return str(found)
+
+
+async def test_the_credential_opens_nothing_of_another_cluster_and_no_spec(
+    pair: AgentPair,
+) -> None:
+    await pair.prepare()
+    other = f"{pair.cluster}-2"
+    await pair.declare(other)
+    await pair.decide()
+    kubeconfig = pair.kubeconfig()
+    credentials = read_kubeconfig(kubeconfig.read_bytes(), "the kubeconfig")
+    async with Api.of(credentials) as agent:
+        assert await agent.get(pair.on_hub()) is not None
+        assert await agent.get(MODELCLUSTERS.ref(pair.cluster)) is not None
+        elsewhere = placement_namespace(other)
+        refused = {
+            "read another's placements": agent.list(MODELPLACEMENTS, elsewhere),
+            "read all placements": agent.list(MODELPLACEMENTS),
+            "write another's status": agent.patch_status(
+                MODELPLACEMENTS.ref("any", elsewhere), {"ended": True}
+            ),
+            "change a spec": agent.merge_patch(pair.on_hub(), {"spec": {"variant": "other"}}),
+            "take a finalizer off": agent.merge_patch(
+                pair.on_hub(), {"metadata": {"finalizers": None}}
+            ),
+            "delete a placement": agent.delete(pair.on_hub()),
+            "read another ModelCluster": agent.get(MODELCLUSTERS.ref(other)),
+            "be another ModelCluster": agent.patch_status(MODELCLUSTERS.ref(other), {"nodes": 9}),
+            "change its own declaration": agent.merge_patch(
+                MODELCLUSTERS.ref(pair.cluster), {"spec": {"jurisdiction": "DE"}}
+            ),
+            "beat for another": agent.apply(_lease(elsewhere)),
+            "write another Lease": agent.merge_patch(
+                LEASES.ref("another", placement_namespace(pair.cluster)), {"spec": {}}
+            ),
+            "read Secrets": agent.list(SECRETS, placement_namespace(pair.cluster)),
+        }
+        for what, call in refused.items():
+            with pytest.raises(errors.Forbidden):
+                await call
+                pytest.fail(f"it could {what}")
+        await agent.apply(_lease(placement_namespace(pair.cluster)))
+
+
+def _lease(namespace: str) -> Manifest:
+    return {
+        "apiVersion": LEASES.api_version,
+        "kind": LEASES.kind,
+        "metadata": {"name": AGENT_LEASE, "namespace": namespace},
+        "spec": {"holderIdentity": "agent-0"},
+    }
