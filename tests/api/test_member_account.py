@@ -19,14 +19,17 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.credentials import read_kubeconfig
 from smallmodel_operator.clusters.identity import cluster_uid
+from smallmodel_operator.clusters.reach import ForwardedReach, NoWay
 from smallmodel_operator.clusters.ref import (
     CLUSTER_ROLE_BINDINGS,
     LEASES,
     NAMESPACES,
     NODES,
+    PODS,
     SECRETS,
 )
 from smallmodel_operator.plan.members import member_manifests
+from support.linked_members import until
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 
@@ -79,6 +82,28 @@ async def test_the_account_may_do_what_a_hub_does_and_not_what_an_administrator_
         await as_hub.merge_patch(NAMESPACES.ref(SYSTEM), {"metadata": {"annotations": {"a": "b"}}})
     with pytest.raises(errors.Forbidden):
         await as_hub.delete(CLUSTER_ROLE_BINDINGS.ref(HUB_ACCOUNT))
+
+
+async def test_ports_of_pods_are_forwarded_by_this_right_and_not_without_it(
+    api: Api, as_hub: Api
+) -> None:
+    head = PODS.ref("absent", "default")
+    reach = ForwardedReach(as_hub, cluster="munich")
+    with pytest.raises(NoWay, match="there is none"):
+        await reach.base(head, "10.0.0.1", 8265)
+
+    role = next(one for one in member_manifests(SYSTEM) if one["kind"] == "ClusterRole")
+    lesser = [rule for rule in role["rules"] if rule["resources"] != ["pods/portforward"]]
+    await api.apply(role | {"rules": lesser})
+
+    async def is_refused() -> bool:
+        # The API server learns of roles a moment after they were written.
+        with pytest.raises(NoWay) as told:
+            await reach.base(head, "10.0.0.1", 8265)
+        return "run `slm cluster join munich` again" in str(told.value)
+
+    await until(is_refused, within=30)
+    await api.apply(role)
 
 
 async def test_canaries_are_answered_until_the_rights_are_taken_away(

@@ -1,11 +1,12 @@
 """One HTTP call to an API server: credentials, limits of time, and errors with types."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -61,7 +62,9 @@ class Wire:
         self._timeout = aiohttp.ClientTimeout(total=limits.total, sock_connect=limits.connect)
         self._host: str = configuration.host
         self._calls = 0
+        self._server_name: str | None = configuration.tls_server_name
         self._streams = WeakSet[aiohttp.ClientWebSocketResponse]()
+        self._stream_session: aiohttp.ClientSession | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -87,6 +90,8 @@ class Wire:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+        if self._stream_session is not None:
+            await self._stream_session.close()
 
     async def retire(self) -> None:
         """Close the connections once nothing runs any more, streams a minute later at most.
@@ -107,10 +112,15 @@ class Wire:
         Raises:
             ApiError: There was no answer, or it is a refusal.
         """
+        with self._running():
+            return await self._send_until_done(request)
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
         self._calls += 1
         self._idle.clear()
         try:
-            return await self._send_until_done(request)
+            yield
         finally:
             self._calls -= 1
             if not self._calls:
@@ -136,16 +146,19 @@ class Wire:
         Raises:
             ApiError: There was no answer, or it is a refusal.
         """
-        headers = await self._headers(request)
-        rest = self._client.rest_client
-        if rest.pool_manager is None:
-            # As the client's own streams do; there is no public way to its connections.
-            rest.pool_manager = rest._create_pool_manager()
+        if self._stream_session is None:
+            # Streams are open for long: they must not take the connections that calls wait for.
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._client.rest_client.ssl_context)
+            self._stream_session = aiohttp.ClientSession(connector=connector, trust_env=True)
         try:
-            async with asyncio.timeout(self._timeout.total):
-                socket: aiohttp.ClientWebSocketResponse = await rest.pool_manager.ws_connect(
-                    self._url(request), headers=headers, protocols=[protocol], autoclose=True
-                )
+            with self._running():
+                async with asyncio.timeout(self._timeout.total):
+                    socket = await self._stream_session.ws_connect(
+                        self._url(request),
+                        headers=await self._headers(request),
+                        protocols=[protocol],
+                        server_hostname=self._server_name,
+                    )
         except aiohttp.WSServerHandshakeError as error:
             if error.status == 404:
                 raise errors.NotFound(f"{request.what}: there is none", status=404) from error

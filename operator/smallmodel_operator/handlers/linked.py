@@ -151,8 +151,8 @@ class LinkedMember:
         Raises:
             ApiError: The hub could not make the namespace of the cluster's placements.
         """
-        await self.member.cluster.prepare()
         try:
+            await self.member.cluster.prepare()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.member.cluster.run(), name=f"cluster {self.name}")
                 for watch in self._watches:

@@ -24,7 +24,7 @@ from smallmodel_operator.clusters.credentials import (
     KubeconfigRefused,
     read_kubeconfig,
 )
-from smallmodel_operator.clusters.ref import CONFIGMAPS
+from smallmodel_operator.clusters.ref import CONFIGMAPS, PODS
 
 SOURCE = "The kubeconfig in Secret a/b (kubeconfig)"
 SETTINGS = CONFIGMAPS.ref("settings", "team")
@@ -297,6 +297,28 @@ async def test_both_sides_show_their_certificates() -> None:
             with pytest.raises(errors.Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
                 await api.apply(config_map())
     assert subjects == [((("commonName", "10.0.0.1"),),)]
+
+
+async def test_a_server_of_another_name_is_called_and_streamed_to() -> None:
+    server = pair("10.0.0.9")
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if not request.path.endswith("/portforward"):
+            return web.json_response(config_map())
+        stream = web.WebSocketResponse(protocols=["v4"])
+        await stream.prepare(request)
+        await stream.close()
+        return stream
+
+    async with serving(answer, server_tls(server)) as url:
+        credentials = Credentials(
+            server=url, authority=server.certificate.decode(), server_name="10.0.0.9", token=TOKEN
+        )
+        async with Api.of(credentials) as api:
+            assert await api.get(SETTINGS) is not None
+            stream = await api.websocket(PODS.ref("head", "team"), "portforward", {}, "v4")
+            assert stream.protocol == "v4"
+            await stream.close()
 
 
 async def test_new_credentials_are_used_from_the_next_call_on_and_none_is_cut(

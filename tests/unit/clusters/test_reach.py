@@ -218,6 +218,16 @@ async def test_closing_ends_what_runs(reach: ForwardedReach, pods: FakePods) -> 
     assert await refuses(url)
 
 
+async def test_closing_ends_a_stream_that_nobody_came_for(
+    reach: ForwardedReach, pods: FakePods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SPARE_SECONDS", 60.0)
+    await reach.base(HEAD, ADDRESS, PORT)
+    assert pods.running == 1
+    await reach.close()
+    await eventually(lambda: pods.running == 0, "the stream ended")
+
+
 async def test_several_who_ask_at_once_get_one_port_and_one_stream(
     reach: ForwardedReach, pods: FakePods
 ) -> None:
@@ -311,4 +321,18 @@ async def test_new_credentials_are_used_by_the_next_stream_and_no_request_is_cut
         await eventually(lambda: pods.running == 1, "the stream with the credentials before ended")
         assert list(await of(dashboards, ray).observe()) == ["tiny"]
         assert pods.tokens[-1] == "Bearer last"
+        await reach.close()
+
+
+async def test_streams_take_no_connection_that_calls_wait_for(
+    kube: FakeKubeApi, pods: FakePods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smallmodel_operator.clusters.wire._CONNECTIONS", 1)
+    async with Api.of(Credentials(server=kube.url, token="a")) as api:
+        reach = ForwardedReach(api, cluster="munich")
+        for pod in (HEAD, OTHER):
+            await reach.base(pod, ADDRESS, PORT)
+        assert pods.running == 2
+        async with asyncio.timeout(5.0):
+            assert await api.get(HEAD) is None
         await reach.close()
