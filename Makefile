@@ -30,8 +30,8 @@ comma := ,
 space := $(subst ,, )
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
-.PHONY: help demo test verify generate golden bench bench-cluster cluster-up cluster-down e2e \
-  e2e-faults e2e-hybrid hybrid-up hybrid-down test-vllm lock-vllm lock-images clean
+.PHONY: help demo test verify generate golden bench bench-cluster bench-hybrid cluster-up \
+  cluster-down e2e e2e-faults e2e-hybrid hybrid-up hybrid-down test-vllm lock-vllm lock-images clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -115,6 +115,10 @@ bench: $(READY) ## Measure speed and memory; writes bench/results/
 bench-cluster: $(READY) ## Measure the operator on a real API server (root); writes bench/results/
 	$(call say,'bench-cluster (takes half an hour; close what else uses the processor)')
 	@PYTHONPATH=tests $(BIN)/python -m bench.cluster $(BENCH_ARGS)
+
+bench-hybrid: $(READY) ## Measure how fast models are placed among many clusters; writes bench/results/
+	$(call say,'bench-hybrid (close what else uses the processor)')
+	@PYTHONPATH=tests $(BIN)/python -m bench.hybrid $(BENCH_ARGS)
 
 test-vllm: $(VLLM_READY) ## Install vLLM for the CPU (2.9 GB) into .venv-vllm and run its tests
 	$(call say,'vLLM tests')

@@ -12,6 +12,7 @@ RESULTS: Final = ROOT / "bench" / "results"
 _PAGES: Final = ROOT / "docs" / "reference"
 LOCAL_PAGE: Final = _PAGES / "performance.md"
 CLUSTER_PAGE: Final = _PAGES / "performance-on-a-cluster.md"
+HYBRID_PAGE: Final = _PAGES / "performance-of-placing.md"
 
 _BY_TIME: Final = "[0-9]*.json"
 _BEGIN: Final = "<!-- Written by the benchmark's `--page`; everything between the marks. -->"

@@ -6,7 +6,6 @@ from bench.measurements import (
     cycles,
     latency,
     memory,
-    placing,
     start,
     threads,
     throughput,
@@ -18,7 +17,6 @@ from bench.plan import Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     validate.MEASUREMENT,
-    placing.MEASUREMENT,
     start.MEASUREMENT,
     memory.MEASUREMENT,
     latency.MEASUREMENT,

@@ -16,6 +16,8 @@ from smallmodel_operator.placement.cluster import (
     ClusterView,
     Node,
     PoolSeats,
+    Spot,
+    find_spot,
     place_in_cluster,
 )
 from smallmodel_operator.placement.declared import Around, facts_of
@@ -95,6 +97,14 @@ def placed(
     result = outcome(cluster, fields, card)
     assert isinstance(result, ClusterPlacement), result
     return result
+
+
+def spot(cluster: ClusterView, fields: dict[str, object] | None = None) -> Spot:
+    """How the cluster would run it."""
+    given = fields or {}
+    found = find_spot(resolved(given), small_model(given).spec, cluster, namespace=NAMESPACE)
+    assert isinstance(found, Spot), found
+    return found
 
 
 def unplaced(

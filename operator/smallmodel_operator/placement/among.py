@@ -1,15 +1,15 @@
 """Placing among clusters: which of them serves a resolved model and how, or why none can."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from smallmodel_operator.api.base import amount
-from smallmodel_operator.api.modelplacement import ModelPlacementSpec, WorkerClass
+from smallmodel_operator.api.modelplacement import ModelPlacementSpec
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import Accelerator, SmallModelSpec
+from smallmodel_operator.api.smallmodel import SmallModelSpec
 from smallmodel_operator.api.where import WhenUnreachable
-from smallmodel_operator.catalog.options import ResolvedModel
+from smallmodel_operator.catalog.options import Option, ResolvedModel
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import Decision, Verdict
@@ -23,7 +23,7 @@ from smallmodel_operator.placement.choice.filters import (
 )
 from smallmodel_operator.placement.choice.money import Fit
 from smallmodel_operator.placement.choice.wish import Demand, Failure, Incumbent, Streak, Wish
-from smallmodel_operator.placement.cluster import ClusterPlacement, place_in_cluster
+from smallmodel_operator.placement.cluster import ClusterPlacement, Spot, find_spot, placed_at
 from smallmodel_operator.placement.cluster_values import ClusterView
 from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY, memory_of
 from smallmodel_operator.placement.declared import (
@@ -58,6 +58,7 @@ _REASONS: Final[dict[Code, Reason]] = {
 """What can speak against a cluster beside room."""
 
 _KNOWN_FITS_MAX: Final = 2048
+_BESIDE_VARIANT: Final = tuple(one.name for one in fields(Option) if one.name != "variant")
 _NAMED_MAX: Final = 3
 """Clusters that each say why they cannot serve a model; of more, the nearest miss does."""
 
@@ -149,8 +150,8 @@ def place_among(
         known = view.known_fits if incumbent is None else {}
         fit: Fit | Unplaced | None = known.get(asked)
         if fit is None:
-            found = place_in_cluster(resolved, spec, view, namespace=namespace, incumbent=incumbent)
-            fit = fit_of(found) if isinstance(found, ClusterPlacement) else found
+            found = find_spot(resolved, spec, view, namespace=namespace, incumbent=incumbent)
+            fit = fit_of(found) if isinstance(found, Spot) else found
             if len(known) >= _KNOWN_FITS_MAX:
                 known.clear()
             known[asked] = fit
@@ -163,7 +164,7 @@ def place_among(
     decision = decide(wish, around.market, fitter, around.policy, pause=pause)
     chosen = decision.chosen
     return Placed(
-        made=tuple(one.fit.placement for one in chosen if one.fit and one.fit.placement),
+        made=tuple(placed_at(one.fit.spot) for one in chosen if one.fit and one.fit.spot),
         lacking=_lacking(decision, there, without_room, wish.copies),
         decision=decision,
     )
@@ -205,32 +206,34 @@ def outlawed(
 
 def pinned_fit(pinned: ModelPlacementSpec) -> Fit:
     """Return what a pinned placement takes of its cluster."""
-    return replace(
-        _taken(pinned.worker, pinned.worker.accelerator, pinned.device_percent),
+    worker, devices = pinned.worker, pinned.worker.accelerator
+    return Fit(
+        cpu=amount(worker.cpu),
+        memory_bytes=memory_of(worker),
+        devices=_devices(pinned.device_percent, devices.count if devices else 0),
+        product=devices.class_ if devices else None,
         weights_bytes=pinned.weights.bytes or 0,
         digest=pinned.weights.sha256,
     )
 
 
-def fit_of(found: ClusterPlacement) -> Fit:
-    """Return what a placement takes of its cluster."""
-    placement = found.placement
-    return replace(
-        _taken(found.worker, placement.accelerator, placement.device_percent),
-        head_cpu=HEAD_CPU if found.new_pool else 0.0,
-        head_memory_bytes=HEAD_MEMORY if found.new_pool else 0,
-        weights_bytes=placement.option.size.weights,
-        placement=found,
-    )
-
-
-def _taken(worker: WorkerClass, devices: Accelerator | None, percent: int | None) -> Fit:
+def fit_of(found: Spot) -> Fit:
+    """Return what a model takes of its cluster."""
+    candidate, worker = found.question.candidate, found.worker
     return Fit(
         cpu=amount(worker.cpu),
         memory_bytes=memory_of(worker),
-        devices=percent / 100 if percent is not None else float(devices.count if devices else 0),
-        product=devices.class_ if devices else None,
+        devices=_devices(found.device_percent, candidate.devices if candidate.stock else 0),
+        product=candidate.stock.product if candidate.stock else None,
+        head_cpu=HEAD_CPU if found.new_pool else 0.0,
+        head_memory_bytes=HEAD_MEMORY if found.new_pool else 0,
+        weights_bytes=candidate.option.size.weights,
+        spot=found,
     )
+
+
+def _devices(percent: int | None, count: int) -> float:
+    return percent / 100 if percent is not None else float(count)
 
 
 def wish_of(
@@ -277,7 +280,14 @@ def _asked(resolved: ResolvedModel, spec: SmallModelSpec, namespace: str) -> str
     """Return all that decides how a model fits into a cluster, beside the cluster."""
     parts = spec.model_dump_json(include={"resources", "isolation", "engine", "scaling"})
     card = resolved.card.metadata
-    return f"{namespace} {parts} {card.name} {card.resource_version} {resolved.options!r}"
+    options = " ".join(map(_said_of, resolved.options))
+    return f"{namespace} {parts} {card.name} {card.resource_version} {options}"
+
+
+def _said_of(option: Option) -> str:
+    """Return all of an option; its own `repr` takes several times as long."""
+    rest = [getattr(option, name) for name in _BESIDE_VARIANT]
+    return f"{option.variant.model_dump_json()} {rest}"
 
 
 def unseen(place: Facts) -> Rejection:

@@ -1,6 +1,6 @@
 """The ways in which an option could run: on devices of one product, or on the CPU."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -59,13 +59,20 @@ def choose(
         judge: Says what speaks against a candidate.
     """
     rejected: list[Refusal] = []
-    for option in resolved.options:
-        for candidate in candidates(option, spec, stocks):
-            refusal = judge(candidate)
-            if refusal is None:
-                return Choice(candidate=candidate, rejected=tuple(rejected))
-            rejected.append(refusal)
+    for candidate in all_candidates(resolved, spec, stocks):
+        refusal = judge(candidate)
+        if refusal is None:
+            return Choice(candidate=candidate, rejected=tuple(rejected))
+        rejected.append(refusal)
     return Choice(candidate=None, rejected=tuple(rejected))
+
+
+def all_candidates(
+    resolved: ResolvedModel, spec: SmallModelSpec, stocks: Sequence[AcceleratorStock]
+) -> Iterator[Candidate]:
+    """Yield the ways in which any of the options could run, best first."""
+    for option in resolved.options:
+        yield from candidates(option, spec, stocks)
 
 
 def candidates(

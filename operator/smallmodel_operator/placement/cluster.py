@@ -10,18 +10,27 @@ from smallmodel_operator.catalog.options import Refusal, ResolvedModel
 from smallmodel_operator.placement.candidates import (
     Candidate,
     accelerator_of,
-    choose,
+    all_candidates,
     device_percent_of,
     telling,
     threads_of,
 )
-from smallmodel_operator.placement.cluster_filters import Question, first_refusal, worker_of
+from smallmodel_operator.placement.cluster_filters import Question, first_refusal
 from smallmodel_operator.placement.cluster_incumbent import incumbent_candidate
 from smallmodel_operator.placement.cluster_values import ClusterView, Node, PoolSeats
 from smallmodel_operator.placement.placement import Placement, Unplaced
 from smallmodel_operator.placement.suggest import within_card
 
-__all__ = ["ClusterPlacement", "ClusterView", "Node", "PoolSeats", "place_in_cluster"]
+__all__ = [
+    "ClusterPlacement",
+    "ClusterView",
+    "Node",
+    "PoolSeats",
+    "Spot",
+    "find_spot",
+    "place_in_cluster",
+    "placed_at",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +44,26 @@ class ClusterPlacement:
     """Whether a pool has to be made for it, with a head of its own."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """How a model would run in a cluster; nothing is said of it yet in words."""
+
+    question: Question
+    """The option that passed, and what it was asked of."""
+    worker: WorkerClass
+    new_pool: bool
+    """Whether a pool has to be made for it."""
+    where: str
+    """In which pool."""
+    rejected: tuple[Refusal, ...] = ()
+    """Better options, and why not these."""
+
+    @property
+    def device_percent(self) -> int | None:
+        """Hundredths of one device that a replica takes."""
+        return device_percent_of(self.question.candidate, self.question.spec)
+
+
 def place_in_cluster(
     resolved: ResolvedModel,
     spec: SmallModelSpec,
@@ -45,6 +74,22 @@ def place_in_cluster(
 ) -> ClusterPlacement | Unplaced:
     """Return what the cluster serves of a resolved model, or why it can serve nothing of it.
 
+    The arguments are those of `find_spot`.
+    """
+    spot = find_spot(resolved, spec, cluster, namespace=namespace, incumbent=incumbent)
+    return spot if isinstance(spot, Unplaced) else placed_at(spot)
+
+
+def find_spot(
+    resolved: ResolvedModel,
+    spec: SmallModelSpec,
+    cluster: ClusterView,
+    *,
+    namespace: str,
+    incumbent: ModelPlacementSpec | None = None,
+) -> Spot | Unplaced:
+    """Return how a resolved model would run in the cluster, or why nothing of it can.
+
     Args:
         resolved: The options, best first.
         spec: What the user asks for.
@@ -54,52 +99,36 @@ def place_in_cluster(
         incumbent: What runs now, for an earlier spec. It is kept where the changed spec allows it,
             without asking what is free: it has its room.
     """
-
-    def asked(candidate: Candidate) -> Question:
-        return Question(candidate=candidate, spec=spec, cluster=cluster, namespace=namespace)
-
-    def judge(candidate: Candidate) -> Refusal | None:
-        return first_refusal(asked(candidate))
-
     if incumbent is not None:
         running = incumbent_candidate(resolved, spec, cluster, incumbent)
         if running is not None:
-            worker = _with_bound(incumbent.worker, cluster)
-            return _placed(asked(running), worker, "where it was", new_pool=False)
-    choice = choose(resolved, spec, cluster.stocks, judge)
-    if choice.candidate is not None:
-        question = asked(choice.candidate)
-        worker = worker_of(question)
-        new_pool = not question.has_seat(worker)
-        pool = "in a new pool" if new_pool else "in a pool that is there"
-        return _placed(question, worker, pool, choice.rejected, new_pool=new_pool)
-    waiting = tuple(refusal for refusal in choice.rejected if refusal.waits)
-    reason, told = telling(waiting or choice.rejected)
-    if reason is Reason.MEMORY_FIT and not waiting:
-        step = within_card(resolved, spec, cluster.stocks, judge)
-        told = f"{told} {step}"
-    return Unplaced(reason=reason, message=told, rejected=choice.rejected, waits=bool(waiting))
+            question = Question(candidate=running, spec=spec, cluster=cluster, namespace=namespace)
+            worker = incumbent.worker.model_copy(update={"max_workers": cluster.max_workers})
+            return Spot(question=question, worker=worker, new_pool=False, where="where it was")
+    rejected: list[Refusal] = []
+    for candidate in all_candidates(resolved, spec, cluster.stocks):
+        question = Question(candidate=candidate, spec=spec, cluster=cluster, namespace=namespace)
+        refusal = first_refusal(question)
+        if refusal is None:
+            return _spot(question, tuple(rejected))
+        rejected.append(refusal)
+    return _nowhere(resolved, spec, cluster, namespace, tuple(rejected))
 
 
-def _placed(
-    question: Question,
-    worker: WorkerClass,
-    pool: str,
-    rejected: tuple[Refusal, ...] = (),
-    *,
-    new_pool: bool,
-) -> ClusterPlacement:
+def placed_at(spot: Spot) -> ClusterPlacement:
+    """Return what the cluster serves, with the words for it."""
+    question, worker = spot.question, spot.worker
     option, cluster = question.candidate.option, question.cluster
-    percent = device_percent_of(question.candidate, question.spec)
+    percent = spot.device_percent
     most, why = _most_replicas(question.spec, cluster)
     parts = [
         f"The variant {option.variant.name} runs with {option.engine} on {cluster.described}, "
-        f"{pool}: {human_bytes(option.size.total)} awake in workers of class {worker.name} "
+        f"{spot.where}: {human_bytes(option.size.total)} awake in workers of class {worker.name} "
         f"({worker.cpu} CPU, {human_bytes(amount(worker.memory))}), {option.context_length} "
         f"tokens of context, {option.slots} requests at a time. {why}",
         *([f"Each takes {percent} % of a device."] if percent is not None else []),
         *_cut_short(question),
-        *(f"Not {refusal.variant}: {refusal.message}" for refusal in rejected),
+        *(f"Not {refusal.variant}: {refusal.message}" for refusal in spot.rejected),
     ]
     return ClusterPlacement(
         placement=Placement(
@@ -109,16 +138,44 @@ def _placed(
             threads=_threads(question, worker),
             accelerator=accelerator_of(question.candidate),
             device_percent=percent,
-            rejected=rejected,
+            rejected=spot.rejected,
             message=" ".join(parts),
         ),
         worker=worker,
-        new_pool=new_pool,
+        new_pool=spot.new_pool,
     )
 
 
-def _with_bound(worker: WorkerClass, cluster: ClusterView) -> WorkerClass:
-    return worker.model_copy(update={"max_workers": cluster.max_workers})
+def _spot(question: Question, rejected: tuple[Refusal, ...]) -> Spot:
+    worker = question.with_room[0]
+    new_pool = not question.has_seat(worker)
+    return Spot(
+        question=question,
+        worker=worker,
+        new_pool=new_pool,
+        where="in a new pool" if new_pool else "in a pool that is there",
+        rejected=rejected,
+    )
+
+
+def _nowhere(
+    resolved: ResolvedModel,
+    spec: SmallModelSpec,
+    cluster: ClusterView,
+    namespace: str,
+    rejected: tuple[Refusal, ...],
+) -> Unplaced:
+    waiting = tuple(refusal for refusal in rejected if refusal.waits)
+    reason, told = telling(waiting or rejected)
+    if reason is Reason.MEMORY_FIT and not waiting:
+
+        def judge(candidate: Candidate) -> Refusal | None:
+            return first_refusal(
+                Question(candidate=candidate, spec=spec, cluster=cluster, namespace=namespace)
+            )
+
+        told = f"{told} {within_card(resolved, spec, cluster.stocks, judge)}"
+    return Unplaced(reason=reason, message=told, rejected=rejected, waits=bool(waiting))
 
 
 def _threads(question: Question, worker: WorkerClass) -> int | None:

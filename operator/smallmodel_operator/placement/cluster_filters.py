@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Final
 
 from smallmodel_operator.api.base import amount, human_bytes
@@ -19,13 +20,13 @@ from smallmodel_operator.placement.candidates import (
     needs,
     refuse,
 )
-from smallmodel_operator.placement.cluster_values import ClusterView, Node
+from smallmodel_operator.placement.cluster_values import ClusterView, Need, Node
 from smallmodel_operator.placement.cluster_workers import (
     HEAD_CPU,
     HEAD_MEMORY,
     worker_classes,
 )
-from smallmodel_operator.placement.packing import Item, fit_together
+from smallmodel_operator.placement.packing import Item
 
 _NODES_NAMED: Final = 5
 """Of many nodes so many are named; a message stays readable."""
@@ -50,7 +51,7 @@ class Question:
         """The class that fits where none of the others does."""
         return self.workers[-1]
 
-    @property
+    @cached_property
     def at_a_time(self) -> int:
         """Workers that have to be there together: one runs one replica of a model."""
         return min(kept(self.spec), self.cluster.max_workers)
@@ -73,19 +74,25 @@ class Question:
             for pool in self.cluster.pools
         )
 
+    @cached_property
+    def with_room(self) -> tuple[WorkerClass, ...]:
+        """The best class to share that has room now, where one has."""
+        return tuple(islice(filter(self.fits_free, self.workers), 1))
+
     def heads(self, worker: WorkerClass) -> int:
         """Heads for which there has to be room, those that are there already included."""
         return len(self.cluster.pools) + (not self.has_seat(worker))
 
     def fits_free(self, worker: WorkerClass) -> bool:
         """Whether workers and heads find room in what is free now."""
-        free = self.cluster.free_bins(self.product)
-        return fit_together(free, _item(worker), self.at_a_time, _HEAD, self.heads(worker))
+        return self.cluster.has_room(self._need(worker, self.heads(worker)), free=True)
 
     def fits_ever(self, worker: WorkerClass) -> bool:
         """Whether they would find room on nodes that all take pods, with nothing else on them."""
-        empty = self.cluster.empty_bins(self.product)
-        return fit_together(empty, _item(worker), self.at_a_time, _HEAD, 1)
+        return self.cluster.has_room(self._need(worker, 1), free=False)
+
+    def _need(self, worker: WorkerClass, heads: int) -> Need:
+        return Need(self.product, _item(worker), self.at_a_time, _HEAD, heads)
 
     @property
     def product(self) -> str | None:
@@ -114,12 +121,13 @@ def accelerator_exists(question: Question) -> Refusal | None:
     candidate, count = question.candidate, question.candidate.devices
     if count == 0:
         return None
-    fitting = sum(_devices(question, node, free=False) // count for node in question.cluster.nodes)
+    nodes = question.cluster.nodes_with_devices
+    fitting = sum(_devices(question, node, free=False) // count for node in nodes)
     if fitting >= question.at_a_time:
         return None
     listed = ", ".join(
         f"{node.accelerator.count} x {node.accelerator.product} on {node.described}"
-        for node in question.cluster.nodes
+        for node in nodes
         if node.accelerator is not None
     )
     need = count * question.at_a_time
@@ -154,7 +162,8 @@ def device_memory_suffices(question: Question) -> Refusal | None:
 def worker_fits_ever(question: Question) -> Refusal | None:
     """Refuse an option whose smallest worker fits no node, even with nothing else on it."""
     worker = question.smallest
-    if question.fits_ever(worker):
+    # Where one has room now, the smallest has it on empty nodes.
+    if question.with_room or question.fits_ever(worker):
         return None
     memory = max((node.memory_bytes for node in question.nodes), default=0)
     cores = max((node.cpu_cores for node in question.nodes), default=0.0)
@@ -195,7 +204,7 @@ def accelerator_is_free(question: Question) -> Refusal | None:
 
 def worker_fits_now(question: Question) -> Refusal | None:
     """Refuse an option for whose workers there is no room now, until there is."""
-    if any(question.fits_free(worker) for worker in question.workers):
+    if question.with_room:
         return None
     worker = question.smallest
     ready = [node for node in question.nodes if node.takes_pods]
@@ -237,11 +246,6 @@ def first_refusal(question: Question) -> Refusal | None:
         if refusal is not None:
             return refusal
     return None
-
-
-def worker_of(question: Question) -> WorkerClass:
-    """Return the best class to share that has room now."""
-    return next(worker for worker in question.workers if question.fits_free(worker))
 
 
 def _scarce(fits_with_enough_cpu: bool) -> Reason:

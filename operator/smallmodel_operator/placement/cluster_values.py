@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from smallmodel_operator.api.smallmodel import Engine
 from smallmodel_operator.placement.machine import AcceleratorStock
-from smallmodel_operator.placement.packing import Bin
+from smallmodel_operator.placement.packing import Bin, Item, fit_together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,17 @@ class PoolSeats:
     dedicated: bool
 
 
+class Need(NamedTuple):
+    """Workers and heads that are to find room."""
+
+    product: str | None
+    """Of the devices that workers take."""
+    worker: Item
+    workers: int
+    head: Item
+    heads: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClusterView:
     """One cluster, as it was observed."""
@@ -121,25 +132,32 @@ class ClusterView:
         """What came of fitting models, by all that it depends on beside this: a memory."""
         return {}
 
-    def free_bins(self, product: str | None) -> tuple[Bin, ...]:
-        """Return what is free on nodes that take pods, with devices of one product."""
-        return self._bins(product, free=True)
+    @cached_property
+    def nodes_with_devices(self) -> tuple[Node, ...]:
+        """Those of the nodes, whether or not they take pods now."""
+        return tuple(node for node in self.nodes if node.accelerator is not None)
 
-    def empty_bins(self, product: str | None) -> tuple[Bin, ...]:
-        """Return what all nodes have, with devices of one product."""
-        return self._bins(product, free=False)
+    def has_room(self, need: Need, *, free: bool) -> bool:
+        """Return whether workers and heads find room together.
+
+        Args:
+            need: What has to be there.
+            free: In what is free now on nodes that take pods, or on all nodes with nothing on them.
+        """
+        known = self._known_room.get((need, free))
+        if known is None:
+            bins = (
+                node.bin(need.product, free=free)
+                for node in self.nodes
+                if node.takes_pods or not free
+            )
+            known = fit_together(bins, need.worker, need.workers, need.head, need.heads)
+            self._known_room[need, free] = known
+        return known
 
     @cached_property
-    def _known_bins(self) -> dict[tuple[str | None, bool], tuple[Bin, ...]]:
+    def _known_room(self) -> dict[tuple[Need, bool], bool]:
         return {}
-
-    def _bins(self, product: str | None, *, free: bool) -> tuple[Bin, ...]:
-        known = self._known_bins.get((product, free))
-        if known is None:
-            nodes = [node for node in self.nodes if node.takes_pods or not free]
-            known = tuple(node.bin(product, free=free) for node in nodes)
-            self._known_bins[product, free] = known
-        return known
 
 
 def stocks(nodes: Iterable[Node]) -> tuple[AcceleratorStock, ...]:

@@ -11,7 +11,7 @@ from smallmodel_operator.api.modelplacement import WorkerClass
 from smallmodel_operator.api.names import bounded
 from smallmodel_operator.api.smallmodel import Accelerator, Isolation, SmallModelSpec
 from smallmodel_operator.catalog.sizing import GIB, MIB, SERVE_REPLICA_PROCESS
-from smallmodel_operator.placement.candidates import Candidate, accelerator_of
+from smallmodel_operator.placement.candidates import Candidate
 from smallmodel_operator.placement.cluster_values import ClusterView
 
 _Number = TypeVar("_Number", int, float)
@@ -47,7 +47,8 @@ def worker_classes(
     alone = host_bytes(candidate) + WORKER_OVERHEAD
     shared = alone + neighbours(spec, cluster) * SERVE_REPLICA_PROCESS
     cpus = wanted_cpus(candidate, cluster)
-    return _classes(accelerator_of(candidate), cpus, shared, alone, cluster.max_workers)
+    product = candidate.stock.product if candidate.stock else None
+    return _classes(product, candidate.devices, cpus, shared, alone, cluster.max_workers)
 
 
 def host_bytes(candidate: Candidate) -> int:
@@ -91,12 +92,14 @@ def _falling(sizes: Sequence[_Number]) -> tuple[_Number, ...]:
 # Few classes are asked for again and again: for each model in each of many clusters.
 @lru_cache(maxsize=4096)
 def _classes(
-    accelerator: Accelerator | None,
+    product: str | None,
+    devices: int,
     cpus: tuple[float, ...],
     shared: int,
     alone: int,
     max_workers: int,
 ) -> tuple[WorkerClass, ...]:
+    accelerator = Accelerator(class_=product, count=devices) if product is not None else None
     memories = _falling((_rounded(shared), _whole(shared), _rounded(alone), _whole(alone)))
     return tuple(
         _class(accelerator, cpu, memory, max_workers) for cpu in cpus for memory in memories

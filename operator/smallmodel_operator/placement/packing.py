@@ -1,11 +1,10 @@
 """Whether equal workers and equal heads find room on nodes together: exact, not a guess."""
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bin:
+class Bin(NamedTuple):
     """What one node has room for."""
 
     cpu: float
@@ -13,8 +12,7 @@ class Bin:
     devices: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(NamedTuple):
     """What one pod asks for."""
 
     cpu: float
@@ -22,10 +20,8 @@ class Item:
     devices: int
 
 
-# One model after another asks the same of nodes on which nothing has changed.
-@lru_cache(maxsize=65536)
-def fit_together(bins: tuple[Bin, ...], worker: Item, workers: int, head: Item, heads: int) -> bool:
-    """Return whether so many workers and so many heads fit.
+def fit_together(bins: Iterable[Bin], worker: Item, workers: int, head: Item, heads: int) -> bool:
+    """Return whether so many workers and so many heads fit; no more bins are taken than it needs.
 
     Node by node it keeps, for each number of workers placed so far, the most heads beside them.
     """

@@ -14,6 +14,7 @@ from builders.clusters import (
     placed,
     resolved,
     seats,
+    spot,
     unplaced,
     view,
 )
@@ -136,21 +137,21 @@ def test_what_runs_stays_where_it_is_and_where_it_has_no_room_any_more_says_why(
 
 
 def test_a_placement_takes_its_worker_its_head_and_its_part_of_a_device() -> None:
-    made = placed(view())
+    made = spot(view())
     alone = fit_of(made)
     assert (alone.cpu, alone.memory_bytes, alone.devices) == (2.0, 4 * GIB, 0.0)
     assert (alone.head_cpu, alone.head_memory_bytes) == (HEAD_CPU, HEAD_MEMORY)
-    assert alone.weights_bytes == made.placement.option.size.weights
+    assert alone.weights_bytes == made.question.candidate.option.size.weights
 
     joined = fit_of(replace(made, new_pool=False))
     assert (joined.head_cpu, joined.head_memory_bytes) == (0.0, 0)
 
     roomy = view(gpu_node(accelerator=gpu(memory=10 * GIB)), engines=BOTH)
-    part = fit_of(placed(roomy))
+    part = fit_of(spot(roomy))
     assert part.product == "NVIDIA-L4"
     assert 0 < part.devices < 1
 
-    whole = fit_of(placed(roomy, {"isolation": "Dedicated"}))
+    whole = fit_of(spot(roomy, {"isolation": "Dedicated"}))
     assert whole.devices == 1.0
 
 

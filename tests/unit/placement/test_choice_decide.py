@@ -17,7 +17,8 @@ from builders.choices import (
     streak,
 )
 from smallmodel_operator.placement.choice.codes import Code
-from smallmodel_operator.placement.choice.decision import SHOWN_MAX
+from smallmodel_operator.placement.choice.decide import decide
+from smallmodel_operator.placement.choice.decision import SHOWN_MAX, Decision
 from smallmodel_operator.placement.choice.facts import (
     Link,
     Location,
@@ -26,6 +27,7 @@ from smallmodel_operator.placement.choice.facts import (
     Taint,
 )
 from smallmodel_operator.placement.choice.filters import Rejection
+from smallmodel_operator.placement.choice.money import Market, market_of
 from smallmodel_operator.placement.choice.wish import Read, Streak, Wish
 
 WISH = Wish(key="team/chat")
@@ -326,3 +328,23 @@ def test_a_decision_a_moment_later_makes_no_streak_longer() -> None:
     wish = running("a", streak=streak("a", "b", 1), counts=False)
 
     assert decided(*places, wish=wish).streak == streak("a", "b", 1)
+
+
+def test_what_is_remembered_of_the_clusters_changes_no_decision() -> None:
+    edge = cluster("edge", network=Network(egress_gb={"cloud": 0.1}), cached={"records": 0.5})
+    market = market_of((edge, aws("cloud", "eu-west-1"), aws("far", "us-east-1")))
+    data = Read(source="records", locations=(Location(cluster="edge"),), gb_per_hour=3.0)
+    other = Read(source="video", locations=(Location(cluster="edge"),), gb_per_hour=3.0)
+    wishes = [Wish(key="team/chat", reads=reads) for reads in ((data,), (other,), (data, other))]
+
+    def decisions(*markets: Market) -> list[Decision]:
+        return [
+            decide(wish, one, lambda place: FIT, NO_CARBON)
+            for wish, one in zip(wishes, markets, strict=True)
+        ]
+
+    remembered = decisions(market, market, market)
+
+    assert decisions(market, market, market) == remembered
+    assert remembered == decisions(*(market_of(market.places) for _ in wishes))
+    assert remembered[0] != remembered[1]

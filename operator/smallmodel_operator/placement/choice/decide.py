@@ -2,19 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import SHOWN_MAX, Chosen, Decision
 from smallmodel_operator.placement.choice.filters import Case, allowed_by
-from smallmodel_operator.placement.choice.judge import Fitter, Judged, Offer, Rank, Refused, judge
+from smallmodel_operator.placement.choice.judge import Fitter, Judged, Offer, Refused, judge
 from smallmodel_operator.placement.choice.money import Market
 from smallmodel_operator.placement.choice.pick import Picked, pick
 from smallmodel_operator.placement.choice.verdicts import Circumstances, code_of, verdict
 from smallmodel_operator.placement.choice.wish import Policy, Wish
 
 _ORDER: Final = {code: number for number, code in enumerate(Code)}
-_NO_RANK: Final[Rank] = (0, 0, 0)
 
 
 def decide(
@@ -38,15 +38,13 @@ def decide(
 def _decision(
     wish: Wish, market: Market, judged: Sequence[Judged], picked: Picked, policy: Policy
 ) -> Decision:
-    selected = sorted(picked.ones, key=_by_rank)
+    selected = _in_order(picked.ones)
     names = {one.name for one in selected}
     around = Circumstances(
         wish=wish, market=market, policy=policy, selected=tuple(selected), picked=picked
     )
     codes = {one.name: code_of(one, around) for one in judged}
-    others = sorted(
-        (one for one in judged if one.name not in names), key=lambda one: _nearness(one, codes)
-    )
+    others = _in_order([one for one in judged if one.name not in names], codes)
     ended = sorted(one.name for one in others if wish.has(one.name))
     counts = Counter(codes[one.name] for one in others)
     return Decision(
@@ -70,11 +68,23 @@ def _decision(
     )
 
 
-def _by_rank(one: Judged) -> tuple[bool, Rank, str]:
-    return (isinstance(one, Refused), one.rank if isinstance(one, Offer) else _NO_RANK, one.name)
+def _in_order(
+    found: Sequence[Judged], codes: Mapping[str, Code] = MappingProxyType({})
+) -> list[Judged]:
+    """Return the affordable first, the best of them before others, then the refused.
 
+    Args:
+        found: Clusters.
+        codes: What was said of them; those that came furthest through the questions go first.
+    """
+    offers = [one for one in found if isinstance(one, Offer)]
+    refused = [one for one in found if isinstance(one, Refused)]
 
-def _nearness(one: Judged, codes: Mapping[str, Code]) -> tuple[bool, Rank, int, str]:
-    """Return what sorts those not selected: the affordable first, then by how far they came."""
-    refused, rank, name = _by_rank(one)
-    return (refused, rank, -_ORDER[codes[one.name]], name)
+    def nearness(one: Judged) -> tuple[int, str]:
+        code = codes.get(one.name)
+        return -_ORDER[code] if code else 0, one.name
+
+    return [
+        *sorted(offers, key=lambda one: (one.rank, nearness(one))),
+        *sorted(refused, key=nearness),
+    ]

@@ -5,20 +5,11 @@ from typing import Final
 
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.money import Cost, Fit
+from smallmodel_operator.placement.choice.rates import Input
 from smallmodel_operator.placement.choice.wish import Streak
 
 SHOWN_MAX: Final = 20
 """Clusters of which a decision says more than that they were counted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """A number that went into a cost."""
-
-    name: str
-    value: float
-    source: str
-    assumed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Final, NamedTuple
 
 from smallmodel_operator.api.where import TaintEffect, Tier
 
@@ -43,8 +44,7 @@ class Taint:
         return f"{self.key}{'=' if self.value else ''}{self.value}:{self.effect}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
+class Location(NamedTuple):
     """A point between which bytes go, as far as it is known."""
 
     cluster: str | None = None
@@ -64,6 +64,10 @@ class Location:
     def names(self) -> tuple[str, ...]:
         """Names under which something may be declared of it, the most precise first."""
         return tuple(filter(None, (self.cluster, self.site, self.zone, self.region)))
+
+
+NOWHERE: Final = Location()
+"""A place of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,7 @@ class Facts:
 
     name: str
     tier: Tier | None = None
-    where: Location = Location()
+    where: Location = NOWHERE
     jurisdiction: str | None = None
     """ISO 3166-1, two letters. Written by an administrator, never by a model's author."""
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -6,14 +6,14 @@ The law comes first, then what is known of the cluster and its line, then what r
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Final
+from typing import Final, NamedTuple
 
 from smallmodel_operator.api.where import TaintEffect
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.facts import Facts, Link
 from smallmodel_operator.placement.choice.money import Market, remote_gb
 from smallmodel_operator.placement.choice.rates import rtt_ms
-from smallmodel_operator.placement.choice.wish import Policy, Wish
+from smallmodel_operator.placement.choice.wish import Policy, Read, Wish
 
 _MBIT_OF_GB_PER_HOUR: Final = 8000.0 / 3600.0
 
@@ -43,6 +43,22 @@ class Case:
     """Countries that the laws of its data allow; None: no law requires any."""
 
     @cached_property
+    def lines_of_data(self) -> "tuple[_Line, ...]":
+        """Lines that what the model reads leaves by, where there is no other way to it."""
+        alone = [(read, read.locations[0]) for read in self.wish.reads if len(read.locations) == 1]
+        return tuple(
+            _Line(name=source.described, uplink_mbit=uplink, reads=(read,))
+            for read, source in alone
+            if (uplink := self.market.network_at(source).uplink_mbit) is not None
+        )
+
+    @cached_property
+    def lawful(self) -> str:
+        """Where the data may be read, in words."""
+        sources = sorted(law.source for law in self.wish.laws if law.required)
+        return f"{', '.join(sources)} may be read in {_listed(self.allowed or frozenset())}"
+
+    @cached_property
     def asked_of_plain(self) -> "tuple[Filter, ...]":
         """The questions that this model has of a cluster of which nothing bad is known."""
         wish, bounds = self.wish, self.wish.bounds
@@ -58,6 +74,14 @@ class Case:
         return tuple(
             check for check in FILTERS if check not in _OF_THE_PLACE and not idle.get(check)
         )
+
+
+class _Line(NamedTuple):
+    """A line, and what is read over it."""
+
+    name: str
+    uplink_mbit: float
+    reads: tuple[Read, ...]
 
 
 Filter = Callable[[Case, Facts], Rejection | None]
@@ -81,18 +105,8 @@ def residency_allows(case: Case, place: Facts) -> Rejection | None:
     allowed, here = case.allowed, place.jurisdiction
     if allowed is None or here in allowed:
         return None
-    required = [law for law in case.wish.laws if law.required]
-    sources = ", ".join(sorted(law.source for law in required))
     if not allowed:
-        each = "; ".join(
-            f"{law.source} allows {_listed(law.jurisdictions)}"
-            for law in sorted(required, key=lambda law: law.source)
-        )
-        return Rejection(
-            code=Code.RESIDENCY_FORBIDDEN,
-            message=f"The laws of {sources} contradict each other, so no cluster is allowed: "
-            f"{each}. Their owners have to agree on a jurisdiction.",
-        )
+        return Rejection(code=Code.RESIDENCY_FORBIDDEN, message=_contradiction(case.wish))
     where = f"is in {here}" if here else "has no jurisdiction, and unknown is never allowed"
     step = (
         "Choose another cluster, or have the data's owner allow it."
@@ -101,7 +115,17 @@ def residency_allows(case: Case, place: Facts) -> Rejection | None:
     )
     return Rejection(
         code=Code.RESIDENCY_FORBIDDEN,
-        message=f"{place.name} {where}; {sources} may be read in {_listed(allowed)} only. {step}",
+        message=f"{place.name} {where}; {case.lawful} only. {step}",
+    )
+
+
+def _contradiction(wish: Wish) -> str:
+    required = sorted((law for law in wish.laws if law.required), key=lambda law: law.source)
+    sources = ", ".join(law.source for law in required)
+    each = "; ".join(f"{law.source} allows {_listed(law.jurisdictions)}" for law in required)
+    return (
+        f"The laws of {sources} contradict each other, so no cluster is allowed: {each}. Their "
+        "owners have to agree on a jurisdiction."
     )
 
 
@@ -182,7 +206,7 @@ def data_can_come_in(case: Case, place: Facts) -> Rejection | None:
     wish = case.wish
     if not place.network.isolated:
         return None
-    away = sorted(read.source for read in wish.reads if remote_gb(read, place) > 0)
+    away = sorted(read.source for read in wish.reads if remote_gb(read, place, case.market) > 0)
     if away:
         return Rejection(
             code=Code.AIR_GAP,
@@ -200,15 +224,11 @@ def data_can_come_in(case: Case, place: Facts) -> Rejection | None:
 def line_suffices(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster whose line, or whose data's line, the reads would fill."""
     policy, market = case.policy, case.market
-    here = place.network.uplink_mbit
-    lines = [] if here is None else [(place.name, here, case.wish.reads)]
-    for read in case.wish.reads:
-        source = read.locations[0] if len(read.locations) == 1 else None
-        there = market.network_at(source).uplink_mbit if source is not None else None
-        if source is not None and there is not None:
-            lines.append((source.described, there, (read,)))
+    lines, here = case.lines_of_data, place.network.uplink_mbit
+    if here is not None:
+        lines = (_Line(name=place.name, uplink_mbit=here, reads=case.wish.reads), *lines)
     for name, uplink, reads in lines:
-        rate = sum(remote_gb(read, place) for read in reads) * _MBIT_OF_GB_PER_HOUR
+        rate = sum(remote_gb(read, place, market) for read in reads) * _MBIT_OF_GB_PER_HOUR
         if rate > uplink * policy.uplink_headroom:
             return Rejection(
                 code=Code.UPLINK_CAPACITY,
@@ -327,11 +347,18 @@ def first_rejection(case: Case, place: Facts) -> Rejection | None:
 
     The first that keeps even a running copy away; where there is none, the first of the others.
     """
+    if place.is_plain:
+        # None of these questions holds a copy.
+        for check in case.asked_of_plain:
+            rejection = check(case, place)
+            if rejection is not None:
+                return rejection
+        return None
     held = is_declared(case, place)
     if held is not None:
         # Its jurisdiction is not known either, which is no proof that a law forbids it.
         return held
-    for check in case.asked_of_plain if place.is_plain else FILTERS:
+    for check in FILTERS:
         rejection = check(case, place)
         if rejection is not None and not rejection.holds:
             return rejection
@@ -359,8 +386,9 @@ def grace_of(wish: Wish, place: Facts) -> float:
 
 def preferences_broken(wish: Wish, place: Facts) -> int:
     """Return how many of the preferred laws a cluster is outside of."""
-    here = place.jurisdiction
-    return sum(not law.required and here not in law.jurisdictions for law in wish.laws)
+    if not wish.preferred:
+        return 0
+    return sum(place.jurisdiction not in law.jurisdictions for law in wish.preferred)
 
 
 def _listed(names: frozenset[str] | list[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from smallmodel_operator.api.names import short_hash
@@ -31,28 +32,22 @@ _SMALLEST_COIN: Final = 1e-9
 class Offer:
     """A cluster that could serve a copy."""
 
+    name: str
+    """The cluster's."""
     place: Facts
     fit: Fit
     cost: Cost
     rank: Rank
-
-    @property
-    def name(self) -> str:
-        """The cluster's."""
-        return self.place.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """A cluster that something speaks against."""
 
+    name: str
+    """The cluster's."""
     place: Facts
     rejection: Rejection
-
-    @property
-    def name(self) -> str:
-        """The cluster's."""
-        return self.place.name
 
 
 Judged = Offer | Refused
@@ -69,24 +64,25 @@ def judge(case: Case, place: Facts, fitter: Fitter) -> Judged:
     wish, policy = case.wish, case.policy
     rejection = first_rejection(case, place)
     if rejection is not None:
-        return Refused(place=place, rejection=rejection)
+        return Refused(name=place.name, place=place, rejection=rejection)
     fit = fitter(place)
     if isinstance(fit, Rejection):
-        return Refused(place=place, rejection=fit)
+        return Refused(name=place.name, place=place, rejection=fit)
     cost = bill(wish, place, fit, case.market, policy)
-    cap = wish.bounds.max_cost_hour
-    if cap is not None and cost.total > cap:
+    cap, total = wish.bounds.max_cost_hour, cost.total
+    if cap is not None and total > cap:
         message = (
-            f"{place.name} would cost {money(cost.total)} {policy.currency}/h, and "
+            f"{place.name} would cost {money(total)} {policy.currency}/h, and "
             f"spec.placement.maxCostPerHour is {money(cap)}."
         )
-        return Refused(place=place, rejection=Rejection(code=Code.COST_CAP, message=message))
+        capped = Rejection(code=Code.COST_CAP, message=message)
+        return Refused(name=place.name, place=place, rejection=capped)
     rank = (
         preferences_broken(wish, place),
-        round(cost.total / _SMALLEST_COIN),
+        round(total / _SMALLEST_COIN),
         _digest(wish.key) ^ _digest(place.name),
     )
-    return Offer(place=place, fit=fit, cost=cost, rank=rank)
+    return Offer(name=place.name, place=place, fit=fit, cost=cost, rank=rank)
 
 
 @lru_cache(maxsize=8192)
@@ -94,9 +90,8 @@ def _digest(name: str) -> int:
     return int(short_hash(name, 16), 16)
 
 
-def rank_of(offer: Offer) -> Rank:
-    """Return what sorts offers, the best first."""
-    return offer.rank
+rank_of: Final = attrgetter("rank")
+"""What sorts offers, the best first."""
 
 
 def domain_of(one: Judged) -> str:

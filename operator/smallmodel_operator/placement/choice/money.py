@@ -7,17 +7,23 @@ from typing import Final
 
 from smallmodel_operator.placement.choice.facts import Facts, Location, Network
 from smallmodel_operator.placement.choice.rates import (
+    Input,
     Known,
     Rates,
+    declared_egress,
     egress_gb,
+    input_of,
     is_same_place,
+    listed_egress,
     rates_of,
 )
 from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
 from smallmodel_operator.placement.choice.wish import Policy, Read, Wish
-from smallmodel_operator.placement.cluster import ClusterPlacement
+from smallmodel_operator.placement.cluster import Spot
 
 GB: Final = 1e9
+PARTS: Final = ("compute", "data reads", "answers", "carbon", "moving there")
+"""What a cost is made of, as people read it."""
 _GRAMS_PER_TON: Final = 1e6
 _NOWHERE: Final = Network()
 
@@ -37,7 +43,7 @@ class Fit:
     weights_bytes: int = 0
     digest: str | None = None
     """Of the weights, where it is known."""
-    placement: ClusterPlacement | None = None
+    spot: Spot | None = None
     """What `placement.cluster` found; None in a simulation."""
 
 
@@ -57,7 +63,7 @@ class Cost:
     @property
     def total(self) -> float:
         """All of it."""
-        return self.steady + self.one_time
+        return self.compute + self.data + self.answers + self.carbon + self.one_time
 
     @property
     def steady(self) -> float:
@@ -65,15 +71,21 @@ class Cost:
         return self.compute + self.data + self.answers + self.carbon
 
     @property
-    def parts(self) -> tuple[tuple[str, float], ...]:
-        """Each part under its name."""
-        return (
-            ("compute", self.compute),
-            ("data reads", self.data),
-            ("answers", self.answers),
-            ("carbon", self.carbon),
-            ("moving there", self.one_time),
-        )
+    def parts(self) -> tuple[float, ...]:
+        """Each part, in the order of `PARTS`."""
+        return self.compute, self.data, self.answers, self.carbon, self.one_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How data comes to a cluster."""
+
+    remote: float
+    """The share that has to come over a line: all that no copy there has."""
+    price: Known
+    """Of a GB from the cheapest location."""
+    said: Input
+    """The price, as it is told with a cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +104,44 @@ class Market:
         found = self.rates.get(location.cluster or "")
         return found.facts.location if found else location
 
+    def way(self, read: Read, place: Facts) -> Way:
+        """Return how what a model reads comes to a cluster."""
+        asked = (read.source, read.locations, place.name)
+        known = self._known_ways.get(asked)
+        if known is None:
+            known = self._known_ways[asked] = self._way(read, place)
+        return known
+
+    def _way(self, read: Read, place: Facts) -> Way:
+        prices = [self.price_between(one, place) for one in read.locations]
+        unknown = Known(self.tables.any_egress_gb, "table egress, unknown location", assumed=True)
+        price = min(prices, key=lambda known: (known.value, known.source), default=unknown)
+        cached = min(1.0, max(0.0, place.cached.get(read.source, 0.0)))
+        is_there = any(is_same_place(place.location, one) for one in read.locations)
+        return Way(
+            remote=0.0 if is_there else 1.0 - cached,
+            price=price,
+            said=input_of(f"egress {read.source} /GB", price),
+        )
+
+    def price_between(self, source: Location, place: Facts) -> Known:
+        """Return what a GB costs from a location to a cluster."""
+        where, target = self.located(source), place.location
+        declared = declared_egress(where, self.network_at(source), target)
+        if declared is not None:
+            return declared
+        asked = (where.provider, where.region, target.provider, target.region)
+        listed = self._known_listed.get(asked)
+        if listed is None:
+            listed = self._known_listed[asked] = listed_egress(where, target, self.tables)
+        return listed
+
     @cached_property
-    def known_prices(self) -> dict[tuple[Location, str], Known]:
-        """What a GB costs from a location to a cluster, as far as that was asked."""
+    def _known_listed(self) -> dict[tuple[str | None, ...], Known]:
+        return {}
+
+    @cached_property
+    def _known_ways(self) -> dict[tuple[str, tuple[Location, ...], str], Way]:
         return {}
 
     def network_at(self, location: Location) -> Network:
@@ -131,9 +178,7 @@ def bill(wish: Wish, place: Facts, fit: Fit, market: Market, policy: Policy) -> 
     is_new = not wish.has(place.name)
     return Cost(
         compute=_compute(wish, fit, rates, kilowatts),
-        data=sum(
-            remote_gb(read, place) * reading_price(read, place, market).value for read in wish.reads
-        ),
+        data=_reading(wish, place, market),
         answers=answers,
         carbon=grams / _GRAMS_PER_TON * policy.carbon_price_ton,
         one_time=moving(wish, place, fit, market) / policy.horizon_hours if is_new else 0.0,
@@ -145,39 +190,28 @@ def moving(wish: Wish, place: Facts, fit: Fit, market: Market) -> float:
     """Return what bringing the weights to a place costs, once."""
     if wish.weights_home is None or fit.digest in place.weights:
         return 0.0
-    return fit.weights_bytes / GB * _price_between(wish.weights_home, place, market).value
+    return fit.weights_bytes / GB * market.price_between(wish.weights_home, place).value
 
 
 def power(wish: Wish, fit: Fit, rates: Rates, policy: Policy) -> float:
     """Return the kW of all replicas, before the building's own."""
     devices = fit.devices * rates.watts(fit.product).value if fit.product else 0.0
     replica = devices + fit.cpu * rates.tables.cpu_watts
-    watts = wish.demand.replicas * replica + fit.head_cpu * rates.tables.cpu_watts
+    watts = wish.replicas * replica + fit.head_cpu * rates.tables.cpu_watts
     return watts * policy.utilisation / 1000.0
 
 
-def remote_gb(read: Read, place: Facts) -> float:
-    """Return the GB of an hour that have to come over a line: all that no copy here has."""
-    if any(is_same_place(place.location, one) for one in read.locations):
-        return 0.0
-    cached = min(1.0, max(0.0, place.cached.get(read.source, 0.0)))
-    return read.gb_per_hour * (1.0 - cached)
+def remote_gb(read: Read, place: Facts, market: Market) -> float:
+    """Return the GB of an hour that have to come over a line."""
+    return read.gb_per_hour * market.way(read, place).remote
 
 
-def reading_price(read: Read, place: Facts, market: Market) -> Known:
-    """Return the price of a GB of a data source, from its cheapest location."""
-    prices = [_price_between(one, place, market) for one in read.locations]
-    unknown = Known(market.tables.any_egress_gb, "table egress, unknown location", assumed=True)
-    return min(prices, key=lambda known: (known.value, known.source), default=unknown)
-
-
-def _price_between(source: Location, place: Facts, market: Market) -> Known:
-    known = market.known_prices.get((source, place.name))
-    if known is None:
-        where = market.located(source)
-        known = egress_gb(where, market.network_at(source), place.location, market.tables)
-        market.known_prices[source, place.name] = known
-    return known
+def _reading(wish: Wish, place: Facts, market: Market) -> float:
+    total = 0.0
+    for read in wish.reads:
+        way = market.way(read, place)
+        total += read.gb_per_hour * way.remote * way.price.value
+    return total
 
 
 def _compute(wish: Wish, fit: Fit, rates: Rates, kilowatts: float) -> float:
@@ -186,7 +220,7 @@ def _compute(wish: Wish, fit: Fit, rates: Rates, kilowatts: float) -> float:
         return kilowatts * paid
     devices = fit.devices * rates.accelerator_hour(fit.product).value if fit.product else 0.0
     replica = devices + _host(fit.cpu, fit.memory_bytes, rates)
-    return wish.demand.replicas * replica + _host(fit.head_cpu, fit.head_memory_bytes, rates)
+    return wish.replicas * replica + _host(fit.head_cpu, fit.head_memory_bytes, rates)
 
 
 def _host(cpu: float, memory_bytes: int, rates: Rates) -> float:

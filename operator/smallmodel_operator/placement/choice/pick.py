@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from smallmodel_operator.placement.choice.calm import STAYS, Calm, Rival, weigh
 from smallmodel_operator.placement.choice.codes import Code
@@ -46,7 +47,7 @@ def pick(
         (one for one in judged if isinstance(one, Refused) and wish.has(one.name)),
         key=lambda one: one.name,
     )
-    staying: list[Judged] = [one for one in offers if wish.has(one.name)]
+    staying: list[Judged] = [one for one in offers if wish.has(one.name)] if wish.clusters else []
     staying += (one for one in refused if one.rejection.holds)
     kept = [one for one in staying if one.name not in wish.stand_ins][: wish.copies]
     if len(kept) < wish.copies:
@@ -89,17 +90,13 @@ def _filled(
     """Return the kept copies and others: those that run, then over many domains, then anywhere."""
     picked = {one.name: one for one in kept}
     taken = {domain_of(one) for one in kept}
-    for one in offers:
-        if len(picked) < copies and wish.has(one.name):
-            picked.setdefault(one.name, one)
-            taken.add(domain_of(one))
-    for one in offers:
-        if len(picked) < copies and domain_of(one) not in taken:
-            picked[one.name] = one
-            taken.add(domain_of(one))
-    for one in offers:
-        if len(picked) < copies:
-            picked.setdefault(one.name, one)
+    there = (one for one in offers if wish.has(one.name))
+    elsewhere = (one for one in offers if domain_of(one) not in taken)
+    for one in chain(there, elsewhere, offers):
+        if len(picked) >= copies:
+            break
+        picked.setdefault(one.name, one)
+        taken.add(domain_of(one))
     return tuple(picked.values())
 
 

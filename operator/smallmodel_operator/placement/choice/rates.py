@@ -4,7 +4,10 @@ What is unknown is taken from the tables and never from other clusters, so that 
 comes, goes or changes its price moves nothing but itself.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 from smallmodel_operator.placement.choice.egress_table import EgressRow
 from smallmodel_operator.placement.choice.facts import Facts, Location, Network
@@ -25,9 +28,29 @@ class Known:
     """True: nothing says it of this very place."""
 
 
+_HERE: Final = Known(0.0, "the same place")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """A number that went into a cost."""
+
+    name: str
+    value: float
+    source: str
+    assumed: bool
+
+
+def input_of(name: str, known: Known) -> Input:
+    """Return a number under the name that people read."""
+    return Input(name=name, value=known.value, source=known.source, assumed=known.assumed)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rates:
     """What counts at one cluster."""
+
+    # Without slots, which would leave no room for what is worked out once and asked for often.
 
     facts: Facts
     tables: Tables
@@ -56,6 +79,31 @@ class Rates:
         most = max(self.tables.watts.values())
         return Known(most, "table watts, the most of any product", assumed=True)
 
+    def inputs(self, product: str | None) -> tuple[Input, ...]:
+        """Return what the hours of a model are counted from that takes devices of a product."""
+        known = self._known_inputs.get(product)
+        if known is None:
+            known = self._known_inputs[product] = tuple(self._inputs(product))
+        return known
+
+    def _inputs(self, product: str | None) -> Iterator[Input]:
+        paid = self.facts.prices.paid_kwh
+        yield input_of("grid g/kWh", self.grid)
+        yield input_of("pue", self.pue)
+        if paid is not None:
+            yield input_of("electricity /kWh", Known(paid, _DECLARED))
+        else:
+            yield input_of("cpu /h", self.cpu_hour)
+            yield input_of("memory /GB/h", self.memory_gb_hour)
+            if product is not None:
+                yield input_of(f"{product} /h", self.accelerator_hour(product))
+        if product is not None:
+            yield input_of(f"{product} W", self.watts(product))
+
+    @cached_property
+    def _known_inputs(self) -> dict[str | None, tuple[Input, ...]]:
+        return {}
+
 
 def rates_of(facts: Facts, tables: Tables) -> Rates:
     """Return what counts at a cluster."""
@@ -80,14 +128,28 @@ def egress_gb(source: Location, network: Network, target: Location, tables: Tabl
         target: Where they go.
         tables: For what is not declared.
     """
+    return declared_egress(source, network, target) or listed_egress(source, target, tables)
+
+
+def declared_egress(source: Location, network: Network, target: Location) -> Known | None:
+    """Return the price of a GB from one place to another where it is declared, or surely nothing.
+
+    Args:
+        source: Where the bytes leave, and are paid for.
+        network: What is declared there.
+        target: Where they go.
+    """
     if is_same_place(source, target):
-        return Known(0.0, "the same place")
+        return _HERE
+    declared = network.egress_gb
+    if not declared:
+        return None
     for name in target.names:
-        if name in network.egress_gb:
-            return Known(network.egress_gb[name], _DECLARED)
-    if _INTERNET in network.egress_gb and source.provider != target.provider:
-        return Known(network.egress_gb[_INTERNET], _DECLARED)
-    return _listed(source, target, tables)
+        if name in declared:
+            return Known(declared[name], _DECLARED)
+    if _INTERNET in declared and source.provider != target.provider:
+        return Known(declared[_INTERNET], _DECLARED)
+    return None
 
 
 def is_same_place(one: Location, other: Location) -> bool:
@@ -132,7 +194,8 @@ def _pue(facts: Facts, tables: Tables) -> Known:
     return Known(tables.any_pue, "table pue, unknown", assumed=True)
 
 
-def _listed(source: Location, target: Location, tables: Tables) -> Known:
+def listed_egress(source: Location, target: Location, tables: Tables) -> Known:
+    """Return what the tables say of a GB from one place to another, by provider and region."""
     rows = tables.egress.get(source.provider or "", ())
     if not rows:
         return Known(tables.any_egress_gb, "table egress, unknown provider", assumed=True)

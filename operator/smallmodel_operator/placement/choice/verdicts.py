@@ -5,18 +5,18 @@ from functools import cached_property
 from typing import Final
 
 from smallmodel_operator.placement.choice.codes import Code
-from smallmodel_operator.placement.choice.decision import Input, Verdict
+from smallmodel_operator.placement.choice.decision import Verdict
 from smallmodel_operator.placement.choice.facts import Facts
-from smallmodel_operator.placement.choice.judge import Judged, Offer, Refused, domain_of
+from smallmodel_operator.placement.choice.judge import Judged, Offer, Rank, Refused, domain_of
 from smallmodel_operator.placement.choice.money import (
+    PARTS,
     Cost,
     Fit,
     Market,
-    reading_price,
     remote_gb,
 )
 from smallmodel_operator.placement.choice.pick import Picked
-from smallmodel_operator.placement.choice.rates import Known
+from smallmodel_operator.placement.choice.rates import Input
 from smallmodel_operator.placement.choice.wish import Policy, Wish
 from smallmodel_operator.placement.choice.words import money, signed
 
@@ -46,6 +46,11 @@ class Circumstances:
         return tuple(one for one in self.selected if isinstance(one, Offer))
 
     @cached_property
+    def dearest(self) -> Rank | None:
+        """Of the worst of these."""
+        return max((one.rank for one in self.offers), default=None)
+
+    @cached_property
     def domains(self) -> frozenset[str]:
         """What fails together with them."""
         return frozenset(domain_of(one) for one in self.selected)
@@ -60,7 +65,7 @@ def code_of(one: Judged, around: Circumstances) -> Code:
         return _why_selected(one, around)
     if one.name == around.picked.rival:
         return Code.NOT_WORTH_A_MOVE
-    dearest = max((other.rank for other in around.offers), default=one.rank)
+    dearest = around.dearest or one.rank
     if one.rank < dearest:
         return Code.SPREAD_LIMIT if domain_of(one) in around.domains else Code.NOT_WORTH_A_MOVE
     return Code.LESS_PREFERRED if one.rank[0] > dearest[0] else Code.COST_HIGHER
@@ -119,7 +124,8 @@ def _why_not(one: Offer, code: Code, around: Circumstances) -> str:
 
 def costs(cost: Cost, policy: Policy) -> str:
     """Return a cost with its parts."""
-    parts = ", ".join(f"{name} {money(part)}" for name, part in cost.parts if _says(part))
+    named = zip(PARTS, cost.parts, strict=True)
+    parts = ", ".join(f"{name} {money(part)}" for name, part in named if _says(part))
     total = f"{money(cost.total)} {policy.currency}/h"
     return f"{total}: {parts or 'nothing'}; {cost.grams:.3g} g CO2e/h"
 
@@ -127,39 +133,22 @@ def costs(cost: Cost, policy: Policy) -> str:
 def against(cost: Cost, best: Offer, policy: Policy) -> str:
     """Return what makes a cluster dearer than the best one, the largest difference first."""
     differences = [
-        (part, here - there)
-        for (part, here), (_, there) in zip(cost.parts, best.cost.parts, strict=True)
-        if _says(here - there)
+        (-abs(more), part, more)
+        for part, here, there in zip(PARTS, cost.parts, best.cost.parts, strict=True)
+        if _says(more := here - there)
     ]
-    listed = ", ".join(
-        f"{part} {signed(more)}"
-        for part, more in sorted(differences, key=lambda pair: (-abs(pair[1]), pair[0]))
-    )
+    listed = ", ".join([f"{part} {signed(more)}" for _, part, more in sorted(differences)])
     total = f"{signed(cost.total - best.cost.total)} {policy.currency}/h against {best.name}"
     return f"{total}: {listed or 'a tie, broken by a hash'}"
 
 
 def inputs_of(wish: Wish, place: Facts, fit: Fit, market: Market) -> tuple[Input, ...]:
     """Return the numbers that a cost was computed from, and how each of them is known."""
-    rates, prices = market.rates[place.name], place.prices
-    found = [("grid g/kWh", rates.grid), ("pue", rates.pue)]
-    if prices.paid_kwh is not None:
-        found.append(("electricity /kWh", Known(prices.paid_kwh, "declared")))
-    else:
-        found += [("cpu /h", rates.cpu_hour), ("memory /GB/h", rates.memory_gb_hour)]
-        if fit.product is not None:
-            found.append((f"{fit.product} /h", rates.accelerator_hour(fit.product)))
-    if fit.product is not None:
-        found.append((f"{fit.product} W", rates.watts(fit.product)))
-    found += [
-        (f"egress {read.source} /GB", reading_price(read, place, market))
-        for read in wish.reads
-        if remote_gb(read, place) > 0
+    hours = market.rates[place.name].inputs(fit.product)
+    reads = [
+        market.way(read, place).said for read in wish.reads if remote_gb(read, place, market) > 0
     ]
-    return tuple(
-        Input(name=name, value=known.value, source=known.source, assumed=known.assumed)
-        for name, known in found
-    )
+    return (*hours, *reads)
 
 
 def _says(amount: float) -> bool:

@@ -148,6 +148,16 @@ class Wish:
     counts: bool = True
     """False: the decision before was a moment ago, and this one does not make a streak longer."""
 
+    @cached_property
+    def replicas(self) -> int:
+        """How many replicas of a copy to expect."""
+        return self.demand.replicas
+
+    @cached_property
+    def preferred(self) -> tuple[Law, ...]:
+        """Laws that a cluster had better be inside of."""
+        return tuple(law for law in self.laws if not law.required)
+
     def has(self, cluster: str) -> bool:
         """Return whether a copy runs there."""
         return cluster in self.clusters
