@@ -62,7 +62,11 @@ ACCEPTED: dict[str, YamlObject] = {
         location={"provider": "aws", "region": "eu-central-1"},
         prices={"cpuHour": "0.03", "accelerators": [{"product": "NVIDIA-L4", "hour": "0.8"}]},
         energy={"gridIntensity": 381, "pue": "1.2"},
-        network={"uplinkMbit": 100, "egress": [{"to": "internet", "perGB": "0.09"}]},
+        network={
+            "uplinkMbit": 100,
+            "egress": [{"to": "internet", "perGB": "0.09"}],
+            "roundTrips": [{"to": "munich", "time": "12.5ms"}],
+        },
         gateway={"address": "https://edge.example.com:8443"},
         taints=[{"key": "gpu"}],
     ),
@@ -81,7 +85,13 @@ ACCEPTED: dict[str, YamlObject] = {
     "a model may read data within bounds": small_model(
         model="tiny",
         data=[{"name": "records", "readPerHour": "36G"}],
-        placement={"tiers": ["Edge"], "maxCostPerHour": "0.5", "tolerations": [{"key": "gpu"}]},
+        placement={
+            "tiers": ["Edge"],
+            "maxCostPerHour": "0.5",
+            "tolerations": [{"key": "gpu"}],
+            "clients": ["munich", "eu-west-1"],
+            "maxRoundTrip": "40ms",
+        },
     ),
     "data may be bound to a group of countries": data_source(
         residency={"jurisdictions": ["EU", "CH"]}, locations=[{"site": "munich"}]
@@ -158,6 +168,19 @@ REFUSED: dict[str, YamlObject] = {
     ),
     "two prices to one destination": model_cluster(
         network={"egress": [{"to": "a", "perGB": "1"}, {"to": "a", "perGB": "2"}]}
+    ),
+    "two round trips to one place": model_cluster(
+        network={"roundTrips": [{"to": "a", "time": "1ms"}, {"to": "a", "time": "2ms"}]}
+    ),
+    "a round trip without a unit": model_cluster(
+        network={"roundTrips": [{"to": "a", "time": "12"}]}
+    ),
+    "a round trip to nowhere": model_cluster(network={"roundTrips": [{"to": "", "time": "12ms"}]}),
+    "a bound of round trips without a unit": small_model(
+        model="a", placement={"maxRoundTrip": "40"}
+    ),
+    "clients at a place that is no name": small_model(
+        model="a", placement={"clients": ["https://munich"]}
     ),
     "two taints of one key": model_cluster(taints=[{"key": "a"}, {"key": "a", "value": "b"}]),
     "data that is named twice": small_model(model="a", data=[{"name": "b"}, {"name": "b"}]),

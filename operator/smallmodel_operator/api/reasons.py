@@ -42,6 +42,8 @@ class Reason(StrEnum):
     CREDENTIAL_ERROR = "CredentialError"
     NOT_DECLARED = "NotDeclared"
     AIR_GAP = "AirGap"
+    CLIENTS_UNKNOWN = "ClientsUnknown"
+    NOT_REACHABLE = "NotReachable"
     LATENCY_BOUND = "LatencyBound"
     STALE_FACTS = "StaleFacts"
     LEAVING = "Leaving"
@@ -160,6 +162,11 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     Reason.NOT_DECLARED: "A copy is on a cluster of which there is no ModelCluster any more, so "
     "nothing is known of it. It is left alone: create the ModelCluster again.",
     Reason.AIR_GAP: "The cluster is isolated, and the model's weights or data are elsewhere.",
+    Reason.CLIENTS_UNKNOWN: "`spec.placement.clients` names neither a cluster nor a place of which "
+    "a ModelCluster says anything. The message lists the names that are known.",
+    Reason.NOT_REACHABLE: "Callers of another cluster cannot ask this one, since its ModelCluster "
+    "has no `spec.gateway.address`. It is asked where `spec.placement` has `clients` or "
+    "`maxRoundTrip`.",
     Reason.LATENCY_BOUND: "The round trip from the clients is above `spec.placement.maxRoundTrip`, "
     "or is not known.",
     Reason.STALE_FACTS: "What the cluster has room for was not seen lately, or never. New copies "

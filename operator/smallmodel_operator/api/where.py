@@ -144,8 +144,17 @@ class EgressPrice(ApiModel):
     """Of 10^9 bytes."""
 
 
+class RoundTrip(ApiModel):
+    """How far a place is."""
+
+    to: PlaceName
+    """A cluster, site, zone or region."""
+    time: Duration
+    """There and back, such as "35ms"; it counts in both directions."""
+
+
 class ClusterNetwork(ApiModel):
-    """What the cluster's line carries, and what bytes cost that leave it."""
+    """What the cluster's line carries, what bytes cost that leave it, and how far others are."""
 
     uplink_mbit: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
     """Mbit/s; reads of data may take 70 % of it. Unset: no bound."""
@@ -155,6 +164,12 @@ class ClusterNetwork(ApiModel):
         distinct("to"),
     ] = ()
     """By destination; what is not declared is the provider's list price."""
+    round_trips: Annotated[
+        tuple[RoundTrip, ...],
+        Field(max_length=64, json_schema_extra=keyed_by("to")),
+        distinct("to"),
+    ] = ()
+    """To other places; one that neither end declares is not known, which is never near."""
 
 
 class ClusterTaint(ApiModel):
@@ -208,6 +223,10 @@ class PlacementBounds(ApiModel):
     """Of the copy with its expected replicas, in the installation's currency."""
     max_grid_intensity: Annotated[int, Field(ge=0, le=2000)] | None = None
     """g CO2e per kWh of the cluster's grid."""
+    clients: Annotated[tuple[PlaceName, ...], Field(max_length=16)] = ()
+    """Clusters or regions of the callers, all of which must reach the model; empty: the hub's."""
+    max_round_trip: Duration | None = None
+    """From each of the clients to the cluster that serves the model, such as "40ms"."""
 
 
 class CandidateCost(ApiModel):

@@ -29,9 +29,11 @@ from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY,
 from smallmodel_operator.placement.declared import (
     Around,
     bounds_of,
+    clients_of,
     laws_of,
     missing_source,
     reads_of,
+    unknown_clients,
 )
 from smallmodel_operator.placement.placement import Unplaced
 
@@ -48,6 +50,7 @@ _REASONS: Final[dict[Code, Reason]] = {
     Code.TAINTED: Reason.TAINTED,
     Code.AIR_GAP: Reason.AIR_GAP,
     Code.UPLINK_CAPACITY: Reason.UPLINK_CAPACITY,
+    Code.NOT_REACHABLE: Reason.NOT_REACHABLE,
     Code.LATENCY_BOUND: Reason.LATENCY_BOUND,
     Code.CARBON_CAP: Reason.CARBON_CAP,
     Code.LEAVING: Reason.LEAVING,
@@ -134,6 +137,9 @@ def place_among(
     missing = missing_source(spec, around)
     if missing is not None:
         return Placed(lacking=Unplaced(reason=Reason.DATA_SOURCE_MISSING, message=missing))
+    unknown = unknown_clients(spec.placement, around)
+    if unknown is not None:
+        return Placed(lacking=Unplaced(reason=Reason.CLIENTS_UNKNOWN, message=unknown))
     there = {one.pinned.cluster: one for one in running}
     around = around.with_clusters(there)
     without_room: dict[str, Unplaced] = {}
@@ -259,6 +265,7 @@ def wish_of(
         demand=Demand(least=scaling.min_replicas, most=scaling.max_replicas),
         laws=laws_of(spec, around.sources),
         reads=reads_of(spec, around.sources),
+        clients=clients_of(bounds, around),
         bounds=bounds_of(bounds),
         incumbents=tuple(
             Incumbent(

@@ -83,6 +83,14 @@ class Around:
         """Those of the clusters."""
         return frozenset(one.name for one in self.clusters)
 
+    @cached_property
+    def places(self) -> frozenset[str]:
+        """Names of clusters, and of what is declared of where they and others are."""
+        return self.names.union(
+            *(one.where.names for one in self.clusters),
+            *(one.network.rtt_ms for one in self.clusters),
+        )
+
     @property
     def pause(self) -> str | None:
         """Why nothing moves: too many clusters cannot be worked with; None: it may."""
@@ -138,6 +146,8 @@ def facts_of(
             for share in source.spec.cached
             if share.cluster == cluster.metadata.name
         },
+        gateway=spec.gateway.address if spec.gateway else None,
+        is_hub=cluster.metadata.name == LOCAL_CLUSTER,
     )
 
 
@@ -212,16 +222,42 @@ def missing_source(spec: SmallModelSpec, around: Around) -> str | None:
     )
 
 
+def unknown_clients(bounds: PlacementBounds, around: Around) -> str | None:
+    """Return what is to be done about callers at places of which nothing is declared, or None."""
+    known = around.places
+    unknown = [name for name in bounds.clients if name not in known]
+    if not unknown:
+        return None
+    return (
+        f"spec.placement.clients names {', '.join(unknown)}, and no ModelCluster is called so or "
+        f"declares a place or a round trip of that name. There are: {', '.join(sorted(known))}. "
+        "Correct the name, or have an administrator declare it."
+    )
+
+
+def clients_of(bounds: PlacementBounds, around: Around) -> tuple[Location, ...]:
+    """Return where the callers are, where the author says so or sets how far that may be."""
+    if not bounds.clients and bounds.max_round_trip is None:
+        return ()
+    return tuple(
+        Location(cluster=name)
+        if name in around.names or name == LOCAL_CLUSTER
+        else Location(region=name)
+        for name in bounds.clients or (LOCAL_CLUSTER,)
+    )
+
+
 def bounds_of(bounds: PlacementBounds) -> Bounds:
     """Return what the model's author sets."""
     cost = bounds.max_cost_per_hour
-    grid = bounds.max_grid_intensity
+    grid, far = bounds.max_grid_intensity, bounds.max_round_trip
     return Bounds(
         tiers=frozenset(bounds.tiers),
         labels=bounds.cluster_selector,
         tolerations=tuple(Toleration(key=one.key, value=one.value) for one in bounds.tolerations),
         max_cost_hour=float(cost) if cost is not None else None,
         max_grid=float(grid) if grid is not None else None,
+        max_rtt_ms=_milliseconds(far) if far is not None else None,
     )
 
 
@@ -257,7 +293,13 @@ def _network(network: ClusterNetwork) -> Network:
     return Network(
         uplink_mbit=network.uplink_mbit,
         egress_gb={one.to: float(one.gb) for one in network.egress},
+        rtt_ms={one.to: _milliseconds(one.time) for one in network.round_trips},
     )
+
+
+def _milliseconds(duration: str) -> float:
+    # Seconds of a few milliseconds are no round numbers.
+    return round(seconds(duration) * 1000, 6)
 
 
 def _number(text: str | None) -> float | None:

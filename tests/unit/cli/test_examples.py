@@ -11,10 +11,13 @@ from smallmodel_operator.api.datasource import DataSource
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelSpec
+from smallmodel_operator.api.where import ClusterNetwork
 from smallmodel_operator.catalog.options import ResolvedModel
 from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.local.bundled import fetch_bundled_cards
 from smallmodel_operator.placement.among import Placed, place_among
+from smallmodel_operator.placement.choice.codes import Code
+from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.placement.placement import Unplaced
 from support.command_line import Slm
@@ -44,6 +47,36 @@ def test_tuned_has_every_field_of_a_model_from_the_catalogue() -> None:
     fields = {field.alias for field in SmallModelSpec.model_fields.values()}
     assert set(spec) == fields - {"source", "data", "placement"}
     assert set(spec["scaling"]) == {field.alias for field in Scaling.model_fields.values()}
+
+
+def test_the_model_of_the_example_is_as_near_as_it_has_to_be_and_no_nearer() -> None:
+    documents = list(yaml.safe_load_all((EXAMPLES / "hybrid/near.yaml").read_text("utf-8")))
+    clusters = [ModelCluster.model_validate(one) for one in documents[:3]]
+    model = SmallModel.model_validate(documents[3])
+    resolved = resolve(model, fetch_bundled_cards(), secrets=frozenset())
+    assert isinstance(resolved, ResolvedModel)
+
+    def decision(*where: ModelCluster) -> Decision:
+        around = Around(clusters=tuple(facts_of(one) for one in where))
+        views = {one.metadata.name: view(name=one.metadata.name) for one in where}
+        found = place_among(
+            resolved, model.spec, around, views, namespace="team", key="inspect"
+        ).decision
+        assert found is not None
+        return found
+
+    decided = decision(*clusters)
+    assert decided.clusters == ("frankfurt",)
+    said = {one.cluster: one for one in decided.verdicts}
+    assert said["munich"].code is Code.COST_HIGHER
+    assert said["ohio"].code is Code.LATENCY_BOUND
+    assert "from munich to ohio is 105 ms" in said["ohio"].message
+
+    munich = clusters[0].spec.model_copy(update={"network": ClusterNetwork()})
+    silent = clusters[0].model_copy(update={"spec": munich})
+    nobody_says = decision(silent, *clusters[1:])
+    assert nobody_says.clusters == ("munich",)
+    assert "from munich to frankfurt is not known" in nobody_says.verdicts[1].message
 
 
 def test_the_law_of_the_example_holds_and_its_model_is_placed() -> None:

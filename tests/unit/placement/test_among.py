@@ -36,7 +36,7 @@ from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.facts import Facts
 from smallmodel_operator.placement.cluster import ClusterPlacement, ClusterView
 from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY
-from smallmodel_operator.placement.declared import Around
+from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.placement.placement import Unplaced
 
 BOTH = frozenset({Engine.LLAMA_CPP, Engine.VLLM})
@@ -208,6 +208,23 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], Reason, str]] = {
         Reason.UPLINK_CAPACITY,
         "80 Mbit/s",
     ),
+    "by how far it is": (
+        {"placement": {"clients": ["munich"], "maxRoundTrip": "8.5ms"}},
+        {
+            "jurisdiction": "DE",
+            "gateway": {"address": "https://local.example.com:8443"},
+            "network": {"roundTrips": [{"to": "munich", "time": "9ms"}]},
+        },
+        Reason.LATENCY_BOUND,
+        "from munich to local is 9 ms, and spec.placement.maxRoundTrip is 8.5 ms",
+    ),
+    "for callers of whom nobody knows": (
+        {"placement": {"clients": ["eu-west", "local"]}},
+        {"jurisdiction": "DE", "location": {"region": "eu-west-1"}},
+        Reason.CLIENTS_UNKNOWN,
+        "names eu-west, and no ModelCluster is called so or declares a place or a round trip of "
+        "that name. There are: eu-west-1, local.",
+    ),
     "for want of data": (
         {"data": [{"name": "recrods"}]},
         {"jurisdiction": "DE"},
@@ -226,7 +243,25 @@ def test_the_only_cluster_is_refused(
     assert found.lacking
     assert found.lacking.reason is reason
     assert part in found.lacking.message
-    assert (found.decision is None) == (reason is Reason.DATA_SOURCE_MISSING)
+    unknown = reason in (Reason.DATA_SOURCE_MISSING, Reason.CLIENTS_UNKNOWN)
+    assert (found.decision is None) == unknown
+
+
+def test_callers_of_another_cluster_need_a_gateway_to_ask() -> None:
+    ohio = declared("ohio", prices={"cpuHour": "0.01"})
+    two = Around(clusters=tuple(facts_of(one) for one in (declared("munich"), ohio)))
+    seen = (view(name="munich"), view(name="ohio"))
+
+    anywhere = full(two, *seen)
+    near_munich = full(two, *seen, placement={"clients": ["munich"]})
+
+    assert anywhere.decision is not None
+    assert anywhere.decision.clusters == ("ohio",)
+    assert near_munich.decision is not None
+    assert near_munich.decision.clusters == ("munich",)
+    refused = next(one for one in near_munich.decision.verdicts if one.cluster == "ohio")
+    assert refused.code is Code.NOT_REACHABLE
+    assert "Callers in munich cannot reach ohio" in refused.message
 
 
 def test_a_data_source_that_cannot_be_read_keeps_new_models_away() -> None:

@@ -18,6 +18,7 @@ from smallmodel_operator.placement.choice.facts import (
 )
 from smallmodel_operator.placement.choice.wish import Bounds, Read, Toleration, Wish
 
+ASKED: dict[str, Any] = {"gateway": "https://a.example.com"}
 DEDICATED = Taint(key="dedicated", value="vision")
 NO_NEW = replace(DEDICATED, effect=TaintEffect.NO_SELECT_IF_NEW)
 
@@ -121,16 +122,37 @@ CASES: dict[str, tuple[Wish, dict[str, Any], Code, tuple[str, ...]]] = {
         ("80 Mbit/s", "line of a", "100 Mbit/s", "70%"),
     ),
     "too far": (
-        wish(bounds=Bounds(max_rtt_ms=20.0), clients=Location(region="eu-west-1")),
-        {"network": Network(rtt_ms={"eu-west-1": 21.0})},
+        wish(bounds=Bounds(max_rtt_ms=20.0), clients=(Location(region="eu-west-1"),)),
+        {"network": Network(rtt_ms={"eu-west-1": 21.0}), **ASKED},
         Code.LATENCY_BOUND,
-        ("from eu-west-1 to a is 21 ms", "is 20 ms"),
+        ("from eu-west-1 to a is 21 ms", "maxRoundTrip is 20 ms", "Raise it"),
+    ),
+    "too far from one of several": (
+        wish(
+            bounds=Bounds(max_rtt_ms=20.0),
+            clients=(Location(cluster="a"), Location(region="eu-west-1")),
+        ),
+        {"network": Network(rtt_ms={"eu-west-1": 21.0}), **ASKED},
+        Code.LATENCY_BOUND,
+        ("from eu-west-1 to a is 21 ms",),
+    ),
+    "callers elsewhere cannot ask it": (
+        wish(clients=(Location(cluster="a"), Location(cluster="munich"))),
+        {},
+        Code.NOT_REACHABLE,
+        ("Callers in munich cannot reach a", "spec.gateway.address", "An administrator sets it"),
+    ),
+    "callers of no cluster cannot ask it": (
+        wish(clients=(Location(region="eu-west-1"),)),
+        {},
+        Code.NOT_REACHABLE,
+        ("Callers in eu-west-1 cannot reach a",),
     ),
     "nobody knows how far": (
-        wish(bounds=Bounds(max_rtt_ms=20.0), clients=Location(region="eu-west-1")),
-        {},
+        wish(bounds=Bounds(max_rtt_ms=20.0), clients=(Location(region="eu-west-1"),)),
+        ASKED,
         Code.LATENCY_BOUND,
-        ("is not known",),
+        ("is not known", "spec.network.roundTrips"),
     ),
     "nobody knows where the clients are": (
         bounds(max_rtt_ms=20.0),
@@ -197,11 +219,15 @@ ALLOWED: dict[str, tuple[Wish, dict[str, Any]]] = {
     "a line that suffices": (reads(36.0), {"network": Network(uplink_mbit=115.0)}),
     "a line of which nobody says anything": (reads(36.0), {}),
     "near enough": (
-        wish(bounds=Bounds(max_rtt_ms=20.0), clients=Location(region="eu-west-1")),
-        {"network": Network(rtt_ms={"eu-west-1": 20.0})},
+        wish(bounds=Bounds(max_rtt_ms=20.0), clients=(Location(region="eu-west-1"),)),
+        {"network": Network(rtt_ms={"eu-west-1": 20.0}), **ASKED},
+    ),
+    "the hub, which callers of no cluster ask first": (
+        wish(clients=(Location(region="eu-west-1"),)),
+        {"is_hub": True},
     ),
     "the clients are there": (
-        wish(bounds=Bounds(max_rtt_ms=20.0), clients=Location(cluster="a")),
+        wish(bounds=Bounds(max_rtt_ms=20.0), clients=(Location(cluster="a"),)),
         {},
     ),
     "a grid that is clean enough": (bounds(max_grid=100.0), {}),
@@ -278,3 +304,13 @@ def test_a_copy_with_nowhere_to_go_stays_unless_a_law_forbids_it() -> None:
     assert (tainted.clusters, tainted.missing, tainted.ended) == (("a",), 0, ())
     assert (forbidden.clusters, forbidden.missing) == ((), 1)
     assert (forbidden.ended, forbidden.forbidden) == (("a",), ("a",))
+
+
+def test_a_round_trip_that_the_other_end_declares_counts_too() -> None:
+    munich = cluster("munich", gateway="https://m", network=Network(rtt_ms={"a": 15.0}))
+    asked = wish(bounds=Bounds(max_rtt_ms=20.0), clients=(Location(cluster="munich"),))
+    there = cluster("a", core=0.5, **ASKED)
+
+    assert of(decided(there, munich, wish=asked), "a").code is Code.LOWEST_COST
+    nearer = replace(asked, bounds=Bounds(max_rtt_ms=14.0))
+    assert "is 15 ms" in of(decided(there, munich, wish=nearer), "a").message

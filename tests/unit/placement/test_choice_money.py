@@ -147,11 +147,11 @@ def test_answers_are_paid_on_their_way_to_the_clients() -> None:
     wish = Wish(
         key="team/chat",
         answers_gb_per_hour=10.0,
-        clients=Location(provider="gcp", region="europe-west3"),
+        clients=(Location(provider="gcp", region="europe-west3"), Location(cluster="a")),
     )
 
     assert cost(place, wish=wish).answers == pytest.approx(0.9)
-    assert cost(place, wish=replace(wish, clients=None)).answers == 0
+    assert cost(place, wish=replace(wish, clients=())).answers == 0
 
 
 def test_replicas_and_a_new_pools_head_are_counted() -> None:

@@ -29,6 +29,7 @@ from smallmodel_operator.placement.choice.wish import Bounds, Toleration
 from smallmodel_operator.placement.declared import (
     Around,
     bounds_of,
+    clients_of,
     facts_of,
     laws_of,
     reads_of,
@@ -67,7 +68,12 @@ def test_what_is_declared_of_a_cluster_reaches_the_choice() -> None:
                 "electricityKWh": "0.3",
             },
             energy={"gridIntensity": 400, "pue": "1.2"},
-            network={"uplinkMbit": 100, "egress": [{"to": "internet", "perGB": "0.09"}]},
+            network={
+                "uplinkMbit": 100,
+                "egress": [{"to": "internet", "perGB": "0.09"}],
+                "roundTrips": [{"to": "munich", "time": "9ms"}, {"to": "far", "time": "1.5s"}],
+            },
+            gateway={"address": "https://gateway.example.com:8443"},
             taints=[{"key": "gpu", "value": "only", "effect": "NoSelectIfNew"}],
         ),
         [source("video", cached=[{"cluster": "local", "percent": 25}]), source("web")],
@@ -79,7 +85,12 @@ def test_what_is_declared_of_a_cluster_reaches_the_choice() -> None:
         cpu_hour=0.03, memory_gb_hour=0.004, accelerator_hour={"NVIDIA-L4": 0.8}, paid_kwh=0.3
     )
     assert found.energy == Energy(grid=400.0, pue=1.2)
-    assert found.network == Network(uplink_mbit=100, egress_gb={"internet": 0.09})
+    assert found.network == Network(
+        uplink_mbit=100, egress_gb={"internet": 0.09}, rtt_ms={"munich": 9.0, "far": 1500.0}
+    )
+    assert found.gateway == "https://gateway.example.com:8443"
+    assert found.is_hub
+    assert not facts_of(declared("munich")).is_hub
     assert found.taints == (Taint(key="gpu", value="only", effect=TaintEffect.NO_SELECT_IF_NEW),)
     assert found.cached == {"video": 0.25}
 
@@ -131,6 +142,7 @@ def test_bounds_are_none_unless_they_are_set() -> None:
                 "tolerations": [{"key": "gpu"}, {"key": "b", "value": "c"}],
                 "maxCostPerHour": "0.5",
                 "maxGridIntensity": 100,
+                "maxRoundTrip": "40ms",
             }
         )
     )
@@ -140,7 +152,27 @@ def test_bounds_are_none_unless_they_are_set() -> None:
         tolerations=(Toleration(key="gpu"), Toleration(key="b", value="c")),
         max_cost_hour=0.5,
         max_grid=100.0,
+        max_rtt_ms=40.0,
     )
+
+
+@pytest.mark.parametrize(
+    ("bounds", "clients"),
+    [
+        ({}, ()),
+        ({"maxRoundTrip": "40ms"}, (Location(cluster="local"),)),
+        (
+            {"clients": ["munich", "eu-west-1"]},
+            (Location(cluster="munich"), Location(region="eu-west-1")),
+        ),
+    ],
+    ids=["nobody asks for them", "they are the hub's where only a bound is set", "they are named"],
+)
+def test_clients_are_clusters_or_regions(
+    bounds: dict[str, object], clients: tuple[Location, ...]
+) -> None:
+    found = Around(clusters=(facts_of(declared("munich")),))
+    assert clients_of(PlacementBounds.model_validate(bounds), found) == clients
 
 
 def member(fresh: ConditionStatus | None = None, link: LinkState | None = None) -> ModelCluster:

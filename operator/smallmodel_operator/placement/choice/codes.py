@@ -21,6 +21,8 @@ class Code(StrEnum):
     UNREACHABLE = "Unreachable"
     STALE_FACTS = "StaleFacts"
     UPLINK_CAPACITY = "UplinkCapacity"
+    NOT_REACHABLE = "NotReachable"
+    """Callers elsewhere have no gateway of it to ask."""
     LATENCY_BOUND = "LatencyBound"
     CARBON_CAP = "CarbonCap"
     LEAVING = "Leaving"

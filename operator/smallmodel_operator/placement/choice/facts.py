@@ -132,6 +132,10 @@ class Facts:
     """By data source: the share of it, 0 to 1, of which a copy is there."""
     weights: frozenset[str] = frozenset()
     """Digests of weights that are there."""
+    gateway: str | None = None
+    """The address at which gateways of other clusters ask its own."""
+    is_hub: bool = False
+    """Whether it is the hub's, to whose gateway the address of each model leads."""
 
     @cached_property
     def is_plain(self) -> bool:

@@ -12,7 +12,6 @@ from smallmodel_operator.api.where import TaintEffect
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.facts import Facts, Link
 from smallmodel_operator.placement.choice.money import Market, remote_gb
-from smallmodel_operator.placement.choice.rates import rtt_ms
 from smallmodel_operator.placement.choice.wish import Policy, Read, Wish
 
 _MBIT_OF_GB_PER_HOUR: Final = 8000.0 / 3600.0
@@ -66,6 +65,7 @@ class Case:
             residency_allows: self.allowed is None,
             is_in_bounds: not bounds.tiers and not bounds.labels,
             line_suffices: not wish.reads,
+            clients_reach_it: not wish.clients,
             clients_are_near: bounds.max_rtt_ms is None,
             grid_is_clean: bounds.max_grid is None,
             nothing_is_left_there: not wish.leaving,
@@ -238,21 +238,48 @@ def line_suffices(case: Case, place: Facts) -> Rejection | None:
     return None
 
 
+def clients_reach_it(case: Case, place: Facts) -> Rejection | None:
+    """Refuse a cluster that callers elsewhere cannot ask: its gateway has no address."""
+    if place.gateway is not None:
+        return None
+    for client in case.wish.clients:
+        # Who is in none of the clusters asks the hub's gateway.
+        if client.cluster == place.name or (client.cluster is None and place.is_hub):
+            continue
+        return Rejection(
+            code=Code.NOT_REACHABLE,
+            message=f"Callers in {client.described} cannot reach {place.name}, whose ModelCluster "
+            "has no spec.gateway.address. An administrator sets it there, or leave this client "
+            "out of spec.placement.clients.",
+        )
+    return None
+
+
 def clients_are_near(case: Case, place: Facts) -> Rejection | None:
     """Refuse a cluster that is too far from the callers, or where nobody knows how far."""
-    wish = case.wish
-    bound = wish.bounds.max_rtt_ms
+    bound, clients = case.wish.bounds.max_rtt_ms, case.wish.clients
     if bound is None:
         return None
-    clients = case.market.located(wish.clients) if wish.clients else None
-    found = rtt_ms(place, clients) if clients else None
-    if found is not None and found <= bound:
-        return None
+    if not clients:
+        return _too_far(place, "the clients", None, bound)
+    for client in clients:
+        found = case.market.round_trip_ms(place, client)
+        if found is None or found > bound:
+            return _too_far(place, client.described, found, bound)
+    return None
+
+
+def _too_far(place: Facts, clients: str, found: float | None, bound: float) -> Rejection:
     far = "is not known" if found is None else f"is {found:g} ms"
+    step = (
+        "An administrator declares it in spec.network.roundTrips of the ModelCluster."
+        if found is None
+        else "Raise it, or name other spec.placement.clients."
+    )
     return Rejection(
         code=Code.LATENCY_BOUND,
-        message=f"The round trip from {clients.described if clients else 'the clients'} to "
-        f"{place.name} {far}, and spec.placement.maxRoundTrip is {bound:g} ms.",
+        message=f"The round trip from {clients} to {place.name} {far}, and "
+        f"spec.placement.maxRoundTrip is {bound:g} ms. {step}",
     )
 
 
@@ -322,6 +349,7 @@ FILTERS: Final[tuple[Filter, ...]] = (
     taints_are_tolerated,
     data_can_come_in,
     line_suffices,
+    clients_reach_it,
     clients_are_near,
     grid_is_clean,
     nothing_is_left_there,

@@ -16,6 +16,7 @@ from smallmodel_operator.placement.choice.rates import (
     is_same_place,
     listed_egress,
     rates_of,
+    rtt_ms,
 )
 from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
 from smallmodel_operator.placement.choice.wish import Policy, Read, Wish
@@ -144,6 +145,12 @@ class Market:
     def _known_ways(self) -> dict[tuple[str, tuple[Location, ...], str], Way]:
         return {}
 
+    def round_trip_ms(self, place: Facts, other: Location) -> float | None:
+        """Return the round trip between a cluster and a place; None where neither declares it."""
+        found = rtt_ms(place, self.located(other))
+        there = self.rates.get(other.cluster or "")
+        return rtt_ms(there.facts, place.location) if found is None and there else found
+
     def network_at(self, location: Location) -> Network:
         """Return what is declared of the line at a location."""
         found = self.rates.get(location.cluster or "")
@@ -171,10 +178,13 @@ def bill(wish: Wish, place: Facts, fit: Fit, market: Market, policy: Policy) -> 
     kilowatts = power(wish, fit, rates, policy) * rates.pue.value
     grams = kilowatts * rates.grid.value
     answers = 0.0
-    if wish.clients is not None and wish.answers_gb_per_hour:
-        clients = market.located(wish.clients)
-        price = egress_gb(here, place.network, clients, market.tables)
-        answers = wish.answers_gb_per_hour * price.value
+    if wish.clients and wish.answers_gb_per_hour:
+        # Nobody says how many of the callers are where: the dearest way counts.
+        prices = (
+            egress_gb(here, place.network, market.located(one), market.tables).value
+            for one in wish.clients
+        )
+        answers = wish.answers_gb_per_hour * max(prices)
     is_new = not wish.has(place.name)
     return Cost(
         compute=_compute(wish, fit, rates, kilowatts),

@@ -129,8 +129,8 @@ class Wish:
     laws: tuple[Law, ...] = ()
     reads: tuple[Read, ...] = ()
     answers_gb_per_hour: float = 0.0
-    clients: Location | None = None
-    """Where its callers are; None: nobody says."""
+    clients: tuple[Location, ...] = ()
+    """Where its callers are; none: nobody says."""
     weights_home: Location | None = None
     """Where weights are fetched from; None: a public source, whose owner pays for the bytes."""
     digests: frozenset[str] = frozenset()
