@@ -9,6 +9,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +105,8 @@ def command_lines() -> list[tuple[str, str]]:
 
 def slm_words(line: str) -> list[str] | None:
     """The words after `slm` in a command line, or None where it runs another program."""
-    words = shlex.split(line, comments=True)
+    # What follows `>` is the shell's.
+    words = list(takewhile(lambda word: word != ">", shlex.split(line, comments=True)))
     for place, word in enumerate(words):
         if Path(word).name == "slm":
             return words[place + 1 :]

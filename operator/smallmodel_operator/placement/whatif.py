@@ -1,6 +1,6 @@
 """What would become of running models if a cluster were lost, a price rose or a law came."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,14 +18,17 @@ from smallmodel_operator.placement.choice.filters import Rejection
 from smallmodel_operator.placement.choice.judge import Fitter
 from smallmodel_operator.placement.choice.money import Cost, Fit, market_of
 from smallmodel_operator.placement.choice.rates import rates_of
-from smallmodel_operator.placement.choice.tables import SHIPPED
-from smallmodel_operator.placement.choice.wish import USUAL, Law
+from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
+from smallmodel_operator.placement.choice.wish import USUAL, Law, Policy
 from smallmodel_operator.placement.cluster_workers import HEAD_CPU, HEAD_MEMORY
 from smallmodel_operator.placement.declared import Around, facts_of
 
-_IN_THE_END: Final = replace(USUAL, evaluations=1, dwell_seconds=0.0)
-"""Nobody waits for the third decision in a row: asked is what would come of it."""
 _THE_LAW: Final = "the added law"
+
+
+def in_the_end(policy: Policy) -> Policy:
+    """Return a policy by which nobody waits for the third decision in a row."""
+    return replace(policy, evaluations=1, dwell_seconds=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +59,10 @@ class Fate:
 
     namespace: str
     name: str
-    now: str
-    """The cluster that serves it."""
+    now: str | None
+    """The clusters that serve it; None: none does."""
     then: str | None
-    """The cluster that would; None: none could."""
+    """The clusters that would; None: none could."""
     cost_now: Cost | None
     """None: something speaks against it, so it was not priced."""
     cost_then: Cost | None
@@ -103,8 +106,9 @@ def _fate(world: World, change: Change, model: SmallModel, placed: ModelPlacemen
     fit = pinned_fit(placed.spec)
     fitter = _fitter(world, fit, there)
     before = decide(wish, market_of(clusters), fitter, USUAL)
+    products = [fit.product] if fit.product is not None else []
     changed = tuple(
-        _dearer(facts, change.factors.get(facts.name, 1.0), fit.product)
+        dearer(facts, change.factors.get(facts.name, 1.0), products, SHIPPED)
         for facts in clusters
         if facts.name not in change.lost
     )
@@ -112,7 +116,7 @@ def _fate(world: World, change: Change, model: SmallModel, placed: ModelPlacemen
         replace(wish, laws=(*wish.laws, *_laws(change, namespace))),
         market_of(changed),
         fitter,
-        _IN_THE_END,
+        in_the_end(USUAL),
     )
     then = next(iter(after.clusters), None)
     return Fate(
@@ -158,14 +162,20 @@ def _lacks(fit: Fit, status: ModelClusterStatus) -> tuple[Code, str] | None:
     return None
 
 
-def _dearer(facts: Facts, factor: float, product: str | None) -> Facts:
-    """Return a cluster whose hours cost so many times as much, also where that is assumed."""
+def dearer(facts: Facts, factor: float, products: Iterable[str], tables: Tables) -> Facts:
+    """Return a cluster whose hours cost so many times as much, also where that is assumed.
+
+    Args:
+        facts: The cluster.
+        factor: How many times as much.
+        products: Devices whose price is not declared.
+        tables: For what is not declared.
+    """
     if factor == 1.0:
         return facts
-    rates, prices = rates_of(facts, SHIPPED), facts.prices
-    listed = dict(prices.accelerator_hour)
-    if product is not None:
-        listed[product] = rates.accelerator_hour(product).value
+    rates, prices = rates_of(facts, tables), facts.prices
+    assumed = {product: rates.accelerator_hour(product).value for product in products}
+    listed = {**assumed, **prices.accelerator_hour}
     return replace(
         facts,
         prices=Prices(

@@ -12,7 +12,7 @@ from smallmodel_operator.api.smallmodel import SmallModel, SmallModelSpec
 from smallmodel_operator.api.where import FailedCluster
 from smallmodel_operator.catalog.options import ResolvedModel, ResolveError
 from smallmodel_operator.catalog.resolve import resolve
-from smallmodel_operator.placement.among import place_among, weigh_running
+from smallmodel_operator.placement.among import Placed, place_among, weigh_running
 from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.declared import Around
 from smallmodel_operator.placement.placement import Unplaced
@@ -179,17 +179,7 @@ def _find(sight: ModelSight, copies: Copies, settings: PoolSettings, now: str) -
         weighed = _weighed(sight, copies, now)
         return _Found(decision=weighed) if decided else _Found(decided=resolved)
     failures = failures_of(copies, sight.model, now)
-    placed = place_among(
-        resolved,
-        sight.model.spec,
-        around,
-        sight.views,
-        namespace=sight.model.metadata.namespace,
-        key=_key(sight),
-        running=running_of(copies, sight.model, now),
-        past=past_of(copies, sight.model, failures, now),
-        pause=sight.pause or around.pause,
-    )
+    placed = _placed(sight, copies, resolved, around, failures, now)
     if placed.decision is None:
         return _Found() if decided else _Found(decided=placed.lacking)
     steps = steps_of(
@@ -209,6 +199,45 @@ def _find(sight: ModelSight, copies: Copies, settings: PoolSettings, now: str) -
         steps=steps,
         lacking=None if refused else placed.lacking,
         failures=failures,
+    )
+
+
+def decide_place(
+    sight: ModelSight, around: Around, settings: PoolSettings, now: str
+) -> Placed | ResolveError | FetchStep:
+    """Return where a model would be if that were decided now, whether or not it is time to.
+
+    Args:
+        sight: Everything that is known of it.
+        around: The clusters, and the namespace's data.
+        settings: The installation's choices.
+        now: RFC 3339 time.
+    """
+    copies = copies_of(sight.placements)
+    resolved = _resolved(sight, copies, settings, now)
+    if not isinstance(resolved, ResolvedModel):
+        return resolved
+    return _placed(sight, copies, resolved, around, failures_of(copies, sight.model, now), now)
+
+
+def _placed(
+    sight: ModelSight,
+    copies: Copies,
+    resolved: ResolvedModel,
+    around: Around,
+    failures: tuple[FailedCluster, ...],
+    now: str,
+) -> Placed:
+    return place_among(
+        resolved,
+        sight.model.spec,
+        around,
+        sight.views,
+        namespace=sight.model.metadata.namespace,
+        key=_key(sight),
+        running=running_of(copies, sight.model, now),
+        past=past_of(copies, sight.model, failures, now),
+        pause=sight.pause or around.pause,
     )
 
 

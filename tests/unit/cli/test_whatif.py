@@ -65,7 +65,7 @@ def test_the_page_shows_what_is_printed(slm: Slm, monkeypatch: pytest.MonkeyPatc
 
     shown = re.findall(r"```text\n\$ slm (whatif .*)\n((?:.*\n)+?)```", text)
 
-    assert len(shown) == 3
+    assert len(shown) == 5
     for words, printed in shown:
         assert slm(*words.split()).out == printed
 

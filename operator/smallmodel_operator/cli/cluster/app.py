@@ -14,6 +14,7 @@ from smallmodel_operator.cli.cluster.commands import (
     logs,
     plan,
     pool,
+    snapshot,
     url,
     validate,
 )
@@ -34,6 +35,7 @@ app.command()(logs.logs)
 app.command()(validate.validate)
 app.command()(plan.plan)
 app.command()(doctor.doctor)
+app.command()(snapshot.snapshot)
 app.add_typer(pool.app, name="pool")
 app.add_typer(clusters.app, name="cluster")
 

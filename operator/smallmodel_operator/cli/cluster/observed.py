@@ -30,6 +30,7 @@ from smallmodel_operator.plan.pools.values import LivePool, PoolError, PoolSetti
 from smallmodel_operator.settings import Settings
 
 if TYPE_CHECKING:
+    from smallmodel_operator.clusters.api import Api
     from smallmodel_operator.clusters.observe import ClusterFacts
 
 _UNKNOWN_HUB: Final = "unknown"
@@ -68,30 +69,54 @@ class Observed:
 
     def view(self) -> ClusterView:
         """Return the cluster as placement takes it."""
-        from smallmodel_operator.clusters.view import sight_of
-
-        settings = self.pool_settings
-        engines = {Engine.LLAMA_CPP} | ({Engine.VLLM} if settings.gpu_image else set())
-        return ClusterView(
-            name=LOCAL_CLUSTER,
-            nodes=sight_of(self.facts, settings).nodes,
-            engines=frozenset(engines),
-            pools=tuple(self._seats()),
-            models_per_pool=settings.models_per_pool,
-            max_workers=self.settings.workers_max,
-            request_timeout_seconds=settings.request_timeout_seconds,
+        return view_of(
+            LOCAL_CLUSTER, self.facts, self.pools, self.placements, self.settings, self.hub_id
         )
 
-    def _seats(self) -> Iterable[PoolSeats]:
-        assigned = Counter((one.spec.model.namespace, one.status.pool) for one in self.placements)
-        for pool in self.pools:
-            namespace = pool.key.namespace
-            yield PoolSeats(
-                namespace=namespace,
-                worker_class=pool.key.worker.name,
-                models=max(len(pool.models), assigned[namespace, pool.name]),
-                dedicated=pool.key.dedicated_to is not None,
-            )
+
+def view_of(
+    name: str,
+    facts: "ClusterFacts",
+    pools: Iterable[LivePool],
+    placements: Iterable[ModelPlacement],
+    settings: Settings,
+    hub_id: str,
+) -> ClusterView:
+    """Return a cluster as placement takes it.
+
+    Args:
+        name: The ModelCluster's.
+        facts: What was seen of it.
+        pools: The installation's there.
+        placements: Those of it.
+        settings: The operator's.
+        hub_id: Names the installation.
+    """
+    from smallmodel_operator.clusters.view import sight_of
+
+    pool_settings = settings.pools(hub_id)
+    engines = {Engine.LLAMA_CPP} | ({Engine.VLLM} if pool_settings.gpu_image else set())
+    return ClusterView(
+        name=name,
+        nodes=sight_of(facts, pool_settings).nodes,
+        engines=frozenset(engines),
+        pools=tuple(_seats(pools, placements)),
+        models_per_pool=pool_settings.models_per_pool,
+        max_workers=settings.workers_max,
+        request_timeout_seconds=pool_settings.request_timeout_seconds,
+    )
+
+
+def _seats(pools: Iterable[LivePool], placements: Iterable[ModelPlacement]) -> Iterable[PoolSeats]:
+    assigned = Counter((one.spec.model.namespace, one.status.pool) for one in placements)
+    for pool in pools:
+        namespace = pool.key.namespace
+        yield PoolSeats(
+            namespace=namespace,
+            worker_class=pool.key.worker.name,
+            models=max(len(pool.models), assigned[namespace, pool.name]),
+            dedicated=pool.key.dedicated_to is not None,
+        )
 
 
 async def observe(session: Session) -> Observed:
@@ -232,6 +257,15 @@ async def read_placements(session: Session) -> tuple[ModelPlacement, ...]:
 async def read_pools(
     session: Session, hub: str, namespace: str | None = None
 ) -> tuple[LivePool, ...]:
+    """Return the installation's pools in the session's cluster; see `pools_of`.
+
+    Raises:
+        ApiError: They could not be read.
+    """
+    return await pools_of(session.api, hub, namespace)
+
+
+async def pools_of(api: "Api", hub: str, namespace: str | None = None) -> tuple[LivePool, ...]:
     """Return the installation's pools, of one namespace or of all, by namespace and name.
 
     Raises:
@@ -242,7 +276,7 @@ async def read_pools(
 
     labels = f"{LABEL_POOL},{LABEL_HUB}={hub}"
     try:
-        found, _ = await session.api.list(RAYSERVICES, namespace, labels=labels)
+        found, _ = await api.list(RAYSERVICES, namespace, labels=labels)
     except errors.ApiMissing:
         return ()
     pools: list[LivePool] = []

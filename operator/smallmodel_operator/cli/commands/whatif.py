@@ -13,12 +13,15 @@ from smallmodel_operator.cli.output import (
     OutputOption,
     as_plain,
     print_data,
+    print_note,
     print_table,
     print_text,
 )
 
 if TYPE_CHECKING:
-    from smallmodel_operator.placement.whatif import Change, Fate, World
+    from smallmodel_operator.api.modelcluster import ModelCluster
+    from smallmodel_operator.api.smallmodel import SmallModel
+    from smallmodel_operator.placement.whatif import Change, Fate
 
 
 class FateReport(ApiModel):
@@ -26,7 +29,7 @@ class FateReport(ApiModel):
 
     namespace: str
     name: str
-    now: str
+    now: str | None
     then: str | None
     cost_now: str | None
     cost_then: str | None
@@ -48,7 +51,15 @@ class WhatIfReport(ApiModel):
 
 
 def whatif(
-    file: Annotated[Path, typer.Argument(help="What was recorded, by kubectl get -o yaml.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="What was recorded, by kubectl get -o yaml.")
+    ] = None,
+    snapshot: Annotated[
+        Path | None,
+        typer.Option(
+            "--snapshot", metavar="FILE", help="What slm snapshot recorded, in its place."
+        ),
+    ] = None,
     lost: Annotated[
         list[str] | None, typer.Option("--lost", metavar="CLUSTER", help="This cluster is gone.")
     ] = None,
@@ -73,12 +84,16 @@ def whatif(
     Nothing is asked or written: FILE is what was recorded, and may be edited. Each option may be
     given several times.
     """
-    from smallmodel_operator.cli.worlds import read_world
-    from smallmodel_operator.placement.whatif import what_if
-
-    world = read_world(file)
-    change = _change(world, lost or (), price or (), law or ())
-    fates = what_if(world, change)
+    given = (lost or (), price or (), law or ())
+    if file is not None and snapshot is None:
+        fates = _of_world(file, *given)
+    elif snapshot is not None and file is None:
+        fates = _of_snapshot(snapshot, *given)
+    else:
+        raise CommandError(
+            "give one of FILE, which kubectl recorded, and --snapshot FILE, which slm snapshot did",
+            ExitCode.USAGE,
+        )
     report = _report(fates)
     if output is not Format.TABLE:
         print_data(as_plain(report), output)
@@ -91,7 +106,7 @@ def whatif(
                 (
                     one.namespace,
                     one.name,
-                    one.now,
+                    one.now or "nowhere",
                     one.then or "nowhere",
                     one.cost_now or "",
                     one.cost_then or "",
@@ -105,22 +120,65 @@ def whatif(
         "there would be no place. An hour would cost "
         f"{report.cost_then} in place of {report.cost_now}."
     )
+    waiting = sum(one.now is None for one in report.fates)
+    if waiting:
+        print_text(f"Of those that wait now {waiting} would have a place.")
+
+
+def _of_world(
+    path: Path, lost: Sequence[str], prices: Sequence[str], laws: Sequence[str]
+) -> "Sequence[Fate]":
+    from smallmodel_operator.cli.worlds import read_world
+    from smallmodel_operator.placement.whatif import what_if
+
+    world = read_world(path)
+    return what_if(world, _change(world.clusters, world.models, lost, prices, laws))
+
+
+def _of_snapshot(
+    path: Path, lost: Sequence[str], prices: Sequence[str], laws: Sequence[str]
+) -> "Sequence[Fate]":
+    from smallmodel_operator.cli.snapshots import read_snapshot
+    from smallmodel_operator.reconcile.replay import fates_of
+
+    file = read_snapshot(path)
+    change = _change(file.clusters, file.models, lost, prices, laws)
+    others = file.not_reproduced()
+    if others:
+        print_note(
+            f"Of {', '.join(others)} this slm decides another thing than was recorded: the file "
+            f"was edited, or written by another slm ({file.slm})."
+        )
+    return fates_of(file.snapshot(), change)
 
 
 def _change(
-    world: "World", lost: Sequence[str], prices: Sequence[str], laws: Sequence[str]
+    clusters: "Sequence[ModelCluster]",
+    models: "Sequence[SmallModel]",
+    lost: Sequence[str],
+    prices: Sequence[str],
+    laws: Sequence[str],
 ) -> "Change":
     from smallmodel_operator.placement.whatif import Change
 
     factors = dict(_factor(given) for given in prices)
-    known = {cluster.metadata.name for cluster in world.clusters}
+    known = {cluster.metadata.name for cluster in clusters}
     for name in (*lost, *factors):
         if name not in known:
             raise CommandError(
                 f"there is no cluster {name!r}; there are: {', '.join(sorted(known))}",
                 ExitCode.USAGE,
             )
-    return Change(lost=frozenset(lost), factors=factors, laws=tuple(_law(given) for given in laws))
+    added = tuple(_law(given) for given in laws)
+    namespaces = {model.metadata.namespace for model in models}
+    for namespace, _ in added:
+        if namespace is not None and namespace not in namespaces:
+            raise CommandError(
+                f"no model is in the namespace {namespace!r} that --law names; models are in: "
+                f"{', '.join(sorted(namespaces)) or 'none'}",
+                ExitCode.USAGE,
+            )
+    return Change(lost=frozenset(lost), factors=factors, laws=added)
 
 
 def _factor(given: str) -> tuple[str, float]:
@@ -171,8 +229,8 @@ def _report(fates: "Sequence[Fate]") -> WhatIfReport:
         for one in fates
     ]
     return WhatIfReport(
-        models=len(fates),
-        moves=sum(one.moves and one.then is not None for one in fates),
+        models=sum(one.now is not None for one in fates),
+        moves=sum(None not in (one.now, one.then) and one.moves for one in fates),
         stops=sum(one.then is None for one in fates),
         cost_now=money(sum(one.cost_now.steady for one in fates if one.cost_now)),
         cost_then=money(sum(one.cost_then.steady for one in fates if one.cost_then)),
