@@ -71,6 +71,14 @@ async def as_hub(joined: bytes) -> AsyncIterator[Api]:
         yield api
 
 
+@pytest.fixture
+async def reach(as_hub: Api) -> AsyncIterator[ForwardedReach]:
+    """The way of the hub to the cluster's pods, of which there are none."""
+    made = ForwardedReach(as_hub, cluster="munich")
+    yield made
+    await made.close()
+
+
 async def test_the_account_may_do_what_a_hub_does_and_not_what_an_administrator_does(
     api: Api, as_hub: Api
 ) -> None:
@@ -85,10 +93,9 @@ async def test_the_account_may_do_what_a_hub_does_and_not_what_an_administrator_
 
 
 async def test_ports_of_pods_are_forwarded_by_this_right_and_not_without_it(
-    api: Api, as_hub: Api
+    api: Api, reach: ForwardedReach
 ) -> None:
     head = PODS.ref("absent", "default")
-    reach = ForwardedReach(as_hub, cluster="munich")
     with pytest.raises(NoWay, match="there is none"):
         await reach.base(head, "10.0.0.1", 8265)
 

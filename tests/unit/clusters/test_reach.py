@@ -161,10 +161,26 @@ async def test_a_link_that_swallows_everything_is_given_up_in_time(
     monkeypatch.setattr("smallmodel_operator.clusters.ray.TOTAL_SECONDS", 0.2)
     pods.silent = True
     async with RayDashboards(reach=reach) as dashboards:
-        async with asyncio.timeout(0.9):
-            with pytest.raises(DashboardUnreachable, match=r"did not answer within 0\.2 s"):
-                await of(dashboards, ray).observe()
+        with pytest.raises(DashboardUnreachable, match=r"did not answer within 0\.2 s"):
+            await of(dashboards, ray).observe()
     assert pods.opened == 0
+
+
+async def test_engines_behind_a_way_that_swallows_everything_are_not_waited_for(
+    dashboards: RayDashboards,
+    reach: ForwardedReach,
+    ray: FakeRayDashboard,
+    pods: FakePods,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("smallmodel_operator.clusters.ray.CONNECT_SECONDS", 0.1)
+    await reach.base(HEAD, ADDRESS, PORT)
+    pods.silent = True
+    dashboard = dashboards.of(
+        POOL, pod=HEAD, address=ADDRESS, port=PORT, serve_port=8000, token=ray.token
+    )
+    assert (await dashboard.observe())["tiny"].engine is None
+    assert reach.failures == 0, "the API's own limit, which is longer, did not end it"
 
 
 async def test_a_head_that_hangs_up_is_asked_by_another_stream(

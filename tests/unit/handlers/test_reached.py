@@ -1,18 +1,21 @@
 """The serve loop of a cluster whose pods the hub reaches through its API server alone."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from builders.fake_kube_api import FakeKubeApi
 from builders.fake_pods import FakePods, put_before
 from builders.fake_ray_dashboard import FakeRayDashboard, fake_ray_dashboard
+from builders.operators import operator
 from builders.plan_values import model_args
 from builders.pool_values import NAMESPACE
 from builders.serve_answers import application, index, text
 from builders.serve_loop import FakeCluster
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.clusters.reach import ForwardedReach
+from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.reach import DIRECT, ForwardedReach
 from smallmodel_operator.clusters.ref import PODS
 from smallmodel_operator.plan.pools.values import DASHBOARD_PORT, SERVE_PORT
 
@@ -56,22 +59,37 @@ async def test_what_serve_says_is_known_without_a_route_to_its_pod(
     assert pods.opened >= 1
 
 
+def told(cluster: FakeCluster) -> dict[str, Any]:
+    """What was written last of the model; of the object, the fake drops no field."""
+    written = [one.body["status"] for one in cluster.kube.seen if one.path.endswith("/status")]
+    last: dict[str, Any] = written[-1]
+    return last
+
+
 async def test_a_right_that_is_missing_is_said_by_the_models_until_it_is_granted(
     cluster: FakeCluster, ray: FakeRayDashboard, pods: FakePods
 ) -> None:
     pods.forbidden = True
+    # The second time it is not asked: the pause after the first has not passed.
     for _ in range(2):
         await cluster.work()
-        problem = cluster.status().problem
-        assert problem is not None
-        assert problem.reason is Reason.FORBIDDEN
-        assert "pods/portforward" in problem.message
+        assert told(cluster)["problem"]["reason"] == Reason.FORBIDDEN
+        assert "pods/portforward" in told(cluster)["problem"]["message"]
     assert ray.asked == 0
 
     pods.forbidden = False
     # As when the pause has passed.
     cluster.loop._dashboards.forget(NAMESPACE, cluster.pool()["metadata"]["name"])
     await cluster.work()
-    told = [one.body["status"] for one in cluster.kube.seen if one.path.endswith("/status")]
-    assert "problem" not in told[-1]
-    assert "deployment" in told[-1]
+    assert "problem" not in told(cluster)
+    assert "deployment" in told(cluster)
+
+
+async def test_another_cluster_is_reached_through_its_api_server_and_the_own_one_never(
+    api: Api,
+) -> None:
+    async with operator(api) as one:
+        munich = one._linked("munich", api)
+        assert isinstance(munich.member.namespaces._reach, ForwardedReach)
+        assert one.local.namespaces._reach is DIRECT
+        await munich.member.close()
