@@ -3,6 +3,7 @@
 from typing import Final
 
 from smallmodel_operator.cli.output import yaml_text
+from smallmodel_operator.plan import agents
 
 FOLDER: Final = "charts/smallmodel-operator"
 ARGOCD: Final = "config/argocd"
@@ -30,7 +31,29 @@ def crd_template(text: str) -> str:
     if not mark or "{{" in text or "annotations:" in head or "labels:" in head:
         raise ValueError("a CustomResourceDefinition with neither labels nor templates is needed")
     body = f"{head}\n{_METADATA}spec:\n{rest}"
-    return f"{_HEAD}{{{{- if .Values.crds.install }}}}\n{body}{{{{- end }}}}\n"
+    # Of all kinds, another cluster than the hub's has placements alone.
+    where = "" if "\n  name: modelplacements." in head else ' (eq .Values.role "Hub")'
+    condition = f"and .Values.crds.install{where}" if where else ".Values.crds.install"
+    return f"{_HEAD}{{{{- if {condition} }}}}\n{body}{{{{- end }}}}\n"
+
+
+def agent_permissions() -> str:
+    """Return what the agent's roles grant in its own cluster, as the chart's roles are made of."""
+    lists = {"cluster": agents.IN_CLUSTER, "own": agents.IN_RELEASE}
+    written = {
+        place: [
+            {
+                "why": grant.why,
+                "groups": [grant.group],
+                "resources": list(grant.resources),
+                "verbs": list(grant.verbs),
+            }
+            | ({"names": list(grant.names)} if grant.names else {})
+            for grant in grants
+        ]
+        for place, grants in lists.items()
+    }
+    return f"# Written by `make generate` from plan/agents.py.\n{yaml_text(written)}\n"
 
 
 def argocd_config_map(health: str) -> str:

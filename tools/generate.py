@@ -36,6 +36,7 @@ def generated_files() -> Iterator[tuple[str, str]]:
     yield "docs/reference/chart-values.md", chart_values.values_page(text, schema)
     rules = (ROOT / chart.FOLDER / "files" / "permissions.yaml").read_text(encoding="utf-8")
     yield "docs/reference/permissions.md", permissions.permissions_page(rules)
+    yield f"{chart.FOLDER}/files/agent-permissions.yaml", chart.agent_permissions()
     health = (ROOT / chart.HEALTH).read_text(encoding="utf-8")
     yield f"{chart.ARGOCD}/argocd-cm.yaml", chart.argocd_config_map(health)
     yield "docs/reference/reasons.md", pages.reasons_page()

@@ -38,6 +38,16 @@ _IN_MEMBERS: Final = (
         members.OWN,
     ),
     (
+        "The agent, in its own cluster",
+        "The account of the chart's release with `role: Agent`. In the whole cluster:",
+        agents.IN_CLUSTER,
+    ),
+    (
+        "In the namespace of that release",
+        "Nothing here is granted elsewhere.",
+        agents.IN_RELEASE,
+    ),
+    (
         "On the hub, for the agent of a cluster",
         "The account `smallmodel-agent` in the cluster's namespace `slm-cluster-CLUSTER`, which "
         "`slm cluster join` makes. In the whole cluster:",

@@ -5,20 +5,25 @@ The agent has no rights but those of its account on the hub. Nodes, KubeRay and 
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cluster.access import KubeAccess
 from smallmodel_operator.api.names import AGENT_LEASE, placement_namespace
+from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.clock import SYSTEM_CLOCK
 from smallmodel_operator.clusters.credentials import read_kubeconfig
 from smallmodel_operator.clusters.identity import cluster_uid
 from smallmodel_operator.clusters.ref import (
     LEASES,
     MODELCLUSTERS,
     MODELPLACEMENTS,
+    RAYSERVICES,
     SECRETS,
     Manifest,
 )
@@ -80,6 +85,7 @@ async def test_a_decision_of_the_hub_is_fetched_served_and_told(pair: AgentPair)
         assert mirror["spec"] == hub["spec"]
         assert hub["status"]["pool"] == pool["metadata"]["name"]
         assert hub["status"]["observedGeneration"] == hub["metadata"]["generation"]
+        await until(lambda: pair.is_led_to(pool["metadata"]["name"]))
 
         await pair.revoke()
         await until(lambda: _not(pair.hub_has))
@@ -120,6 +126,97 @@ def _condition(status: Manifest, kind: str) -> str:
     return str(found)
 
 
+async def test_what_changes_while_the_line_is_cut_is_done_on_return_and_once(
+    pair: AgentPair,
+) -> None:
+    await pair.prepare()
+    kubeconfig = pair.kubeconfig()
+    async with (
+        serving_on_paper(pair.member_admin, pair.namespace),
+        pair.listening() as links,
+        pair.serving(kubeconfig) as agent,
+    ):
+        for name in ("chat", "other"):
+            await pair.decide(name)
+            await until(partial(pair.is_ready, name))
+        await until(lambda: links.hears(pair.cluster))
+        (pool,) = await pair.pools()
+        pair.line.is_cut = True
+        began = SYSTEM_CLOCK.monotonic()
+        await pair.decide(max_replicas=1)
+        await pair.revoke("other")
+        await until(lambda: pair.is_linked("Unreachable"))
+        took = SYSTEM_CLOCK.monotonic() - began
+
+        # Two are overdue before the first counts, and the first may have come just before the cut.
+        assert 20 < took < 60
+        assert not links.hears(pair.cluster)
+        assert agent.line.problem is not None
+        assert agent.line.problem.startswith("Unreachable: ")
+        assert await pair.pools() == [pool]
+        assert await pair.member_admin.get(pair.on_member("other")) is not None
+        assert await pair.hub_has("other"), "it waits for the cluster"
+        assert await pair.is_ready(), "what was said last stays"
+
+        pair.line.is_cut = False
+        await until(lambda: _not(lambda: pair.hub_has("other")))
+
+        async def has_one() -> bool:
+            return '"max_replicas":1' in (await pair.pools())[0]["spec"]["serveConfigV2"]
+
+        await until(has_one)
+        await until(pair.is_ready)
+        assert (await pair.pools())[0]["metadata"]["uid"] == pool["metadata"]["uid"]
+        assert await pair.member_admin.get(pair.on_member("other")) is None
+        assert _deleted(pair.member_api, "modelplacements") == 1
+        assert _deleted(pair.member_api, "rayservices") == 0
+
+
+async def test_an_agent_that_restarts_needs_no_hub(pair: AgentPair, tmp_path: Path) -> None:
+    await pair.prepare()
+    kubeconfig = pair.kubeconfig()
+    async with serving_on_paper(pair.member_admin, pair.namespace):
+        async with pair.serving(kubeconfig):
+            await pair.decide()
+            await until(pair.is_ready)
+        (pool,) = await pair.pools()
+        await pair.member_admin.delete(RAYSERVICES.ref(pool["metadata"]["name"], pair.namespace))
+        late = tmp_path / "late.kubeconfig"
+        asked = len(pair.line.calls)
+        async with pair.serving(late) as agent:
+
+            async def is_repaired() -> bool:
+                found = await pair.pools()
+                return bool(found) and found[0]["metadata"]["uid"] != pool["metadata"]["uid"]
+
+            await until(is_repaired)
+            assert len(pair.line.calls) == asked
+            assert agent.line.problem is not None
+            assert agent.line.problem.startswith(f"{Reason.KUBECONFIG_MISSING}: ")
+
+            late.write_bytes(b"no kubeconfig")
+            await agent.line.beat()
+            assert agent.line.problem.startswith("KubeconfigRefused: ")
+            late.write_bytes(kubeconfig.read_bytes())
+            await until(lambda: agent.line.problem is None)
+            await until(agent.hub_is_read)
+
+
+@pytest.mark.parametrize("minutes", [-5, 5], ids=["behind", "before"])
+async def test_clocks_that_are_minutes_apart_change_nothing(pair: AgentPair, minutes: int) -> None:
+    await pair.prepare()
+    pair.off_by = timedelta(minutes=minutes)
+    kubeconfig = pair.kubeconfig()
+    async with pair.listening() as links:
+        async with pair.serving(kubeconfig):
+            await until(lambda: links.hears(pair.cluster))
+        lease = await pair.admin.get(LEASES.ref(AGENT_LEASE, placement_namespace(pair.cluster)))
+        assert lease is not None
+        beat = datetime.fromisoformat(lease["spec"]["renewTime"])
+        assert abs((beat - datetime.now(UTC)) - pair.off_by) < timedelta(minutes=1)
+        await until(lambda: not links.hears(pair.cluster), within=70)
+
+
 async def test_the_credential_opens_nothing_of_another_cluster_and_no_spec(
     pair: AgentPair,
 ) -> None:
@@ -158,6 +255,11 @@ async def test_the_credential_opens_nothing_of_another_cluster_and_no_spec(
         could = [what for what, call in refused.items() if not await _is_refused(call)]
         assert could == []
         await agent.apply(_lease(placement_namespace(pair.cluster)))
+
+
+def _deleted(api: Api, plural: str) -> int:
+    calls = api.calls.items()
+    return sum(n for call, n in calls if (call.verb, call.resource) == ("delete", plural))
 
 
 async def _is_refused(call: Awaitable[object]) -> bool:

@@ -33,3 +33,18 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
     values = tmp_path_factory.mktemp("values") / "everything.yaml"
     values.write_text(EVERYTHING)
     return helm.render(["--values", str(values)])
+
+
+AGENT = ["--set=role=Agent,agent.clusterName=edge,agent.hubID=0123456789abcdef"]
+
+
+@pytest.fixture(scope="session")
+def agent_render() -> list[Manifest]:
+    """What the chart makes in a cluster whose hub cannot call it."""
+    return helm.render(AGENT)
+
+
+@pytest.fixture(scope="session")
+def member_render() -> list[Manifest]:
+    """What it makes in one that its hub calls."""
+    return helm.render(["--set=role=Member"])

@@ -24,6 +24,7 @@ from tools.kubernetes_cli import fetch_program
 ROOT: Final = Path(__file__).resolve().parents[2]
 # The oldest that Chart.yaml admits, what the tests' own cluster is, and the newest schema there is.
 VERSIONS: Final = ("1.30", "1.36", "1.37")
+RENDERS: Final = ("default_render", "everything", "agent_render", "member_render")
 OTHERS: Final = frozenset({"smallmodel.dev", "monitoring.coreos.com"})
 
 
@@ -65,7 +66,7 @@ def test_helm_lint_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("render", ["default_render", "everything"])
+@pytest.mark.parametrize("render", RENDERS)
 def test_each_object_is_valid(render: str, version: str, request: pytest.FixtureRequest) -> None:
     for manifest in request.getfixturevalue(render):
         if manifest["apiVersion"].split("/")[0] not in OTHERS:
@@ -87,7 +88,7 @@ def test_two_releases_in_two_namespaces_share_no_object(everything: list[Manifes
     assert {identity(one) for one in first} & {identity(one) for one in second} == set()
 
 
-@pytest.mark.parametrize("render", ["default_render", "everything"])
+@pytest.mark.parametrize("render", RENDERS)
 def test_no_object_is_rendered_twice(render: str, request: pytest.FixtureRequest) -> None:
     counted = Counter(identity(one) for one in request.getfixturevalue(render))
     assert [name for name, count in counted.items() if count > 1] == []
@@ -138,7 +139,7 @@ def test_definitions_can_be_left_to_somebody_else() -> None:
     assert [one for one in rendered if one["kind"] == "CustomResourceDefinition"] == []
 
 
-@pytest.mark.parametrize("render", ["default_render", "everything"])
+@pytest.mark.parametrize("render", RENDERS)
 def test_each_pod_meets_the_restricted_standard(
     render: str, request: pytest.FixtureRequest
 ) -> None:
@@ -157,7 +158,7 @@ def test_each_pod_meets_the_restricted_standard(
             assert inner["readOnlyRootFilesystem"] is True, name
 
 
-@pytest.mark.parametrize("render", ["default_render", "everything"])
+@pytest.mark.parametrize("render", RENDERS)
 def test_each_container_says_what_memory_it_needs(
     render: str, request: pytest.FixtureRequest
 ) -> None:
@@ -168,7 +169,7 @@ def test_each_container_says_what_memory_it_needs(
             assert set(resources["limits"]) == {"memory"}, name
 
 
-@pytest.mark.parametrize("render", ["default_render", "everything"])
+@pytest.mark.parametrize("render", RENDERS)
 def test_no_pod_gets_variables_of_services(render: str, request: pytest.FixtureRequest) -> None:
     """The Service smallmodel-gateway would make SMALLMODEL_GATEWAY_PORT and others."""
     assert all(

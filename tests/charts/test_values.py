@@ -39,6 +39,9 @@ REFUSED: Final = {
     "faultTolerance.mode=Raft": "at '/faultTolerance/mode': value must be one of 'None', 'Redis'",
     "faultTolerance.address=redis": "at '/faultTolerance/address': 'redis' does not match",
     "monitoring.interval=often": "at '/monitoring/interval': 'often' does not match",
+    "role=Edge": "at '/role': value must be one of 'Hub', 'Agent', 'Member'",
+    "agent.clusterName=Edge": "at '/agent/clusterName': 'Edge' does not match",
+    "agent.hub=x": "additional properties 'hub' not allowed",
     "uninstall.timeoutSeconds=1": "at '/uninstall/timeoutSeconds': minimum: got 1, want 10",
     "networkPolicy.apiServerPorts={0}": "at '/networkPolicy/apiServerPorts/0': minimum: got 0",
 }
@@ -52,6 +55,13 @@ NOT_TOGETHER: Final = {
     "gateway.enabled=false,gateway.httpRoute.enabled=true": "set gateway.httpRoute.parentRef.name",
     "gateway.enabled=false,gateway.httpRoute.enabled=true,gateway.httpRoute.parentRef.name=a"
     ",gateway.httpRoute.parentRef.namespace=b": "set gateway.url",
+    "role=Agent": "set agent.clusterName and agent.hubID as `slm cluster join NAME --mode pull`",
+    "role=Agent,agent.clusterName=edge": "set agent.clusterName and agent.hubID",
+    "agent.clusterName=edge": "set role=Agent, or leave them out",
+    "role=Member,watchNamespaces={team}": "watchNamespaces is for role Hub, and role is Member",
+    "role=Member,gateway.enabled=false,gateway.httpRoute.enabled=true"
+    ",gateway.httpRoute.parentRef.name=a,gateway.httpRoute.parentRef.namespace=b"
+    ",gateway.url=https://a.example": "gateway.httpRoute.enabled is for role Hub",
     "gateway.service.type=LoadBalancer": 'Set gateway.allowFrom to ["*"]',
     "gateway.service.type=NodePort": 'Set gateway.allowFrom to ["*"]',
 }

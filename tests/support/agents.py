@@ -24,6 +24,7 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.clock import SystemClock
 from smallmodel_operator.clusters.identity import cluster_uid
 from smallmodel_operator.clusters.ref import (
+    CONFIGMAPS,
     MODELCLUSTERS,
     MODELPLACEMENTS,
     Manifest,
@@ -41,6 +42,12 @@ from smallmodel_operator.handlers.links import Links
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.agents import AGENT_ACCOUNT, agent_manifests
+from smallmodel_operator.plan.gateway.config_map import (
+    GATEWAY_NAME,
+    InvalidSnapshot,
+    entries_of,
+    read_snapshot,
+)
 from smallmodel_operator.settings import Settings
 from support.acting import acting_as
 from support.linked_members import SYSTEM, LinkedPair, until
@@ -103,6 +110,7 @@ class AgentPair(LinkedPair):
                 role = f"{AGENT_ACCOUNT}:{name}"
                 self.hub_plane.kubectl("delete", "--ignore-not-found", kind, role)
             await self.admin.delete(MODELCLUSTERS.ref(name))
+        await self.member_admin.delete(CONFIGMAPS.ref(GATEWAY_NAME, SYSTEM))
 
     def kubeconfig(self, name: str | None = None) -> Path:
         """Return the file with the credentials of a cluster's agent: the pair's, or that one's."""
@@ -192,6 +200,15 @@ class AgentPair(LinkedPair):
         """Tell whether the hub says that of the link."""
         link = (await self.told(name)).status.link
         return link is not None and link.state == state
+
+    async def is_led_to(self, pool: str) -> bool:
+        """Tell whether the member's gateway leads requests to a pool."""
+        found = await self.member_admin.get(CONFIGMAPS.ref(GATEWAY_NAME, SYSTEM)) or {}
+        try:
+            config = read_snapshot(entries_of(found))
+        except InvalidSnapshot:
+            return False
+        return f"{pool}-serve-svc.{self.namespace}.svc" in config.clusters.text
 
     async def hub_has(self, name: str = "chat") -> bool:
         """Tell whether the hub has the placement."""

@@ -214,6 +214,10 @@ imagePullSecrets:
 {{- $_ := set $values "REDIS_ADDRESS" (include "smallmodel.redisAddress" .) }}
 {{- $_ := set $values "REDIS_SECRET" $v.faultTolerance.passwordSecret }}
 {{- end }}
+{{- if eq $v.role "Agent" }}
+{{- $_ := set $values "AGENT_CLUSTER_NAME" $v.agent.clusterName }}
+{{- $_ := set $values "AGENT_HUB_ID" $v.agent.hubID }}
+{{- end }}
 {{- range $name, $value := $values }}
 {{- if $value }}
 - name: SMALLMODEL_{{ $name }}

@@ -17,7 +17,7 @@ from smallmodel_operator.clusters.ref import MODELPLACEMENTS, Manifest, Resource
 from smallmodel_operator.clusters.watch import Place, Watch
 from smallmodel_operator.clusters.wire import Around, send_on
 from smallmodel_operator.handlers.hub_line import AgentName, Ends, HubLine
-from smallmodel_operator.handlers.linked import LinkedMember
+from smallmodel_operator.handlers.linked import Gateways, LinkedMember
 from smallmodel_operator.handlers.member import Installation, Listeners, now
 from smallmodel_operator.handlers.mirrors import Hub
 from smallmodel_operator.handlers.objects import ObjectKey
@@ -97,6 +97,7 @@ class Agent:
             listeners=Listeners(changed=lambda: None, declared=lambda: None, told=lambda _: None),
             jurisdiction=lambda: settings.cluster_jurisdiction,
             reach=DIRECT,
+            gateway=Gateways(settings=settings.gateway(), allow_from=settings.gateway_allow_from),
         )
 
     @property

@@ -58,6 +58,7 @@ class GatewayLoop:
         all_pools_read: Callable[[], bool],
         events: Events | None = None,
         name: str = LOCAL_CLUSTER,
+        of_placements: bool = False,
     ) -> None:
         """Make it.
 
@@ -72,10 +73,11 @@ class GatewayLoop:
             events: Tells people of a snapshot that is withheld; None: the log alone does.
             name: The ModelCluster. In another one than the hub's a namespace is not the hub's of
                 that name unless its administrator said so by the label.
+            of_placements: The models are not known here, and their placements stand for them.
         """
         self._api = api
         self._is_hub = name == LOCAL_CLUSTER
-        self._routes = ModelRoutes(hub, stores.placements, name)
+        self._routes = ModelRoutes(hub, stores.placements, name, of_placements)
         self._stores = stores
         self._events = events
         self._namespace = namespace

@@ -38,7 +38,8 @@ class Gateways:
 
     settings: ClusterGatewaySettings
     allow_from: tuple[str, ...]
-    certificates: Certificates
+    certificates: Certificates | None = None
+    """None: requests are led to no other cluster, and none come from there."""
 
 
 class LinkedMember:
@@ -108,6 +109,7 @@ class LinkedMember:
             failed=log_failure(f"{name}/mirror", self._fields, all_of.conflicts),
         )
         self._gateways = gateway
+        self._by_agent = all_of.by_agent
         self.gateway = self._gateway(gateway, all_of, hub) if gateway is not None else None
         self.gateway_queue = WorkQueue[str](
             f"{name}/gateway",
@@ -165,7 +167,7 @@ class LinkedMember:
                 for queue in self.queues:
                     group.create_task(queue.run(), name=queue.name)
                 group.create_task(self._resync(), name=f"resync {self.name}")
-                if self._gateways is not None:
+                if self._gateways is not None and self._gateways.certificates is not None:
                     own = self._gateways.certificates.run(self.name, self._api)
                     group.create_task(own, name=f"certificate {self.name}")
         finally:
@@ -217,8 +219,10 @@ class LinkedMember:
             namespace=all_of.namespace,
             settings=gateways.settings,
             allow_from=gateways.allow_from,
-            all_pools_read=lambda: hub.is_read() and self.is_read,
+            # An agent leads to what it mirrors, whether or not the hub can be asked.
+            all_pools_read=lambda: self.is_read and (self._by_agent or hub.is_read()),
             name=self.name,
+            of_placements=self._by_agent,
         )
 
     async def _lead(self, key: str) -> float | None:
@@ -227,6 +231,9 @@ class LinkedMember:
     def _see_mirror(self, manifest: Manifest, *, gone: bool) -> None:
         key = self.stores.see_placement(manifest, gone=gone)
         if key is not None:
+            if self._by_agent and (gone or manifest["metadata"].get("deletionTimestamp")):
+                # An agent sees no SmallModels.
+                self.note_deleted(key)
             self.member.namespace_queue.add(key[0])
             self.mirror(key)
             self.lead()

@@ -6,10 +6,11 @@ from typing import TypeAlias
 
 from smallmodel_operator.api.base import seconds
 from smallmodel_operator.api.conditions import ConditionType
+from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import gateway_identity
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import Scaling, SmallModel
+from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelStatus
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.stores import HubStores, Unreadable
 from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, RoutedModel
@@ -51,6 +52,9 @@ class ModelRoutes:
     """Those of the cluster."""
     leads_on_as: str | None = None
     """The cluster's name, where its gateway leads requests to those of other clusters."""
+    of_placements: bool = False
+    """Nobody knows the models here, as with an agent: their placements stand for them."""
+    _standing: dict[RouteKey, tuple[ModelPlacement, Unreadable]] = field(default_factory=dict)
     _there: dict[str, Neighbour] = field(default_factory=dict)
     _made: dict[RouteKey, _Made] = field(default_factory=dict)
 
@@ -63,8 +67,9 @@ class ModelRoutes:
         others, decided = self._elsewhere(), self._decided()
         before, self._made = self._made, {}
         models: dict[str, list[RoutedModel]] = {}
-        for key in sorted(self.hub.models):
-            model, placement = self.hub.models[key], self.placements.by_model.get(key)
+        asked = self._placed() if self.of_placements else self.hub.models
+        for key in sorted(asked):
+            model, placement = asked[key], self.placements.by_model.get(key)
             if not model.metadata.deletion_timestamp:
                 there = others.get(key, ())
                 of = (model, placement, decided.get(key), *there)
@@ -86,6 +91,16 @@ class ModelRoutes:
         names = sorted(self.hub.clusters.keys() - {self.leads_on_as})
         return tuple(gateway_identity(name, self.hub.hub_id) for name in names)
 
+    def _placed(self) -> Mapping[RouteKey, SmallModel | Unreadable]:
+        """Return what stands for the models; the same objects for the same placements."""
+        before, self._standing = self._standing, {}
+        for key, placement in self.placements.by_model.items():
+            known = before.get(key)
+            if known is None or known[0] is not placement:
+                known = placement, _standing_for(placement)
+            self._standing[key] = known
+        return {key: model for key, (_, model) in self._standing.items()}
+
     def _decided(self) -> Mapping[RouteKey, ModelPlacement]:
         """Return what the hub says of the copies here, which a mirror follows later."""
         if self.leads_on_as is None:
@@ -105,6 +120,19 @@ class ModelRoutes:
             for key, placement in self.hub.placements_on(name).by_model.items():
                 found.setdefault(key, []).append(placement)
         return found
+
+
+def _standing_for(placement: ModelPlacement) -> Unreadable:
+    model, metadata = placement.spec.model, placement.metadata
+    return Unreadable(
+        metadata=ObjectMeta(
+            name=model.name,
+            namespace=model.namespace,
+            deletion_timestamp=metadata.deletion_timestamp,
+        ),
+        status=SmallModelStatus(conditions=placement.status.conditions),
+        message="",
+    )
 
 
 def route_of(

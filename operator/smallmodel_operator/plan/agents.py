@@ -8,6 +8,7 @@ from smallmodel_operator.api.names import (
     LABEL_HUB,
     placement_namespace,
 )
+from smallmodel_operator.plan import members
 from smallmodel_operator.plan.accounts import Account, Grant, made
 from smallmodel_operator.plan.pools.values import Manifest
 
@@ -41,6 +42,37 @@ OWN: Final = (
     ),
 )
 """In the cluster's own namespace on the hub."""
+
+
+_BY_THE_HUB_ALONE: Final = frozenset({"pods/portforward"})
+"""An agent reaches the pods of its cluster."""
+
+IN_CLUSTER: Final = tuple(
+    grant for grant in members.EVERYWHERE if _BY_THE_HUB_ALONE.isdisjoint(grant.resources)
+)
+"""What the agent's account in its own cluster may do in the whole of it."""
+
+IN_RELEASE: Final = (
+    Grant(
+        why="One replica acts at a time.",
+        group="coordination.k8s.io",
+        resources=("leases",),
+        verbs=("get", "create", "patch"),
+    ),
+    Grant(
+        why="The key from which tokens of pools are made lies in a Secret that belongs in the "
+        "backup.",
+        resources=("secrets",),
+        verbs=("get", "create"),
+    ),
+    *(
+        grant
+        for grant in members.OWN
+        # Leases are above, and certificates come from the hub.
+        if not {"leases", "secrets"}.intersection(grant.resources)
+    ),
+)
+"""And in the release's namespace."""
 
 
 def everywhere(cluster: str) -> tuple[Grant, ...]:
