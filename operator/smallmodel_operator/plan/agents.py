@@ -100,6 +100,11 @@ def agent_account(cluster: str) -> Account:
     return Account(name=AGENT_ACCOUNT, namespace=placement_namespace(cluster))
 
 
+def agent_role(cluster: str) -> str:
+    """Return the name of what is granted to a cluster's agent outside of its namespace."""
+    return f"{AGENT_ACCOUNT}:{cluster}"
+
+
 def agent_manifests(cluster: str, hub_id: str) -> tuple[Manifest, ...]:
     """Return an agent's account on the hub, with its roles and its token.
 
@@ -111,5 +116,5 @@ def agent_manifests(cluster: str, hub_id: str) -> tuple[Manifest, ...]:
     return (
         made("v1", "Namespace", account.namespace, labels={LABEL_HUB: hub_id}),
         *account.identity(),
-        *account.roles(everywhere(cluster), OWN, cluster_role=f"{AGENT_ACCOUNT}:{cluster}"),
+        *account.roles(everywhere(cluster), OWN, cluster_role=agent_role(cluster)),
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -57,16 +57,29 @@ async def join(hub: Hub, member: Session, wish: Wish, tell: Tell) -> None:
         ApiError: One of the two could not be read or written.
         CommandError: The cluster cannot be joined as it is.
     """
-    uid = await _uid_of_another(hub, member, wish)
+    uid = await uid_of_another(hub, member, wish)
     await _prepare(member, hub.namespace, tell)
-    content = await _kubeconfig(member, hub.namespace, wish)
+    token = await token_in(member.api, TOKEN_SECRET, hub.namespace)
+    content = kubeconfig_for(
+        member,
+        name=wish.name,
+        namespace=hub.namespace,
+        user=HUB_ACCOUNT,
+        token=token,
+        server=wish.server,
+    )
     await _prove(content)
     tell("the hub's account can read the cluster")
     secret = secret_name(wish.name)
     await hub.session.api.apply(_secret(hub, secret, content))
     tell(f"Secret {hub.namespace}/{secret} on the hub has its kubeconfig")
-    await _declare(hub, wish, uid, secret, tell)
-    problem = await _kuberay_problem(member.api, hub.hub_id)
+    connection = {
+        "mode": "Push",
+        "kubeconfigSecretRef": {"name": secret, "key": KUBECONFIG_KEY},
+        "clusterUID": uid,
+    }
+    await declare(hub, wish, connection, tell)
+    problem = await kuberay_problem_of(member.api, hub.hub_id)
     tell(f"KubeRay: {problem or 'is there'}")
 
 
@@ -75,7 +88,13 @@ def secret_name(cluster: str) -> str:
     return f"smallmodel-cluster-{cluster}"
 
 
-async def _uid_of_another(hub: Hub, member: Session, wish: Wish) -> str:
+async def uid_of_another(hub: Hub, member: Session, wish: Wish) -> str:
+    """Return the UID of a cluster that is neither the hub's own nor another ModelCluster's.
+
+    Raises:
+        ApiError: One of the two could not be read.
+        CommandError: It is.
+    """
     from smallmodel_operator.clusters.identity import cluster_uid
 
     uid = await cluster_uid(member.api)
@@ -99,43 +118,78 @@ async def _uid_of_another(hub: Hub, member: Session, wish: Wish) -> str:
 
 
 async def _prepare(member: Session, namespace: str, tell: Tell) -> None:
+    await define_placements(member, tell)
+    await apply_all(member, member_manifests(namespace), tell)
+
+
+async def define_placements(member: Session, tell: Tell) -> None:
+    """Have the cluster know ModelPlacements.
+
+    Raises:
+        ApiError: It does not take the definition.
+    """
     await member.api.apply(crd.build(_PLACEMENTS))
     tell(f"CustomResourceDefinition {_PLACEMENTS.crd_name} is there")
-    for manifest in member_manifests(namespace):
-        await member.api.apply(manifest)
+
+
+async def apply_all(session: Session, manifests: Sequence[Manifest], tell: Tell) -> None:
+    """Have objects be there, and tell of each.
+
+    Raises:
+        ApiError: One of them is not taken.
+    """
+    for manifest in manifests:
+        await session.api.apply(manifest)
         metadata = manifest["metadata"]
         where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
         tell(f"{manifest['kind']} {where}{metadata['name']} is there")
 
 
-async def _kubeconfig(member: Session, namespace: str, wish: Wish) -> bytes:
+def kubeconfig_for(
+    session: Session, *, name: str, namespace: str, user: str, token: str, server: str | None
+) -> bytes:
+    """Return a kubeconfig that stands alone: the address of a connection, and another's token.
+
+    Args:
+        session: A connection to that API server.
+        name: Of what it leads to.
+        namespace: The account's.
+        user: The account.
+        token: The account's.
+        server: Another address of the same API server; None: that of the connection.
+    """
     from smallmodel_operator.clusters.contexts import read_address, read_context
 
-    address = read_address(read_context(member.access.kubeconfig, member.access.context))
-    cluster: Manifest = {"server": wish.server or address.server}
+    address = read_address(read_context(session.access.kubeconfig, session.access.context))
+    cluster: Manifest = {"server": server or address.server}
     if address.authority is not None:
         encoded = base64.b64encode(address.authority).decode()
         cluster["certificate-authority-data"] = encoded
     if address.server_name is not None:
         cluster["tls-server-name"] = address.server_name
-    name = wish.name
-    context = {"cluster": name, "user": HUB_ACCOUNT, "namespace": namespace}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": name,
-        "contexts": [{"name": name, "context": context}],
+        "contexts": [
+            {"name": name, "context": {"cluster": name, "user": user, "namespace": namespace}}
+        ],
         "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": HUB_ACCOUNT, "user": {"token": await _token(member.api, namespace)}}],
+        "users": [{"name": user, "user": {"token": token}}],
     }
     return yaml_text(config).encode()
 
 
-async def _token(api: "Api", namespace: str) -> str:
-    """Return the account's token, once a controller of the cluster has made it."""
+async def token_in(api: "Api", name: str, namespace: str) -> str:
+    """Return the token in a Secret, once a controller of the cluster has made it.
+
+    Raises:
+        ApiError: The Secret could not be read.
+        CommandError: There is no token in it after a while.
+    """
     from smallmodel_operator.clusters.ref import SECRETS
 
-    ref = SECRETS.ref(TOKEN_SECRET, namespace)
+    ref = SECRETS.ref(name, namespace)
     for _ in range(_TRIES):
         secret = await api.get(ref) or {}
         token = (secret.get("data") or {}).get("token")
@@ -176,33 +230,37 @@ def _secret(hub: Hub, name: str, content: bytes) -> Manifest:
     }
 
 
-async def _declare(hub: Hub, wish: Wish, uid: str, secret: str, tell: Tell) -> None:
-    """Make the ModelCluster, or change only its connection and what is asked for."""
+async def declare(hub: Hub, wish: Wish, connection: Manifest, tell: Tell) -> None:
+    """Make the ModelCluster, or change only its connection and what is asked for.
+
+    Raises:
+        ApiError: It could not be read or written.
+    """
     from smallmodel_operator.clusters.ref import MODELCLUSTERS
 
     api, ref = hub.session.api, MODELCLUSTERS.ref(wish.name)
-    connection = {
-        "mode": "Push",
-        "kubeconfigSecretRef": {"name": secret, "key": KUBECONFIG_KEY},
-        "clusterUID": uid,
-    }
-    spec = {"connection": connection, **wish.spec}
     if await api.get(ref) is not None:
-        await api.merge_patch(ref, {"spec": spec})
+        await api.merge_patch(ref, {"spec": {"connection": connection, **wish.spec}})
         tell(f"ModelCluster {wish.name} has the connection, and what it had besides")
         return
+    given = {field: value for field, value in connection.items() if value is not None}
     await api.create(
         {
             "apiVersion": API_VERSION,
             "kind": "ModelCluster",
             "metadata": {"name": wish.name},
-            "spec": spec,
+            "spec": {"connection": given, **wish.spec},
         }
     )
     tell(f"ModelCluster {wish.name} is there")
 
 
-async def _kuberay_problem(api: "Api", hub_id: str) -> str | None:
+async def kuberay_problem_of(api: "Api", hub_id: str) -> str | None:
+    """Return what is to be done about KubeRay in a cluster, or None where nothing is.
+
+    Raises:
+        ApiError: The cluster could not be observed.
+    """
     from smallmodel_operator.clusters.observe import ClusterObserver
     from smallmodel_operator.clusters.view import kuberay_of
 

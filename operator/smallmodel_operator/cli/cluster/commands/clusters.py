@@ -1,5 +1,6 @@
 """`slm cluster`: the clusters that a hub works on."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,6 +21,7 @@ from smallmodel_operator.cli.cluster.fleet import (
 )
 from smallmodel_operator.cli.cluster.joining import Wish, join, secret_name
 from smallmodel_operator.cli.cluster.options import Access, ContextOption, KubeconfigOption
+from smallmodel_operator.cli.cluster.pulling import Prepared, pull, write_private
 from smallmodel_operator.cli.cluster.session import Session, ask, connected
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.cli.output import (
@@ -34,9 +36,31 @@ from smallmodel_operator.cli.output import (
     print_section,
     print_table,
     print_text,
+    yaml_text,
 )
+from smallmodel_operator.plan.agents import agent_role
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.status.link import USABLE
+
+
+class Mode(StrEnum):
+    """Who calls whom."""
+
+    PUSH = "push"
+    PULL = "pull"
+
+
+STDOUT: Final = Path("-")
+_PUSH_NEEDS: Final = (
+    "say which cluster joins: --kubeconfig FILE, or --context NAME of the default one; the hub is "
+    "the current context, or --hub-kubeconfig and --hub-context. --hub-server and --secret-file "
+    "are for --mode pull"
+)
+_PULL_NEEDS: Final = (
+    "say which cluster joins: --kubeconfig FILE or --context NAME; or, where it cannot be reached "
+    "from here, --secret-file FILE, which gets what is to be applied there. --server is for "
+    "--mode push; the hub's address is --hub-server"
+)
 
 app = typer.Typer(
     help="The clusters that a hub works on: its own, and those that joined.", no_args_is_help=True
@@ -135,9 +159,29 @@ def join_cluster(
     hub_context: Annotated[
         str | None, typer.Option("--hub-context", help="The hub's context; default: current.")
     ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--mode", help="push: the hub calls the cluster. pull: an agent in it calls the hub."
+        ),
+    ] = Mode.PUSH,
     server: Annotated[
         str | None,
-        typer.Option("--server", help="The API server's address as the hub reaches it."),
+        typer.Option("--server", help="The API server's address as the hub reaches it; for push."),
+    ] = None,
+    hub_server: Annotated[
+        str | None,
+        typer.Option(
+            "--hub-server", help="The hub's API server as the cluster reaches it; for pull."
+        ),
+    ] = None,
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--secret-file",
+            help="For pull, where the cluster cannot be reached from here: gets the Secret to "
+            "apply there. `-`: standard output.",
+        ),
     ] = None,
     jurisdiction: Annotated[
         str | None, typer.Option("--jurisdiction", help="The country it is in, for example DE.")
@@ -146,31 +190,64 @@ def join_cluster(
 ) -> None:
     """Prepare another cluster for the hub, and declare it there; safe to run twice.
 
-    In the cluster it makes the operator's namespace, an account with the rights that the hub uses
-    and no others, and the definition of placements; on the hub a Secret with that account's token,
-    and the ModelCluster.
+    For push it makes, in the cluster, the operator's namespace, an account with the rights that the
+    hub uses and no others, and the definition of placements; on the hub a Secret with that
+    account's token, and the ModelCluster. For pull it makes an account for the agent on the hub,
+    and in the cluster a Secret with its kubeconfig, and prints the command that installs the agent.
     """
-    if kubeconfig is None and context is None:
-        raise CommandError(
-            "say which cluster joins: --kubeconfig FILE, or --context NAME of the default one; "
-            "the hub is the current context, or --hub-kubeconfig and --hub-context",
-            ExitCode.USAGE,
-        )
     fields = {"jurisdiction": jurisdiction, "tier": tier}
-    wish = Wish(name=name, server=server, spec={k: v for k, v in fields.items() if v is not None})
-    member = Access(context=context, kubeconfig=kubeconfig)
+    spec = {k: v for k, v in fields.items() if v is not None}
+    is_reached = kubeconfig is not None or context is not None
+    member = Access(context=context, kubeconfig=kubeconfig) if is_reached else None
+    access = Access(context=hub_context, kubeconfig=hub_kubeconfig)
+    if mode is Mode.PULL:
+        if server is not None or (secret_file is None) is (member is None):
+            raise CommandError(_PULL_NEEDS, ExitCode.USAGE)
+        wish = Wish(name=name, server=hub_server, spec=spec)
+        _join_by_agent(access, member, wish, secret_file)
+        return
+    if member is None or hub_server is not None or secret_file is not None:
+        raise CommandError(_PUSH_NEEDS, ExitCode.USAGE)
+    _join_by_hub(access, member, Wish(name=name, server=server, spec=spec))
 
+
+def _join_by_hub(access: Access, member: Access, wish: Wish) -> None:
     async def work(session: Session) -> None:
         hub = await find_hub(session)
         async with connected(member) as other:
             await join(hub, other, wish, print_text)
 
-    access = Access(context=hub_context, kubeconfig=hub_kubeconfig)
     ask(access, work)
     print_note(
-        f"The hub calls it within 10 s: `slm cluster describe {name}{access.words()}` says "
+        f"The hub calls it within 10 s: `slm cluster describe {wish.name}{access.words()}` says "
         "whether it can. A namespace there takes models once it is labelled: see "
         "docs/how-to/connect-a-cluster.md."
+    )
+
+
+def _join_by_agent(
+    access: Access, member: Access | None, wish: Wish, secret_file: Path | None
+) -> None:
+    # What is on standard output is applied in the cluster.
+    tell = print_note if secret_file == STDOUT else print_text
+
+    async def work(session: Session) -> Prepared:
+        hub = await find_hub(session)
+        if member is None:
+            return await pull(hub, None, wish, tell)
+        async with connected(member) as other:
+            return await pull(hub, other, wish, tell)
+
+    prepared = ask(access, work)
+    if secret_file == STDOUT:
+        print_text(yaml_text(prepared.secret))
+    elif secret_file is not None:
+        write_private(secret_file, f"{yaml_text(prepared.secret)}\n")
+        print_text(f"{secret_file} has the Secret to apply in the cluster")
+    print_note(f"Install the agent there:\n\n  {prepared.install}\n")
+    print_note(
+        f"`slm cluster describe {wish.name}{access.words()}` says whether it calls. A namespace "
+        "there takes models once it is labelled: see docs/how-to/connect-a-cluster.md."
     )
 
 
@@ -258,8 +335,10 @@ def _may_forget(cluster: ModelCluster, models: int, confirm: str | None) -> None
         CommandError: It may not, and what to do first.
     """
     name, link = cluster.metadata.name, cluster.status.link
-    pushed = cluster.spec.connection.mode is ConnectionMode.PUSH
-    if pushed and (link is None or link.state in USABLE):
+    mode = cluster.spec.connection.mode
+    # A hub that calls it has not done so yet; an agent that never called may never do.
+    answers = link.state in USABLE if link is not None else mode is ConnectionMode.PUSH
+    if mode is not ConnectionMode.LOCAL and answers:
         raise CommandError(
             f"{name} has {models} models and answers, so they can be moved or ended first: `slm "
             f"cluster drain {name}`, or delete the SmallModels; remove it when none is left"
@@ -273,6 +352,8 @@ def _may_forget(cluster: ModelCluster, models: int, confirm: str | None) -> None
 
 async def _take_off(hub: Hub, name: str, placements: list[Manifest]) -> None:
     from smallmodel_operator.clusters.ref import (
+        CLUSTER_ROLE_BINDINGS,
+        CLUSTER_ROLES,
         MODELCLUSTERS,
         MODELPLACEMENTS,
         NAMESPACES,
@@ -288,6 +369,8 @@ async def _take_off(hub: Hub, name: str, placements: list[Manifest]) -> None:
         await api.delete(ref)
     await api.delete(NAMESPACES.ref(placement_namespace(name)))
     await api.delete(SECRETS.ref(secret_name(name), hub.namespace))
+    for kind in (CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES):
+        await api.delete(kind.ref(agent_role(name)))
 
 
 def _row(cluster: ModelCluster) -> tuple[str, ...]:
