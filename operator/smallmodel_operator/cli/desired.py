@@ -13,7 +13,14 @@ from smallmodel_operator.catalog.options import ResolveError
 from smallmodel_operator.catalog.resolve import resolve
 from smallmodel_operator.catalog.rules import DEFAULT_SECRET
 from smallmodel_operator.local.bundled import fetch_bundled_cards
-from smallmodel_operator.local.manifests import Manifest, ManifestSet, Problem, read_manifests
+from smallmodel_operator.local.manifests import (
+    KINDS,
+    Kinds,
+    Manifest,
+    ManifestSet,
+    Problem,
+    read_manifests,
+)
 from smallmodel_operator.local.yamldoc import Document, read_documents
 
 _FIELDS: Final = {
@@ -51,9 +58,9 @@ class Desired:
         )
 
 
-def read_desired(paths: Sequence[Path]) -> Desired:
+def read_desired(paths: Sequence[Path], kinds: Kinds = KINDS) -> Desired:
     """Read manifests from files and folders; what cannot be read is a problem in the result."""
-    manifests = read_manifests(paths)
+    manifests = read_manifests(paths, kinds)
     catalog = fetch_bundled_cards().extended_by(manifests.cards)
     return Desired(manifests=manifests, catalog=catalog)
 

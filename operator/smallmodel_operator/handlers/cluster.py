@@ -7,7 +7,11 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from smallmodel_operator.api.capacity import ClusterCapacity
-from smallmodel_operator.api.modelcluster import ModelCluster, ModelClusterSpec
+from smallmodel_operator.api.modelcluster import (
+    ModelCluster,
+    ModelClusterSpec,
+    ModelClusterStatus,
+)
 from smallmodel_operator.api.names import (
     API_VERSION,
     LABEL_HUB,
@@ -28,7 +32,12 @@ from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.placement.cluster import ClusterView, PoolSeats
 from smallmodel_operator.plan.pools.values import PoolSettings
 from smallmodel_operator.status.capacity import capacity_of
-from smallmodel_operator.status.cluster import ClusterSight, kuberay_problem, summarise_cluster
+from smallmodel_operator.status.cluster import (
+    ClusterSight,
+    kuberay_problem,
+    summarise_cluster,
+    summarise_conflict,
+)
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -106,7 +115,12 @@ class ClusterLoop:
             "kind": "Namespace",
             "metadata": {"name": placement_namespace(self._name), "labels": labels},
         }
-        await apply_owned(self._hub_api, namespace, self._settings.hub_id)
+        try:
+            await apply_owned(self._hub_api, namespace, self._settings.hub_id)
+        except errors.NameConflict as error:
+            message = str(error)
+            await self._tell(lambda cluster: summarise_conflict(cluster, message, self._now()))
+            raise
         if self._name != LOCAL_CLUSTER:
             # Which an administrator makes and deletes.
             return
@@ -185,17 +199,24 @@ class ClusterLoop:
             self._changed()
 
     async def _report(self, sight: ClusterSight | None) -> None:
+        told = await self._tell(
+            lambda cluster: summarise_cluster(
+                cluster, sight, self._now(), orphans=self._orphans(), capacity=self._capacity()
+            )
+        )
+        if not told:
+            await self.prepare()
+
+    async def _tell(self, summarise: Callable[[ModelCluster], ModelClusterStatus]) -> bool:
+        """Write what is said of the cluster, where it is new; False: there is no ModelCluster."""
         manifest = await self._hub_api.get(MODELCLUSTERS.ref(self._name))
         if manifest is None:
-            await self.prepare()
-            return
+            return False
         # A hub may be newer than an agent.
         unknown: Literal["ignore"] | None = "ignore" if self._by_agent else None
         cluster = ModelCluster.model_validate(manifest, extra=unknown)
         self._take(cluster)
-        status = summarise_cluster(
-            cluster, sight, self._now(), orphans=self._orphans(), capacity=self._capacity()
-        )
+        status = summarise(cluster)
         if status != cluster.status:
             values = status.model_dump(mode="json", exclude_none=True, by_alias=True)
             await self._hub_api.patch_status(
@@ -203,6 +224,7 @@ class ClusterLoop:
                 values,
                 resource_version=cluster.metadata.resource_version,
             )
+        return True
 
     def _take(self, cluster: ModelCluster) -> None:
         """Keep what is declared of the cluster, and have acted on what is new of it."""

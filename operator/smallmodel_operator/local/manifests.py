@@ -1,4 +1,4 @@
-"""Manifests become SmallModels and ModelCards, or problems that name file, line and field.
+"""Manifests become what they declare, or problems that name file, line and field.
 
 `parse` and `without_duplicates` are pure; `read_manifests` opens files. One broken document never
 hides the good ones beside it.
@@ -7,14 +7,16 @@ hides the good ones beside it.
 import difflib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
+from smallmodel_operator.api.datasource import DataSource
 from smallmodel_operator.api.modelcard import ModelCard
+from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.names import API_VERSION
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.schema import fields_at
@@ -22,10 +24,13 @@ from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.local.explain import explain
 from smallmodel_operator.local.yamldoc import BrokenDocument, Document, dotted, read_documents
 
-KINDS: Final[dict[str, type[SmallModel] | type[ModelCard]]] = {
-    "SmallModel": SmallModel,
-    "ModelCard": ModelCard,
-}
+Declared = SmallModel | ModelCard | ModelCluster | DataSource
+Kinds = Mapping[str, type[Declared]]
+
+KINDS: Final[Kinds] = {"SmallModel": SmallModel, "ModelCard": ModelCard}
+"""What a machine serves."""
+ALL_KINDS: Final[Kinds] = {**KINDS, "ModelCluster": ModelCluster, "DataSource": DataSource}
+"""What people write."""
 _SUFFIXES: Final = (".yaml", ".yml")
 
 
@@ -35,7 +40,7 @@ class Manifest:
 
     file: str
     line: int
-    object: SmallModel | ModelCard
+    object: Declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +82,13 @@ class ManifestSet:
         return tuple(m.object for m in self.manifests if isinstance(m.object, ModelCard))
 
 
-def parse(text: str, file: str) -> tuple[Manifest | Problem, ...]:
+def parse(text: str, file: str, kinds: Kinds = KINDS) -> tuple[Manifest | Problem, ...]:
     """Return the objects and the problems of a text that may hold several YAML documents.
 
     Args:
         text: The content of the file.
         file: Its name as the user gave it, which every result repeats.
+        kinds: Those that it may have.
     """
     results: list[Manifest | Problem] = []
     for document in read_documents(text):
@@ -93,7 +99,7 @@ def parse(text: str, file: str) -> tuple[Manifest | Problem, ...]:
                 )
             )
         else:
-            results.extend(_validate(document, file))
+            results.extend(_validate(document, file, kinds))
     return tuple(results)
 
 
@@ -102,13 +108,15 @@ def without_duplicates(
 ) -> tuple[tuple[Manifest, ...], tuple[Problem, ...]]:
     """Return the first manifest of each kind and name, and a problem for each further one.
 
-    On one machine every model answers under its name alone, so namespaces do not tell two apart.
+    On one machine every model answers under its name alone, so namespaces do not tell two apart;
+    data of two namespaces is two.
     """
-    first: dict[tuple[str, str], Manifest] = {}
+    first: dict[tuple[str, str, str], Manifest] = {}
     problems: list[Problem] = []
     for manifest in manifests:
-        kind, name = manifest.object.kind, manifest.object.metadata.name
-        earlier = first.setdefault((kind, name), manifest)
+        kind, metadata = manifest.object.kind, manifest.object.metadata
+        name, space = metadata.name, metadata.namespace if kind == "DataSource" else ""
+        earlier = first.setdefault((kind, space, name), manifest)
         if earlier is not manifest:
             problems.append(
                 Problem(
@@ -123,7 +131,7 @@ def without_duplicates(
     return tuple(first.values()), tuple(problems)
 
 
-def read_manifests(paths: Sequence[Path]) -> ManifestSet:
+def read_manifests(paths: Sequence[Path], kinds: Kinds = KINDS) -> ManifestSet:
     """Read files, and the *.yaml and *.yml files of folders, sorted by name.
 
     What cannot be read is a problem in the result; nothing is raised. A file that is reached twice
@@ -140,7 +148,7 @@ def read_manifests(paths: Sequence[Path]) -> ManifestSet:
             real_path = os.path.realpath(entry)
             if real_path not in seen:
                 seen.add(real_path)
-                results.extend(_parse_file(entry))
+                results.extend(_parse_file(entry, kinds))
     manifests, duplicates = without_duplicates(r for r in results if isinstance(r, Manifest))
     problems = [r for r in results if isinstance(r, Problem)]
     return ManifestSet(manifests=manifests, problems=(*problems, *duplicates))
@@ -155,7 +163,7 @@ def read_texts(path: Path) -> Iterator[tuple[str, str | Problem]]:
             yield str(entry), _read_text(entry)
 
 
-def _validate(document: Document, file: str) -> Iterator[Manifest | Problem]:
+def _validate(document: Document, file: str, kinds: Kinds) -> Iterator[Manifest | Problem]:
     def problem(message: str, *location: str | int) -> Problem:
         line = document.line_of(location)
         return Problem(file=file, line=line, field=dotted(location), message=message)
@@ -165,9 +173,9 @@ def _validate(document: Document, file: str) -> Iterator[Manifest | Problem]:
         yield problem("a manifest is a mapping that starts with apiVersion, kind and metadata")
         return
     kind = data.get("kind")
-    model = KINDS.get(kind) if isinstance(kind, str) else None
+    model = kinds.get(kind) if isinstance(kind, str) else None
     if model is None:
-        yield problem(_wrong_kind(kind), "kind")
+        yield problem(_wrong_kind(kind, kinds), "kind")
         return
     if data.get("apiVersion") != API_VERSION:
         given = repr(data["apiVersion"]) if "apiVersion" in data else "not set"
@@ -190,11 +198,11 @@ def _validate(document: Document, file: str) -> Iterator[Manifest | Problem]:
         yield Manifest(file=file, line=document.line_of(()), object=parsed)
 
 
-def _wrong_kind(kind: object) -> str:
-    known = " or ".join(KINDS)
+def _wrong_kind(kind: object, kinds: Kinds) -> str:
+    known = " or ".join(kinds)
     if kind is None:
         return f"kind is not set; write `kind: {known}`"
-    near = difflib.get_close_matches(str(kind), KINDS, n=1)
+    near = difflib.get_close_matches(str(kind), kinds, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"the kind {kind!r} is not served here, only {known}{hint}"
 
@@ -213,9 +221,9 @@ def _expand(path: Path) -> Iterator[Path | Problem]:
     yield from files
 
 
-def _parse_file(path: Path) -> tuple[Manifest | Problem, ...]:
+def _parse_file(path: Path, kinds: Kinds) -> tuple[Manifest | Problem, ...]:
     text = _read_text(path)
-    return (text,) if isinstance(text, Problem) else parse(text, str(path))
+    return (text,) if isinstance(text, Problem) else parse(text, str(path), kinds)
 
 
 def _read_text(path: Path) -> str | Problem:

@@ -164,6 +164,24 @@ def summarise_link(cluster: ModelCluster, link: ClusterLink | None, now: str) ->
     )
 
 
+def summarise_conflict(cluster: ModelCluster, message: str, now: str) -> ModelClusterStatus:
+    """Return the whole status of a cluster on which nothing is placed, since a name is taken.
+
+    Args:
+        cluster: With the status before.
+        message: What is in the way.
+        now: RFC 3339 time.
+    """
+    return _status(
+        cluster,
+        cluster.status,
+        connected=_connected(cluster, cluster.status.link, answered=True),
+        fresh=_as_before(cluster, ClusterConditionType.FACTS_FRESH),
+        ready=Verdict("False", Reason.NAME_CONFLICT, message),
+        now=now,
+    )
+
+
 def _status(
     cluster: ModelCluster,
     facts: ModelClusterStatus,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from builders.admission import data_source, model_cluster
 from builders.yaml_objects import CHAT_YAML, model_card, small_model
 from support.command_line import Slm
 
@@ -205,3 +206,25 @@ def test_a_hundred_manifests_are_soon_checked(slm: Slm, tmp_path: Path) -> None:
     assert "100 manifests are valid." in outcome.err
     # Wide enough for a busy machine; `make bench` has the target, one second.
     assert time.process_time() - began < 5
+
+
+def test_clusters_and_data_are_checked_too(slm: Slm, tmp_path: Path) -> None:
+    path = tmp_path / "clusters.yaml"
+    path.write_text(yaml.safe_dump_all([model_cluster("munich"), data_source()]))
+    assert slm("validate", path).code == 0
+
+    path.write_text(yaml.safe_dump(model_cluster("munich", prices={"cpuHour": "-1"})))
+    outcome = slm("validate", path)
+    assert outcome.code == 3
+    assert "spec.prices.cpuHour: '-1' is not an amount" in outcome.out
+
+
+def test_data_of_two_namespaces_is_two_and_of_one_is_told(slm: Slm, tmp_path: Path) -> None:
+    other = data_source()
+    other["metadata"] = {"name": "records", "namespace": "other"}
+    path = tmp_path / "data.yaml"
+    path.write_text(yaml.safe_dump_all([data_source(), other]))
+    assert slm("validate", path).code == 0
+
+    path.write_text(yaml.safe_dump_all([data_source(), data_source()]))
+    assert "the DataSource 'records' is already declared" in slm("validate", path).out

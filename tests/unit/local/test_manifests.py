@@ -14,6 +14,7 @@ from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.local.manifests import (
+    Declared,
     Manifest,
     Problem,
     parse,
@@ -22,7 +23,7 @@ from smallmodel_operator.local.manifests import (
 )
 
 
-def objects(text: str) -> list[SmallModel | ModelCard]:
+def objects(text: str) -> list[Declared]:
     """The objects of a text that has no problem."""
     found = parse(text, "f.yaml")
     assert [str(item) for item in found if isinstance(item, Problem)] == []

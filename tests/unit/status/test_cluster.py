@@ -22,6 +22,7 @@ from smallmodel_operator.status.cluster import (
     KubeRay,
     kuberay_problem,
     summarise_cluster,
+    summarise_conflict,
     summarise_link,
 )
 
@@ -276,3 +277,12 @@ def test_what_was_said_of_orphans_stays_while_nobody_looks() -> None:
     ):
         assert said(made, "Mirrored") == said(before.status, "Mirrored")
     assert all(one.type != "Mirrored" for one in summarise_cluster(cluster(), None, NOW).conditions)
+
+
+def test_a_name_that_is_taken_keeps_new_copies_away() -> None:
+    message = "Namespace slm-cluster-edge is there already"
+
+    status = summarise_conflict(declared("edge", connection={"mode": "Pull"}), message, NOW)
+
+    assert ready(status) == ("False", Reason.NAME_CONFLICT, message)
+    assert said(status, "Schedulable")[0] == "False"

@@ -29,6 +29,7 @@ from smallmodel_operator.cli.errors import CommandError
 from smallmodel_operator.cli.snapshots import SnapshotFile, recorded
 from smallmodel_operator.placement.cluster import ClusterView
 from smallmodel_operator.settings import Settings
+from smallmodel_operator.status.capacity import view_of as view_of_capacity
 
 if TYPE_CHECKING:
     from smallmodel_operator.clusters.api import Api
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from smallmodel_operator.clusters.ref import Resource
 
 _SECONDS: Final = 10.0
-_UNCALLED: Final = "its agent calls the hub, and nobody calls it"
+_UNTOLD: Final = "its agent has told nothing of its nodes yet"
 _Kind = TypeVar("_Kind", bound=ApiModel)
 
 
@@ -109,7 +110,9 @@ async def _see(
     from smallmodel_operator.clusters.api import Api
     from smallmodel_operator.clusters.wire import Limits
 
-    name = cluster.metadata.name
+    name, capacity = cluster.metadata.name, cluster.status.capacity
+    if cluster.spec.connection.mode is ConnectionMode.PULL and capacity is not None:
+        return view_of_capacity(name, capacity)
     try:
         if name == LOCAL_CLUSTER:
             return await _view(hub.session.api, hub, name, placements, settings)
@@ -143,7 +146,7 @@ async def _credentials(hub: Hub, cluster: ModelCluster) -> "Credentials":
     wanted = cluster.spec.connection.kubeconfig_secret_ref
     if wanted is None:
         pulls = cluster.spec.connection.mode is ConnectionMode.PULL
-        raise _Unseen(_UNCALLED if pulls else "nothing connects it and the hub")
+        raise _Unseen(_UNTOLD if pulls else "nothing connects it and the hub")
     ref = SECRETS.ref(wanted.name, hub.namespace)
     secret = await hub.session.api.get(ref) or {}
     try:

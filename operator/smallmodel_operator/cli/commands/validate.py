@@ -34,9 +34,10 @@ def validate(paths: PathsArgument, output: OutputOption = Format.TABLE) -> None:
         missing_secrets,
         read_desired,
     )
+    from smallmodel_operator.local.manifests import ALL_KINDS
     from smallmodel_operator.local.secrets import known_secrets
 
-    desired = read_desired(paths)
+    desired = read_desired(paths, ALL_KINDS)
     broken = desired.manifests.problems
     refused = catalogue_problems(desired)
     problems = sorted((*broken, *refused), key=lambda problem: (problem.file, problem.line))

@@ -174,14 +174,16 @@ def is_in_bounds(case: Case, place: Facts) -> Rejection | None:
         return Rejection(
             code=Code.NOT_SELECTED,
             message=f"{place.name} is of tier {place.tier or 'unknown'}, and "
-            f"spec.placement.tiers has {_listed(bounds.tiers)}.",
+            f"spec.placement.tiers has {_listed(bounds.tiers)}. Add its tier there, or have an "
+            "administrator correct the ModelCluster.",
         )
     for key, value in sorted(bounds.labels.items()):
         if place.labels.get(key) != value:
             return Rejection(
                 code=Code.NOT_SELECTED,
                 message=f"{place.name} has no label {key}={value}, which "
-                "spec.placement.clusterSelector asks for.",
+                "spec.placement.clusterSelector asks for. Change the selector, or have an "
+                "administrator label the ModelCluster.",
             )
     return None
 

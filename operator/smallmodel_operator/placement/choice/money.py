@@ -1,7 +1,7 @@
 """Dollars per hour of one copy at one place: what it takes, reads, sends and emits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -135,6 +135,8 @@ class Market:
         listed = self._known_listed.get(asked)
         if listed is None:
             listed = self._known_listed[asked] = listed_egress(where, target, self.tables)
+        if source.cluster is not None and source.cluster not in self.rates:
+            return replace(listed, source=f"no ModelCluster {source.cluster}; {listed.source}")
         return listed
 
     @cached_property

@@ -12,8 +12,8 @@ def snapshot(context: ContextOption = None, kubeconfig: KubeconfigOption = None)
     """Print all that placing models reads, and what is decided of it, for `slm whatif --snapshot`.
 
     Models, cards, clusters with their nodes as they are now, data, laws and prices; no Secret's
-    content. Clusters are called with what the hub has for them, so the caller must be allowed to
-    read those Secrets; of the others nothing is recorded of what they have room for.
+    content. Clusters that the hub calls are called with what it has for them, so the caller must be
+    allowed to read those Secrets.
     """
     file = ask(Access(context=context, kubeconfig=kubeconfig), take_snapshot)
     for name, why in file.unseen.items():
