@@ -172,6 +172,16 @@ async def test_a_list_of_many_pages_is_whole(
     assert api.calls[Call(verb="list", resource="configmaps")] - calls >= 4
 
 
+async def test_a_list_of_one_name_has_that_one_or_none(
+    api: Api, namespace: str, crds: None
+) -> None:
+    await api.apply(small_model(namespace))
+    await api.apply(small_model(namespace) | {"metadata": {"name": "t", "namespace": namespace}})
+    for name, there in (("tiny", ["tiny"]), ("absent", [])):
+        found, _ = await api.list(SMALLMODELS, namespace, fields=f"metadata.name={name}")
+        assert [one["metadata"]["name"] for one in found] == there
+
+
 async def test_what_is_not_there_is_none_and_what_is_not_served_is_an_error(
     api: Api, namespace: str
 ) -> None:

@@ -113,6 +113,9 @@ async def test_a_stream_that_is_refused_says_so(api: Api, kube: FakeKubeApi) -> 
     kube.replies = [refuse(403, "Forbidden", "cannot create pods/portforward")]
     with pytest.raises(errors.Forbidden, match="open portforward of Pod team/pod-1"):
         await api.websocket(PODS.ref("pod-1", "team"), "portforward", {"ports": "1"}, "v4")
+    # API servers before 1.35 ask for `get` alone, and later ones for both.
+    verbs = {call.verb for call in api.permissions if call.subresource == "portforward"}
+    assert verbs == {"create", "get"}
 
 
 async def test_a_stream_of_a_pod_that_is_gone_is_not_found(api: Api, kube: FakeKubeApi) -> None:
