@@ -119,7 +119,7 @@ class ClusterGateway:
             self.files.write(self.build(*namespaces))
         Certificates(self.folder / "tls", Path(self.settings.certificates_folder)).keep()
         self.envoy = start_envoy(self.folder)
-        await eventually(self.listens, "Envoy listens")
+        await eventually(self.listens, "Envoy listens", within=30)
 
     def listens(self) -> bool:
         """Whether clients can connect."""
