@@ -1,13 +1,15 @@
 """What the operator tells Prometheus of itself and of its models."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from smallmodel_operator.api.modelcluster import LinkState
+from smallmodel_operator.api.names import LOCAL_CLUSTER
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.authority import Issued
 from smallmodel_operator.handlers.link import Link
 from smallmodel_operator.handlers.measures import PREFIX, process_measures, queue_measures
 from smallmodel_operator.handlers.operator import Operator
@@ -29,11 +31,40 @@ def measures(api: Api, operator: Operator | None, *, leads: bool) -> Iterable[Me
     yield _models(operator)
     yield from link_measures(operator.links)
     yield forward_measures((one.name, one.reach.failures) for one in operator.members)
+    yield _withheld(operator)
+    yield from certificate_measures(operator.certificates.issued)
+
+
+def _withheld(operator: Operator) -> Metric:
     withheld = GaugeMetricFamily(
-        f"{PREFIX}_gateway_withheld", "1 while a new set of routes is withheld"
+        f"{PREFIX}_gateway_withheld",
+        "1 while a new set of routes is withheld",
+        labels=["cluster"],
     )
-    withheld.add_metric([], float(operator.gateway.withheld is not None))
-    yield withheld
+    withheld.add_metric([LOCAL_CLUSTER], float(operator.gateway.withheld is not None))
+    for member in operator.members:
+        if member.gateway is not None:
+            withheld.add_metric([member.name], float(member.gateway.withheld is not None))
+    return withheld
+
+
+def certificate_measures(issued: Mapping[str, Issued]) -> Iterable[Metric]:
+    """Yield until when the certificates of gateways are good, as they were seen last."""
+    leaves = GaugeMetricFamily(
+        f"{PREFIX}_gateway_certificate_end_timestamp_seconds",
+        "When the certificate of a cluster's gateway ends",
+        labels=["cluster"],
+    )
+    authority = GaugeMetricFamily(
+        f"{PREFIX}_gateway_authority_end_timestamp_seconds",
+        "When the authority of all gateways' certificates ends",
+    )
+    for cluster, seen in sorted(issued.items()):
+        leaves.add_metric([cluster], seen.leaf.timestamp())
+    if issued:
+        authority.add_metric([], min(seen.authority for seen in issued.values()).timestamp())
+    yield leaves
+    yield authority
 
 
 def link_measures(links: Iterable[Link]) -> Iterable[Metric]:
