@@ -180,9 +180,10 @@ class ForwardedReach:
             return await open_stream(self._api, pod, port)
         except errors.Forbidden as error:
             raise NotAllowed(
-                f"the hub may not create pods/portforward in namespace {pod.namespace} of cluster "
-                f"{self._cluster}, whose API server answered 403; run `slm cluster join "
-                f"{self._cluster}` again, which grants it"
+                f"the hub may not forward ports of pods in namespace {pod.namespace} of cluster "
+                f"{self._cluster}, whose API server answered 403; its account needs `create` and "
+                f"`get` on pods/portforward: run `slm cluster join {self._cluster}` again, which "
+                "grants both"
             ) from error
         except errors.ApiError as error:
             raise NoWay(str(error)) from error

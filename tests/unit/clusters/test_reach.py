@@ -119,7 +119,8 @@ async def test_who_may_not_forward_learns_which_right_is_missing_and_how_to_get_
         with pytest.raises(DashboardUnreachable, match=r"10\.1\.0\.7:8265 cannot be reached") as it:
             await of(dashboards, ray).observe()
         clock.turn(60.0)
-    assert "may not create pods/portforward in namespace team of cluster munich" in str(it.value)
+    assert "may not forward ports of pods in namespace team of cluster munich" in str(it.value)
+    assert "needs `create` and `get` on pods/portforward" in str(it.value)
     assert "run `slm cluster join munich` again" in str(it.value)
     assert reach.failures == 2
     assert len(caplog.records) == 1, "said once"

@@ -7,7 +7,7 @@ import pytest
 from builders.fake_namespace import FakeNamespace, is_verified, served_by
 from smallmodel_operator.api.reasons import Reason
 
-WHY = "the hub may not create pods/portforward; run `slm cluster join munich` again"
+WHY = "the hub may not forward ports of pods; run `slm cluster join munich` again"
 
 
 def bar(fake: FakeNamespace, why: str = WHY) -> None:
