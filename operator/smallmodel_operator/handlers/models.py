@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from smallmodel_operator.api.meta import ObjectMeta
@@ -33,6 +33,17 @@ from smallmodel_operator.reconcile.source import source_job
 _LOG: Final = logging.getLogger(__name__)
 
 _LATER_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A cluster as it was seen last, and as it will be."""
+
+    seen: ClusterView
+    changes: int | None
+    """Of its placements, as counted then; None: they did not matter."""
+    assumed: ClusterView
+    """With what was decided for it and cannot be seen there yet."""
 
 
 class ModelLoop:
@@ -78,7 +89,7 @@ class ModelLoop:
         self._url = url
         self._now = now
         self._views = views
-        self._known_views: dict[str, ClusterView] = {}
+        self._known_views: dict[str, _Known] = {}
         self._pacing = Pacing(stores, now, clock)
         self._refused = Refused()
         self._placed = placed
@@ -128,17 +139,22 @@ class ModelLoop:
 
         It is the same object for as long as it is the same: what was computed of it is kept there.
         """
-        views = self._views()
-        if len(self._stores.clusters) > 1:
-            views = {
-                name: assume(view, self._stores.placements_on(name).by_model.values())
-                for name, view in views.items()
-            }
-        known = self._known_views
+        several = len(self._stores.clusters) > 1
         self._known_views = {
-            name: known[name] if known.get(name) == view else view for name, view in views.items()
+            name: self._known(name, view, several=several) for name, view in self._views().items()
         }
-        return self._known_views
+        return {name: known.assumed for name, known in self._known_views.items()}
+
+    def _known(self, name: str, view: ClusterView, *, several: bool) -> "_Known":
+        placements = self._stores.placements_on(name)
+        changes = placements.changes if several else None
+        known = self._known_views.get(name)
+        if known is not None and known.changes == changes and known.seen == view:
+            return known
+        assumed = assume(view, placements.by_model.values()) if several else view
+        if known is not None and known.assumed == assumed:
+            assumed = known.assumed
+        return _Known(seen=view, changes=changes, assumed=assumed)
 
     async def _work_missing(self, key: ObjectKey) -> float | None:
         """Take down what is left of a model that is not there any more."""

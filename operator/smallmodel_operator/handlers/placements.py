@@ -31,6 +31,8 @@ class Placements:
     """How many placements say that a pool serves them, by namespace and name of the pool."""
     unread: set[ObjectKey] = field(default_factory=set)
     """Keys of those that cannot be read."""
+    changes: int = 0
+    """How often something of `by_model` changed: what was computed of it is as new as this."""
     _ends: Ends = field(default_factory=Ends)
 
     def see(self, manifest: Manifest, *, gone: bool) -> ObjectKey | None:
@@ -66,6 +68,7 @@ class Placements:
             self.unread.add(key)
             return key
         self.by_model[key] = placement
+        self.changes += 1
         self.assigned[key[0], placement.status.pool] += 1
         return key
 
@@ -83,4 +86,5 @@ class Placements:
     def _drop(self, key: ObjectKey) -> None:
         before = self.by_model.pop(key, None)
         if before is not None:
+            self.changes += 1
             self.assigned[key[0], before.status.pool] -= 1

@@ -1,23 +1,31 @@
 """The decide loop against a fake API server: gathers once, decides, writes once."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from builders.cards import CardBuilder, catalog
-from builders.clusters import declared, view
+from builders.clusters import declared, node, view
 from builders.fake_kube_api import FakeKubeApi, refuse
 from builders.fake_namespace import START, fetched_job
-from builders.pool_values import pool_settings
-from smallmodel_operator.api.names import FINALIZER, placement_name
+from builders.models import GIB
+from builders.pool_values import placement_of, pool_settings
+from smallmodel_operator.api.modelplacement import ModelPlacement
+from smallmodel_operator.api.names import FINALIZER, LABEL_HUB, placement_name
+from smallmodel_operator.api.smallmodel import Scaling
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
+from smallmodel_operator.handlers import models
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.stores import HubStores
+from smallmodel_operator.placement.assumed import assume
+from smallmodel_operator.placement.cluster import ClusterView
+from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.plan.pools.values import Manifest
 
 TEAM = "team"
@@ -39,6 +47,7 @@ class FakeCluster:
         self.local = ClusterStores(placements=self.stores.placements_on("local"))
         self.placed: list[ObjectKey] = []
         self.told: list[ObjectKey] = []
+        self.views = {"local": view()}
         for card in catalog(CardBuilder()).cards:
             self.stores.cards[card.metadata.name] = card
         self.stores.clusters["local"] = declared()
@@ -50,7 +59,7 @@ class FakeCluster:
             settings=SETTINGS,
             url=lambda namespace, _: f"http://gateway/{namespace}/v1",
             now=lambda: START,
-            views=lambda: {"local": view()},
+            views=lambda: dict(self.views),
             placed=self.placed.append,
             told=self.told.append,
         )
@@ -304,3 +313,37 @@ async def test_an_invalid_manifest_is_told_and_can_be_deleted(
     await cluster.work()
     assert PLACEMENT not in kube.objects
     assert not kube.objects[MODEL]["metadata"].get("finalizers")
+
+
+async def test_what_was_just_decided_for_a_cluster_is_reckoned_once(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reckoned: list[str] = []
+
+    def counting(seen: ClusterView, placements: Iterable[ModelPlacement]) -> ClusterView:
+        reckoned.append(seen.name)
+        return assume(seen, placements)
+
+    monkeypatch.setattr(models, "assume", counting)
+    for name in ("edge", "local"):
+        cluster.stores.clusters[name] = declared(name)
+        # Room for one model with its pool's head, and for no second one.
+        cluster.views[name] = view(node(memory_bytes=6 * GIB), name=name)
+    keeps = {"scaling": {"minReplicas": 1}, "isolation": "Dedicated", "model": "little-1b"}
+    cluster.apply(keeps | {"placement": {"clusterSelector": {"never": "there"}}})
+
+    await cluster.work()
+    assert sorted(reckoned) == ["edge", "local"]
+    await cluster.loop.work(KEY)
+    assert len(reckoned) == 2, "nothing was decided, and the clusters are as they were"
+
+    ours = {"labels": {LABEL_HUB: SETTINGS.hub_id}, "namespace": "slm-cluster-edge"}
+    keeping = Scaling(min_replicas=1)
+    taken = placement_of("other", metadata=ours, cluster="edge", scaling=keeping)
+    cluster.stores.see_placement(placement_manifest(taken), gone=False)
+    await cluster.loop.work(KEY)
+    assert reckoned[2:] == ["edge"]
+
+    cluster.views["local"] = view(node(memory_bytes=7 * GIB), name="local")
+    await cluster.loop.work(KEY)
+    assert reckoned[3:] == ["local"]
