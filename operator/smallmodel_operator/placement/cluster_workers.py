@@ -77,7 +77,11 @@ def wanted_cpus(candidate: Candidate, cluster: ClusterView) -> tuple[float, ...]
     if candidate.option.cpu is not None:
         return (candidate.option.cpu,)
     product = candidate.stock.product if candidate.stock else None
-    largest = cluster.most_cores(product)
+    return _usual_cpus(cluster.most_cores(product))
+
+
+@lru_cache(maxsize=4096)
+def _usual_cpus(largest: float | None) -> tuple[float, ...]:
     if largest is None:
         largest = 2 * DEFAULT_CPU
     most = max(_LEAST_CPU, min(DEFAULT_CPU, floor(largest / 2 * 10) / 10))
