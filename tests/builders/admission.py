@@ -80,7 +80,7 @@ ACCEPTED: dict[str, YamlObject] = {
     "the operator's own cluster needs no field": model_cluster("local"),
     "a cluster's name may have 51 characters": model_cluster("a" * 51),
     "a gateway may be at an IPv6 address": model_cluster(
-        gateway={"address": "http://[fd00::1]:80"}
+        gateway={"address": "https://[fd00::1]:8443"}
     ),
     "a model may read data within bounds": small_model(
         model="tiny",
