@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster.access import KubeAccess
+from smallmodel_operator.api.modelplacement import PlacementResidency
 from smallmodel_operator.api.names import AGENT_LEASE, placement_namespace
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
@@ -200,6 +201,19 @@ async def test_an_agent_that_restarts_needs_no_hub(pair: AgentPair, tmp_path: Pa
             late.write_bytes(kubeconfig.read_bytes())
             await until(lambda: agent.line.problem is None)
             await until(agent.hub_is_read)
+
+
+async def test_a_law_is_compared_with_the_agents_own_word(pair: AgentPair) -> None:
+    await pair.prepare()
+    kubeconfig = pair.kubeconfig()
+    home = PlacementResidency(jurisdictions=("DE",))
+    async with (
+        serving_on_paper(pair.member_admin, pair.namespace),
+        pair.serving(kubeconfig, cluster_jurisdiction="US"),
+    ):
+        await pair.decide(residency=home)
+        await until(partial(pair.says, Reason.RESIDENCY_REFUSED))
+        assert await pair.pools() == []
 
 
 @pytest.mark.parametrize("minutes", [-5, 5], ids=["behind", "before"])

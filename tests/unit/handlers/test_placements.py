@@ -2,9 +2,11 @@
 
 from builders.placements import model_placement, placed_status
 from builders.told_objects import HUB, TEAM, placement
+from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.handlers.placements import Placements
-from smallmodel_operator.plan.placements import placement_manifest
+from smallmodel_operator.plan.placements import placement_manifest, spec_hash
+from smallmodel_operator.reconcile.mirror import is_whole
 
 
 def stores() -> Placements:
@@ -79,3 +81,30 @@ def test_a_status_that_the_operator_wrote_is_read_back_whole() -> None:
     known.see(manifest, gone=False)
 
     assert known.by_model["team", "chat"].status == made.status
+
+
+def test_what_a_newer_program_wrote_is_read_without_what_is_not_known() -> None:
+    newer = placement()
+    newer["spec"]["newField"] = {"of": "tomorrow"}
+    newer["status"] = {"alsoNew": True}
+
+    strict, lenient = stores(), Placements(hub_id=HUB, lenient=True)
+    for known in (strict, lenient):
+        known.see(newer, gone=False)
+    assert strict.unread == {(TEAM, "chat")}
+    assert lenient.unread == set()
+    assert lenient.by_model[TEAM, "chat"].spec.cluster == newer["spec"]["cluster"]
+
+
+def test_what_was_left_out_of_a_placement_shows_in_its_hash() -> None:
+    whole = placement()
+    spec = ModelPlacement.model_validate(whole).spec
+    whole["spec"]["specHash"] = spec_hash(spec)
+    newer = {**whole, "spec": {**whole["spec"], "specHash": "another", "newField": 1}}
+    known = Placements(hub_id=HUB, lenient=True)
+
+    known.see(whole, gone=False)
+    assert is_whole(known.by_model[TEAM, "chat"].spec)
+    newer["metadata"] = {**whole["metadata"], "resourceVersion": "999"}
+    known.see(newer, gone=False)
+    assert not is_whole(known.by_model[TEAM, "chat"].spec)
