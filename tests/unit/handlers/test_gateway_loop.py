@@ -5,36 +5,24 @@ from typing import Any
 import pytest
 
 from builders.fake_kube_api import FakeKubeApi, refuse
+from builders.gateway_loop import MAP, Fixed, model
 from builders.placements import LATER_POOL, POOL, deployment, placed_status, quarantine
 from builders.pool_values import placement_of
-from builders.yaml_objects import small_model
 from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus
 from smallmodel_operator.api.reasons import Reason
-from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelStatus
+from smallmodel_operator.api.smallmodel import Scaling, SmallModelStatus
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.events import Events
-from smallmodel_operator.handlers.cluster_stores import ClusterStores
-from smallmodel_operator.handlers.gateway import GatewayLoop
 from smallmodel_operator.handlers.pods import PodSight
 from smallmodel_operator.handlers.routes import Routes, route_of
-from smallmodel_operator.handlers.stores import HubStores, Unreadable
+from smallmodel_operator.handlers.stores import Unreadable
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
 from smallmodel_operator.plan.gateway.config_map import SnapshotTooLarge
 from smallmodel_operator.plan.gateway.leading import serving_pool
 from smallmodel_operator.plan.gateway.values import GatewayConfig
 from smallmodel_operator.plan.pools.values import Manifest
-
-NAMESPACE = "smallmodel-system"
-MAP = f"/api/v1/namespaces/{NAMESPACE}/configmaps/smallmodel-gateway"
-
-
-def model(name: str = "chat", **changes: Any) -> SmallModel:
-    read = SmallModel.model_validate(small_model(name))
-    metadata = ObjectMeta(name=name, namespace="team-a", **changes)
-    return read.model_copy(update={"metadata": metadata})
 
 
 def placed(status: ModelPlacementStatus | None = None, **metadata: Any) -> ModelPlacement:
@@ -115,32 +103,6 @@ def test_a_model_whose_manifest_became_unreadable_is_still_asked_where_it_runs()
     assert routed.upstream is not None
     assert routed.model.request_timeout_seconds == 540
     assert route_of(unreadable(), None).model.request_timeout_seconds == 300
-
-
-class Fixed:
-    """A loop over stores that a test fills."""
-
-    def __init__(self, api: Api, *, allow_from: tuple[str, ...] = (), read: bool = True) -> None:
-        self.hub = HubStores(hub_id="hub-1")
-        self.stores = ClusterStores(placements=self.hub.placements_on("local"))
-        self.read = read
-        self.loop = GatewayLoop(
-            api=api,
-            hub=self.hub,
-            stores=self.stores,
-            events=Events(api, "operator-0"),
-            namespace=NAMESPACE,
-            settings=ClusterGatewaySettings(),
-            allow_from=allow_from,
-            all_pools_read=lambda: self.read,
-        )
-
-    def serve(self, *names: str) -> None:
-        for name in names:
-            self.hub.models["team-a", name] = model(name)
-
-    async def work(self) -> float | None:
-        return await self.loop.work("gateway")
 
 
 def writes(kube: FakeKubeApi) -> int:

@@ -26,7 +26,8 @@ _CONNECT_TIMEOUT: Final = 3.0
 """TCP and TLS take two round trips; after a second TCP tries again."""
 
 _HOP_RETRIES: Final = 6
-"""About 4 s where connections are refused, and 25 s where nothing answers at all."""
+"""With the pauses between them they take about 4 s where connections are refused, and so outlast
+the moment in which one gateway has heard of a copy and the other has not."""
 
 _PING_INTERVAL: Final = 15.0
 _PING_TIMEOUT: Final = 10.0
