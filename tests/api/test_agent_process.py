@@ -14,13 +14,15 @@ import pytest
 
 from bench.children import until as told
 from bench.cluster.operator_process import operator_process
+from builders.cards import CardBuilder
 from cluster.access import KubeAccess
 from cluster.running import Cluster
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.ref import RAYSERVICES, Manifest
+from smallmodel_operator.clusters.identity import hub_id
+from smallmodel_operator.clusters.ref import NAMESPACES, RAYSERVICES, SMALLMODELS, Manifest
 from support.agents import AgentPair
 from support.chart_roles import Grant, Permission
-from support.linked_members import until
+from support.linked_members import SYSTEM, until
 from support.paper_serving import serving_on_paper
 from support.watched_roles import OPERATOR, WatchedRoles, watched_roles
 
@@ -110,6 +112,65 @@ async def test_the_agent_needs_its_rights_and_little_memory(
     assert roles.grants(OPERATOR)
     assert wrong == {}
     assert used < MOST_BYTES
+
+
+async def test_a_model_goes_where_an_agent_tells_of_room(
+    pair: AgentPair, control_plane: KubeAccess, member_plane: Cluster, tmp_path: Path
+) -> None:
+    """The hub has no nodes, so the only room that it knows is the agent's."""
+    if await pair.admin.get(NAMESPACES.ref(SYSTEM)) is None:
+        metadata = {"name": SYSTEM}
+        await pair.admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    # The links are the hub's own process's.
+    pair.hub_id = await hub_id(pair.admin, SYSTEM)
+    await pair.prepare()
+    control_plane.kubectl("create", "namespace", pair.namespace)
+    card = CardBuilder().build()
+    dumped = card.model_dump(mode="json", by_alias=True, exclude_none=True)
+    await pair.admin.apply(dumped | {"metadata": {"name": card.metadata.name}})
+    agent_of = {
+        "SMALLMODEL_AGENT_CLUSTER_NAME": pair.cluster,
+        "SMALLMODEL_AGENT_HUB_ID": pair.hub_id,
+        "SMALLMODEL_AGENT_HUB_KUBECONFIG": str(pair.kubeconfig()),
+    }
+    words = ("-m", "smallmodel_operator.agent")
+    model = SMALLMODELS.ref("chat", pair.namespace)
+
+    async def is_ready() -> bool:
+        found = await pair.admin.get(model) or {}
+        conditions = (found.get("status") or {}).get("conditions") or ()
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    async with (
+        serving_on_paper(pair.member_admin, pair.namespace),
+        operator_process(control_plane.kubeconfig, tmp_path / "hub.log") as hub,
+        operator_process(
+            member_plane.kubeconfig, tmp_path / "agent.log", *words, environment=agent_of
+        ) as agent,
+    ):
+        await hub.wait_ready()
+        await agent.wait_ready()
+        await pair.admin.create(
+            {
+                "apiVersion": SMALLMODELS.api_version,
+                "kind": SMALLMODELS.kind,
+                "metadata": {"name": model.name, "namespace": model.namespace},
+                "spec": {"model": card.metadata.name},
+            }
+        )
+        await until(is_ready)
+        status = (await pair.admin.get(model) or {})["status"]
+        assert [one["cluster"] for one in status["copies"]] == [pair.cluster]
+        assert len(await pair.pools()) == 1
+
+        await pair.admin.delete(model)
+        await until(lambda: _is_gone(pair))
+        await until(lambda: _has_none(pair))
+        assert await pair.member_admin.get(pair.on_member()) is None
+
+
+async def _has_none(pair: AgentPair) -> bool:
+    return await pair.pools() == []
 
 
 async def _is_another(pair: AgentPair, pool: Manifest) -> bool:

@@ -230,7 +230,7 @@ class Operator:
                 await self.local.cluster.seen()
                 await self._read_everything()
                 self._synced = True
-                for queue in (self.local.namespace_queue, self.gateway_queue):
+                for queue in (self.local.namespace_queue, self.gateway_queue, self.agents.queue):
                     group.create_task(queue.run(), name=queue.name)
                 group.create_task(self._decide(), name=self.model_queue.name)
                 group.create_task(self.members.run(), name="members")
