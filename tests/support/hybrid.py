@@ -17,12 +17,14 @@ from cluster.running import Cluster
 from cluster.waiting import wait_until
 from cluster.wan import Wan
 from support.command_line import Outcome
-from support.installation import MODEL, Installed, Team, installed
+from support.installation import MODEL, SYSTEM, Installed, Team, installed
 
 CLOUD: Final = "local"
 """The hub's own cluster, by the name of its ModelCluster. Lines call it `cloud`."""
 ONPREM: Final = hybrid.ONPREM
 EDGE: Final = hybrid.EDGE
+GATEWAY_PORT: Final = 30843
+_NODE_PORT: Final = {"type": "NodePort", "nodePort": GATEWAY_PORT}
 SLM: Final = Path(sys.executable).with_name("slm")
 
 DECLARED: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -133,6 +135,14 @@ class HybridTeam:
             explain=lambda: json.dumps(self.hub.model(name).get("status"), indent=1),
         )
 
+    def mirrors(self, cluster: str) -> set[tuple[str, int]]:
+        """Return the models that were carried to a cluster, with their most replicas there."""
+        found = self.sites[cluster].cluster.get("-n", SYSTEM, "modelplacements")["items"]
+        specs = [
+            one["spec"] for one in found if one["spec"]["model"]["namespace"] == self.namespace
+        ]
+        return {(one["model"]["name"], one["scaling"]["maxReplicas"]) for one in specs}
+
     def pool_uids(self, cluster: str) -> set[str]:
         """Return the UIDs of the pools that a cluster has for this namespace."""
         found = self.sites[cluster].cluster.get("-n", self.namespace, "rayservices")
@@ -148,13 +158,20 @@ class Hybrid:
         clusters: All three, by the names of their ModelClusters.
         volumes: A folder that all nodes see.
         wan: The lines.
+        members: What is installed in the others.
     """
 
     hub: Installed
     clusters: dict[str, Cluster]
     volumes: Path
     wan: Wan
+    members: dict[str, Installed] = field(default_factory=dict)
     teams: list[HybridTeam] = field(default_factory=list)
+
+    @property
+    def installed(self) -> dict[str, Installed]:
+        """What is installed in each cluster."""
+        return {CLOUD: self.hub, **self.members}
 
     @property
     def hub_id(self) -> str:
@@ -192,11 +209,64 @@ class Hybrid:
         assert joined.code == 0, joined
         return joined.out
 
+    def join_pull(self, name: str) -> str:
+        """Join a cluster whose agent calls the hub, and return what was printed."""
+        cluster = self.clusters[name]
+        joined = self.slm(
+            "cluster", "join", name, "--mode", "pull", "--kubeconfig", cluster.kubeconfig,
+            "--hub-server", f"https://{self.clusters[CLOUD].record.addresses.api_server}:6443",
+        )  # fmt: skip
+        assert joined.code == 0, joined
+        return joined.out
+
+    def install_member(self, name: str) -> None:
+        """Install the gateway in a cluster that the hub works on, and declare its address."""
+        self._install(name, role="Member")
+        self.declare(name, gateway={"address": self.gateway_address(name)})
+
+    def install_agent(self, name: str) -> None:
+        """Install the agent, and the gateway, in a cluster that the hub cannot call."""
+        self._install(name, role="Agent", agent={"clusterName": name, "hubID": self.hub_id})
+
+    def _install(self, name: str, **values: Any) -> None:
+        volumes = self.volumes / name
+        volumes.mkdir(exist_ok=True)
+        jurisdiction = {"cluster": {"jurisdiction": self.country(name)}}
+        made = Installed(
+            cluster=self.clusters[name],
+            volumes=volumes,
+            values=self.hub.values | values | jurisdiction,
+            wheels=self.hub.wheels,
+            # `slm cluster join` made the definition of placements, as its output says.
+            helm_flags=("--take-ownership",),
+        )
+        made.install()
+        self.members[name] = made
+
+    def gateway_address(self, name: str) -> str:
+        """Return where other clusters reach a cluster's gateway."""
+        return f"https://{self.clusters[name].record.addresses.api_server}:{GATEWAY_PORT}"
+
+    def country(self, name: str) -> str:
+        """Return whose law holds in a cluster."""
+        return str(DECLARED[name]["jurisdiction"])
+
+    def status_of(self, name: str) -> dict[str, Any]:
+        """Return what the hub says of a cluster."""
+        found: dict[str, Any] = self.hub.cluster.get("modelcluster", name).get("status", {})
+        return found
+
+    def tell_why(self, team: HybridTeam, model: str, what: str) -> None:
+        """Print what `slm explain` says of a model, for the docs and for `pytest -rP`."""
+        told = self.slm("explain", model, "-n", team.namespace)
+        assert told.code == 0, told
+        sys.stdout.write(f"{what}:\n{told.out.replace(team.namespace, 'team')}\n")
+
     def wait_link(self, name: str, state: str, within: float = 90) -> None:
         """Wait until the hub says so of the link to a cluster."""
 
         def says() -> bool:
-            link = self.hub.cluster.get("modelcluster", name).get("status", {}).get("link") or {}
+            link = self.status_of(name).get("link") or {}
             return bool(link.get("state") == state)
 
         wait_until(says, f"the link to {name} is {state}", within=within)
@@ -251,11 +321,16 @@ def joined(clusters: Mapping[str, Cluster], wan: Wan, volumes: Path) -> Iterator
     """Install the operator in the cloud, join the others to it, and declare what each is."""
     operator, serving = serving_images.OPERATOR.reference, serving_images.SERVING_CPU.reference
     named = {CLOUD if name == hybrid.CLOUD else name: one for name, one in clusters.items()}
-    with installed(named[CLOUD], volumes, operator, serving) as hub:
+    gateway = {"clusters": {"enabled": True, "ports": [GATEWAY_PORT], "service": _NODE_PORT}}
+    with installed(named[CLOUD], volumes, operator, serving, gateway=gateway) as hub:
         made = Hybrid(hub=hub, clusters=named, volumes=volumes, wan=wan)
         made.join_push(ONPREM)
-        for name in (CLOUD, ONPREM):
+        made.install_member(ONPREM)
+        made.join_pull(EDGE)
+        made.install_agent(EDGE)
+        made.declare(CLOUD, gateway={"address": made.gateway_address(CLOUD)})
+        for name in named:
             made.declare(name, **DECLARED[name])
-        for name in (CLOUD, ONPREM):
+        for name in named:
             made.wait_fresh(name)
         yield made

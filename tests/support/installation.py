@@ -134,6 +134,7 @@ class Installed:
     values: dict[str, Any]
     wheels: Path
     """Served as a package index to fetch Jobs; tests may add wheels."""
+    helm_flags: tuple[str, ...] = ()
     teams: list[Team] = field(default_factory=list)
 
     def helm(self, *words: str, within: float = 180) -> str:
@@ -154,7 +155,7 @@ class Installed:
         path.write_text(yaml.safe_dump(merged(self.values, values)), encoding="utf-8")
         self.helm(
             "upgrade", RELEASE, str(CHART), "--install", "--create-namespace", "-f", str(path),
-            "--wait", "--timeout", "150s",
+            "--wait", "--timeout", "150s", *self.helm_flags,
         )  # fmt: skip
 
     def new_team(self) -> Team:
