@@ -128,8 +128,10 @@ class ModelLoop:
         if not self._pacing.may_drop(key, orders.unwanted):
             orders = decide_model(replace(sight, drops_held=True), self._settings, now)
         self._pacing.moved(orders.moves)
-        if sight.due and not orders.placements:
+        if orders.placements:
             # What was written now is told by the next pass, which looks again for that.
+            self._pacing.look_again(key)
+        elif sight.due:
             self._pacing.looked(key, around)
         await self._carry_out(orders, model.metadata, model.status, sight.placements)
         return orders.again

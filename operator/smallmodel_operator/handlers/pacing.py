@@ -52,6 +52,10 @@ class Pacing:
             at = self._clock.monotonic()
             self._looks[key] = _Look(at=at, circumstances=around.circumstances)
 
+    def look_again(self, key: ObjectKey) -> None:
+        """Have it be time, whenever a model was looked at last."""
+        self._looks.pop(key, None)
+
     def forget(self, key: ObjectKey) -> None:
         """Forget a model that is no more."""
         self._looks.pop(key, None)

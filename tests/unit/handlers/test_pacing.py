@@ -46,6 +46,9 @@ def test_a_model_is_looked_at_again_after_a_minute_and_when_something_changes() 
     paced.looked(KEY, hub.around())
     paced.forget(KEY)
     assert paced.is_due(KEY, hub.around())
+    paced.looked(KEY, hub.around())
+    paced.look_again(KEY)
+    assert paced.is_due(KEY, hub.around())
 
 
 def test_moves_pause_once_as_many_began_as_may() -> None:
