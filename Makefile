@@ -68,11 +68,11 @@ e2e: $(READY) ## Test on a real Kubernetes (root; or PYTEST_ARGS='--kubeconfig F
 
 e2e-faults: $(READY) ## Break something of that Kubernetes and count what is lost (root)
 	$(call say,'Faults on a real Kubernetes')
-	@$(BIN)/pytest tests/e2e -m faults $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/e2e tests/hybrid -m faults $(PYTEST_ARGS)
 
 e2e-hybrid: $(READY) ## Three of them, joined by lines that break, and models among them (root)
 	$(call say,'Tests on three clusters (memory: 12 GiB)')
-	@$(BIN)/pytest tests/hybrid -m hybrid $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/hybrid -m 'hybrid and not faults' $(PYTEST_ARGS)
 
 hybrid-up: $(READY) ## Bring up three clusters with lines between them (root)
 	@PYTHONPATH=tests $(BIN)/python -m cluster hybrid-up $(CLUSTER_ARGS)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from smallmodel_operator.gateway.admin import EnvoyAdmin, EnvoyState
 from smallmodel_operator.gateway.files import GatewayFiles
+from smallmodel_operator.plan.gateway.cluster_routes import CLIENTS
 
 
 class FakeEnvoy(EnvoyAdmin):
@@ -52,7 +53,8 @@ def _names(clusters: str) -> tuple[str, ...]:
 
 
 def _targets(routes: str) -> tuple[str, ...]:
-    [host] = json.loads(routes)["resources"][0]["virtual_hosts"]
+    hosts = json.loads(routes)["resources"][0]["virtual_hosts"]
+    [host] = [one for one in hosts if one["name"] == CLIENTS]
     trees = host["matcher"]["matcher_tree"]["prefix_match_map"]["map"].values()
     found = {
         route["route"]["cluster"]

@@ -9,7 +9,7 @@ from cluster.waiting import wait_until
 from support.counting import counting, failed, report, tell
 from support.hybrid import EDGE, ONPREM, Hybrid, HybridTeam
 
-pytestmark = pytest.mark.hybrid
+pytestmark = [pytest.mark.hybrid, pytest.mark.faults]
 
 STAYS, CHANGED, DELETED = "stays", "changed", "deleted"
 

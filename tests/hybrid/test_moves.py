@@ -5,7 +5,7 @@ import pytest
 from support.counting import counting, failed, report, tell
 from support.hybrid import CLOUD, ONPREM, Hybrid, HybridTeam
 
-pytestmark = pytest.mark.hybrid
+pytestmark = [pytest.mark.hybrid, pytest.mark.faults]
 
 
 def test_a_move_to_another_cluster_and_back_loses_no_request(

@@ -18,6 +18,7 @@ from smallmodel_operator.api.modelplacement import (
 )
 from smallmodel_operator.api.names import (
     ANNOTATION_DECIDED_AT,
+    ANNOTATION_LEAVING_SINCE,
     ANNOTATION_RE_RESOLVE,
     ANNOTATION_STANDS_IN_FOR,
     FINALIZER,
@@ -39,7 +40,7 @@ from smallmodel_operator.plan.build import build_model
 from smallmodel_operator.plan.pool import PlannedModel
 from smallmodel_operator.plan.pools.values import Manifest
 
-_OURS: Final = (ANNOTATION_DECIDED_AT, ANNOTATION_STANDS_IN_FOR)
+_OURS: Final = (ANNOTATION_DECIDED_AT, ANNOTATION_LEAVING_SINCE, ANNOTATION_STANDS_IN_FOR)
 _HASH_DIGITS: Final = 16
 _MESSAGE_MAX: Final = 1024
 _NOT_FETCHED: Final = FetchDone(path="", bytes=0, sha256=None)

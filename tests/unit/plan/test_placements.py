@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builders import cards, clusters, plan_values
 from builders.fake_api_server import fake_admit
-from builders.placements import placement_spec
+from builders.placements import model_placement, placement_spec
 from smallmodel_operator.api import crd
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import (
@@ -20,6 +20,11 @@ from smallmodel_operator.api.modelplacement import (
     PinnedWeights,
     PlacementResidency,
     WorkerClass,
+)
+from smallmodel_operator.api.names import (
+    ANNOTATION_DECIDED_AT,
+    ANNOTATION_LEAVING_SINCE,
+    ANNOTATION_STANDS_IN_FOR,
 )
 from smallmodel_operator.api.serving import LlamaCppArgs, ModelTuning, VllmArgs
 from smallmodel_operator.api.smallmodel import (
@@ -372,3 +377,17 @@ def test_a_law_that_forbids_the_cluster_is_not_told_to_it(
     laws: list[Law], jurisdiction: str | None
 ) -> None:
     assert with_laws(built(), laws, jurisdiction) is None
+
+
+def test_all_that_the_operator_notes_on_a_placement_is_applied_with_it() -> None:
+    ours = {
+        ANNOTATION_DECIDED_AT: "1",
+        ANNOTATION_LEAVING_SINCE: "2",
+        ANNOTATION_STANDS_IN_FOR: "3",
+    }
+    placement = model_placement()
+    metadata = placement.metadata.model_copy(
+        update={"annotations": {**ours, "somebody.example/else": "4"}}
+    )
+    applied = placement_manifest(placement.model_copy(update={"metadata": metadata}))
+    assert applied["metadata"]["annotations"] == ours
