@@ -9,6 +9,7 @@ from smallmodel_operator.gateway.agent import Agent
 from smallmodel_operator.gateway.files import GatewayFiles
 from smallmodel_operator.gateway.metrics import AgentMetrics
 from smallmodel_operator.plan.gateway.cluster import build_cluster_gateway
+from smallmodel_operator.plan.gateway.cluster_bootstrap import CONTRACT
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
 from smallmodel_operator.plan.gateway.config_map import entries_of, gateway_config_map
 from smallmodel_operator.plan.gateway.values import GatewayConfig
@@ -163,7 +164,7 @@ class TestChanges:
         await side.running({"chat": 1})
         given = config({"chat": 2})
         newer = GatewayConfig(
-            bootstrap=given.bootstrap.replace("contract: 1", "contract: 2"),
+            bootstrap=given.bootstrap.replace(f"contract: {CONTRACT}", f"contract: {CONTRACT + 1}"),
             routes=given.routes,
             clusters=given.clusters,
         )

@@ -387,7 +387,7 @@ def test_all_that_the_operator_notes_on_a_placement_is_applied_with_it() -> None
     }
     placement = model_placement()
     metadata = placement.metadata.model_copy(
-        update={"annotations": {**ours, "somebody.example/else": "4"}}
+        update={"annotations": {**ours, "somebody.example/else": "x"}}
     )
     applied = placement_manifest(placement.model_copy(update={"metadata": metadata}))
     assert applied["metadata"]["annotations"] == ours
