@@ -37,6 +37,7 @@ from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.objects import ObjectKey, key_of
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.placement.cluster_values import ClusterView
+from smallmodel_operator.plan.timeouts import CLUSTER_DRAIN
 from smallmodel_operator.status.state import find
 
 pytestmark = pytest.mark.api
@@ -305,6 +306,9 @@ async def test_a_model_follows_a_price_once_its_second_copy_answers(hub: Hub) ->
     }
 
     await hub.verify("onprem")
+    await hub.work()
+    assert await hub.where() == ["edge", "onprem"], "gateways turn from the old one first"
+    hub.clock.turn(CLUSTER_DRAIN)
     await hub.work()
     assert await hub.where() == ["onprem"]
     assert (await hub.said(ConditionType.READY))[0] == "True"
