@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel
 from smallmodel_operator.api.names import CLUSTER_NAME_MAX, LOCAL_CLUSTER
-from smallmodel_operator.settings import PREFIX, SettingsError
+from smallmodel_operator.settings import PREFIX, SettingsError, given_in
 
 AGENT_PREFIX: Final = f"{PREFIX}AGENT_"
 _LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -47,8 +47,7 @@ class AgentSettings(ApiModel):
             SettingsError: A variable is missing or wrong; each line names one, its value and
                 its rule.
         """
-        names = [field.alias for field in cls.model_fields.values() if field.alias]
-        given = {name: environment[name] for name in names if environment.get(name)}
+        given = given_in(environment, cls)
         try:
             return cls.model_validate(given)
         except ValidationError as error:

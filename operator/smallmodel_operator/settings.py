@@ -329,8 +329,7 @@ class Settings(ApiModel):
             SettingsError: A variable is missing or wrong; each line names one, its value and
                 its rule.
         """
-        names = [field.alias for field in cls.model_fields.values() if field.alias]
-        given = {name: environment[name] for name in names if environment.get(name)}
+        given = given_in(environment, cls)
         try:
             return cls.model_validate(given)
         except ValidationError as error:
@@ -399,6 +398,12 @@ class Settings(ApiModel):
         if self.gateway_ipv6:
             return replace(settings, listen=replace(settings.listen, address="::"))
         return settings
+
+
+def given_in(environment: Mapping[str, str], settings: type[ApiModel]) -> dict[str, str]:
+    """Return the variables that have a field in these settings; an empty one counts as unset."""
+    names = [field.alias for field in settings.model_fields.values() if field.alias]
+    return {name: environment[name] for name in names if environment.get(name)}
 
 
 def _tolerations(told: Iterable[TolerationSettings]) -> tuple[Toleration, ...]:
