@@ -185,7 +185,7 @@ def test_nobody_else_changes_what_was_decided(guarded: KubeAccess, placed: Manif
     said = _patched(guarded, SOMEBODY, placed, changed)
     assert "written by the operator alone" in said
     assert _patched(guarded, OPERATOR, placed, changed) == ""
-    widened = {"spec": {"residency": {"jurisdictions": ["US"]}}}
+    widened = {"spec": {"residency": {"jurisdictions": ["DE", "US"]}}}
     assert "written by the operator alone" in _patched(guarded, SOMEBODY, placed, widened)
 
 
