@@ -37,6 +37,7 @@ NOT_HERE: Final = frozenset(
         ("ray.io", "rayclusters", "patch"),
         ("networking.k8s.io", "networkpolicies", "patch"),
         ("batch", "jobs", "get"),
+        ("events.k8s.io", "events", "create"),
     }
 )
 """What the same loops call only when somebody edits a pool; `test_roles.py` has them do it."""

@@ -29,6 +29,7 @@ from smallmodel_operator.clusters.ref import (
     ref_of,
 )
 from smallmodel_operator.handlers import writer
+from smallmodel_operator.handlers.edits import EDIT_TAKEN_BACK
 from smallmodel_operator.plan.pools.objects import FETCH_POLICY
 from support.loops_by_hand import PLACEMENTS, LoopsByHand, model_manifest
 
@@ -96,6 +97,29 @@ async def test_an_edit_is_taken_back(
     await loops.settle(loops.is_served)
 
     assert await _everything(loops) == before
+
+
+async def test_an_edit_is_told_with_its_paths_before_it_is_taken_back(
+    loops: LoopsByHand, control_plane: KubeAccess
+) -> None:
+    (pool,) = [one for one in await loops.owned() if one["kind"] == RAYSERVICES.kind]
+    patches = (EDITS["the workers' bound"][1], EDITS["the models of the RayService"][1])
+    for patch in patches:
+        control_plane.kubectl(
+            "-n", loops.namespace, "patch", "rayservice", pool["metadata"]["name"],
+            "--type=json", "-p", patch, "--field-manager=kubectl-edit",
+        )  # fmt: skip
+
+    await loops.settle(loops.is_served)
+
+    words = ("-n", loops.namespace, "events.events.k8s.io")
+    (told,) = [
+        one for one in control_plane.get(*words)["items"] if one["reason"] == EDIT_TAKEN_BACK
+    ]
+    assert told["regarding"]["name"] == pool["metadata"]["name"]
+    assert "spec.serveConfigV2 (kubectl-edit, 20" in told["note"]
+    assert "spec.rayClusterConfig.workerGroupSpecs (kubectl-edit, 20" in told["note"]
+    assert told["note"].endswith("change the SmallModel instead")
 
 
 async def test_a_pool_that_two_people_edit_at_once_ends_as_it_is_planned(

@@ -63,6 +63,7 @@ NOT_HERE: Final = frozenset(
         Call(verb="patch", group="ray.io", resource="rayclusters"),
         Call(verb="patch", group="networking.k8s.io", resource="networkpolicies"),
         Call(verb="get", group="batch", resource="jobs"),
+        Call(verb="create", group="events.k8s.io", resource="events"),
     }
 )
 """What the same loops call only when somebody edits a pool; `test_roles.py` has them do it."""

@@ -112,6 +112,36 @@ async def test_a_changed_decision_reaches_the_pool(pair: LinkedPair) -> None:
         assert (await pair.pools())[0]["metadata"]["uid"] == before
 
 
+async def test_what_is_edited_while_the_hub_is_away_is_told_there_before_it_is_taken_back(
+    pair: LinkedPair, member_plane: KubeAccess
+) -> None:
+    await pair.prepare()
+    async with serving_on_paper(pair.member_admin, pair.namespace):
+        async with pair.working():
+            await pair.decide()
+            await until(pair.is_ready)
+        was = await _state(pair)
+        mirror = pair.on_member()
+        change = {"spec": {"scaling": {"maxReplicas": 9}}}
+        member_plane.kubectl(
+            "-n", SYSTEM, "patch", "modelplacement", mirror.name, "--type=merge",
+            "-p", json.dumps(change),
+        )  # fmt: skip
+
+        async with pair.working() as member:
+            await until(lambda: member.member.edits.taken_back > 0)
+
+            async def is_as_before() -> bool:
+                live = await pair.member_admin.get(mirror)
+                return live is not None and live["spec"]["scaling"]["maxReplicas"] != 9
+
+            await until(is_as_before)
+            assert await _state(pair) == was
+    events = member_plane.get("-n", SYSTEM, "events.events.k8s.io")["items"]
+    (told,) = [one["note"] for one in events if one["regarding"]["name"] == mirror.name]
+    assert "spec.scaling.maxReplicas (kubectl-patch, 20" in told
+
+
 async def test_the_hub_says_of_the_member_what_was_seen_there(pair: LinkedPair) -> None:
     await pair.prepare()
     async with serving_on_paper(pair.member_admin, pair.namespace), pair.working():

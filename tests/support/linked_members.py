@@ -170,6 +170,7 @@ class LinkedPair:
             settings=pool_settings(hub_id=self.hub_id),
             workers_max=3,
             namespace=SYSTEM,
+            identity="by-hand",
             token_key=TOKEN_KEY,
             conflicts=self.conflicts,
         )

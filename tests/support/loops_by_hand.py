@@ -30,6 +30,7 @@ from smallmodel_operator.clusters.ref import (
     Resource,
 )
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
+from smallmodel_operator.handlers.edits import Edits
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
@@ -106,6 +107,7 @@ class LoopsByHand:
             wake=lambda _: None,
             told=lambda _: None,
             more=lambda _: False,
+            overwriting=Edits(Events(self.api, "by-hand"), "local").tell,
         )
 
     async def one_pass(self) -> int:

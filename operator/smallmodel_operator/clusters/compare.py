@@ -29,10 +29,11 @@ def is_applied(live: Mapping[str, Any], stamped: Mapping[str, Any]) -> bool:
 
     Fields that others added are their business.
     """
-    return _covers(live, stamped)
+    return covers(live, stamped)
 
 
-def _covers(live: Any, wanted: Any) -> bool:
+def covers(live: Any, wanted: Any) -> bool:
+    """Tell whether a live value has everything of a wanted one."""
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             _field_covers(key, live.get(key), value) for key, value in wanted.items()
@@ -41,7 +42,7 @@ def _covers(live: Any, wanted: Any) -> bool:
         return (
             isinstance(live, list)
             and len(live) == len(wanted)
-            and all(_covers(*pair) for pair in zip(live, wanted, strict=True))
+            and all(covers(*pair) for pair in zip(live, wanted, strict=True))
         )
     # True is 1 to Python, and is not to Kubernetes.
     return type(live) is type(wanted) and bool(live == wanted)
@@ -56,7 +57,7 @@ def _field_covers(key: str, live: Any, wanted: Any) -> bool:
         )
     if key == _QUANTITY:
         return _same_amount(live, wanted)
-    return _covers(live, wanted)
+    return covers(live, wanted)
 
 
 def _same_amount(live: Any, wanted: Any) -> bool:

@@ -1,14 +1,21 @@
 """Objects of others are never touched: what is ours says so by a label."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.clusters.api import Api, Propagation
 from smallmodel_operator.clusters.compare import is_applied, stamp
 from smallmodel_operator.clusters.errors import Conflict, NameConflict
 from smallmodel_operator.clusters.ref import Manifest, Ref, ref_of
+
+Overwriting: TypeAlias = Callable[[Manifest, Manifest], Awaitable[None]]
+"""Called with an object as it is, before what it is to be is written over it."""
+
+
+async def tell_nobody(_live: Manifest, _wanted: Manifest) -> None:
+    """Overwrite without a word."""
 
 
 def owner_of(manifest: Mapping[str, Any]) -> str | None:
@@ -50,7 +57,12 @@ class Applied:
 
 
 async def apply_owned(
-    api: Api, manifest: Mapping[str, Any], hub_id: str, *, resource_version: str | None = None
+    api: Api,
+    manifest: Mapping[str, Any],
+    hub_id: str,
+    *,
+    resource_version: str | None = None,
+    overwriting: Overwriting = tell_nobody,
 ) -> Applied:
     """Have our object be as the manifest says, unless it is so already or is being deleted.
 
@@ -60,6 +72,7 @@ async def apply_owned(
         hub_id: The id of this installation.
         resource_version: The version that the manifest was computed from, if another one, or
             none, is to be a conflict.
+        overwriting: Called before another version is written.
 
     Raises:
         NameConflict: The object is somebody else's.
@@ -86,6 +99,7 @@ async def apply_owned(
         live, stamped
     ):
         return Applied(live=live, written=False)
+    await overwriting(live, stamped)
     uid = live["metadata"]["uid"]
     after = await api.apply(stamped, resource_version=resource_version, uid=uid)
     return Applied(live=after, written=True)

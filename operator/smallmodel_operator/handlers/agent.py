@@ -90,6 +90,7 @@ class Agent:
                 workers_max=settings.workers_max,
                 namespace=settings.namespace,
                 token_key=token_key,
+                identity=settings.pod_name,
                 conflicts=self.conflicts,
                 by_agent=True,
             ),

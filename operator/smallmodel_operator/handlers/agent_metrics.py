@@ -37,6 +37,12 @@ def agent_measures(api: Api, agent: Agent | None, *, leads: bool) -> Iterable[Me
     )
     orphans.add_metric([], len(agent.member.mirrors.orphans))
     yield orphans
+    edits = CounterMetricFamily(
+        f"{PREFIX}_edits_taken_back",
+        "Fields of the operator's objects that somebody wrote and that were set back",
+    )
+    edits.add_metric([], agent.member.member.edits.taken_back)
+    yield edits
 
 
 def line_measures(line: HubLine) -> Iterable[Metric]:

@@ -101,6 +101,7 @@ class LinkedMember:
             now=now,
             carried=lambda key: self.member.namespace_queue.add(key[0]),
             told=listeners.told,
+            overwriting=self.member.edits.tell,
         )
         self.mirror_queue = WorkQueue[ObjectKey](
             f"{name}/mirror",

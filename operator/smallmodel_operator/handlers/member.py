@@ -14,10 +14,12 @@ from typing import Final
 
 from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.events import Events
 from smallmodel_operator.clusters.reach import DIRECT, Reach
 from smallmodel_operator.clusters.ref import JOBS, NAMESPACES, PODS, RAYSERVICES, Resource
 from smallmodel_operator.handlers.cluster import ClusterLoop
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
+from smallmodel_operator.handlers.edits import Edits
 from smallmodel_operator.handlers.failures import log_failure
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.namespaces import NamespaceLoop
@@ -49,6 +51,8 @@ class Installation:
     """The operator's, in the hub as in every other cluster."""
     token_key: str
     """What tokens of pools are made from."""
+    identity: str
+    """Which program writes Events: a pod's name."""
     conflicts: Counter[str]
     """Writes over something that was newer, by queue."""
     by_agent: bool = False
@@ -119,6 +123,7 @@ class Member:
             orphans=orphans,
             by_agent=all_of.by_agent,
         )
+        self.edits = Edits(Events(api, all_of.identity), name)
         self.namespaces = NamespaceLoop(
             api=api,
             stores=stores,
@@ -134,6 +139,7 @@ class Member:
             more=lambda namespace: self.namespace_queue.is_wanted(namespace),
             jurisdiction=jurisdiction,
             reach=reach,
+            overwriting=self.edits.tell,
         )
         queue = "namespace" if is_hub else f"{name}/namespace"
         self.namespace_queue = WorkQueue[str](

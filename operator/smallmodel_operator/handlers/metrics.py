@@ -30,6 +30,8 @@ def measures(api: Api, operator: Operator | None, *, leads: bool) -> Iterable[Me
     yield from queue_measures(operator.queues, operator.conflicts)
     yield _models(operator)
     yield from link_measures(operator.links)
+    members = [operator.local, *(one.member for one in operator.members)]
+    yield edit_measures((one.name, one.edits.taken_back) for one in members)
     yield forward_measures((one.name, one.reach.failures) for one in operator.members)
     yield _withheld(operator)
     yield from certificate_measures(operator.certificates.issued)
@@ -93,6 +95,22 @@ def link_measures(links: Iterable[Link]) -> Iterable[Metric]:
     yield state
     yield seconds
     yield failures
+
+
+def edit_measures(taken_back: Iterable[tuple[str, int]]) -> Metric:
+    """Return what is measured of fields that others wrote into objects of ours.
+
+    Args:
+        taken_back: The name of each cluster, and how many fields were set back.
+    """
+    metric = CounterMetricFamily(
+        f"{PREFIX}_edits_taken_back",
+        "Fields of the operator's objects in a cluster that somebody wrote and that were set back",
+        labels=["cluster"],
+    )
+    for name, count in taken_back:
+        metric.add_metric([name], count)
+    return metric
 
 
 def forward_measures(failures: Iterable[tuple[str, int]]) -> Metric:

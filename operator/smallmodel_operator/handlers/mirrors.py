@@ -10,7 +10,7 @@ from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacemen
 from smallmodel_operator.api.names import placement_name, placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.guard import apply_owned, delete_owned
+from smallmodel_operator.clusters.guard import Overwriting, apply_owned, delete_owned, tell_nobody
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS, Manifest, Ref
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.objects import ObjectKey
@@ -55,6 +55,7 @@ class MirrorLoop:
         now: Callable[[], str],
         carried: Callable[[ObjectKey], None],
         told: Callable[[ObjectKey], None],
+        overwriting: Overwriting = tell_nobody,
     ) -> None:
         """Make it.
 
@@ -67,6 +68,7 @@ class MirrorLoop:
             now: Tells the time as RFC 3339.
             carried: Called with a SmallModel's key when there is news of its mirror.
             told: Called with the same when the status of its placement was written.
+            overwriting: Called before a mirror is written over.
         """
         self._api = api
         self._hub = hub
@@ -76,6 +78,7 @@ class MirrorLoop:
         self._now = now
         self._carried = carried
         self._told = told
+        self._overwriting = overwriting
         self._refused = Refused(of_mirrors=True)
         self.orphans: set[ObjectKey] = set()
         """Keys of mirrors whose placement the hub does not have."""
@@ -146,6 +149,7 @@ class MirrorLoop:
             _manifest(mirror),
             self._hub.stores.hub_id,
             resource_version=version,
+            overwriting=self._overwriting,
         )
         seen_key = self._stores.see_placement(applied.live, gone=False)
         if seen_key is not None:

@@ -9,6 +9,7 @@ from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.guard import Overwriting, tell_nobody
 from smallmodel_operator.clusters.reach import DIRECT, Reach
 from smallmodel_operator.clusters.ref import MODELPLACEMENTS
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
@@ -49,6 +50,7 @@ class NamespaceLoop:
         more: Callable[[str], bool],
         jurisdiction: Callable[[], str | None] = lambda: None,
         reach: Reach = DIRECT,
+        overwriting: Overwriting = tell_nobody,
     ) -> None:
         """Make it.
 
@@ -66,6 +68,7 @@ class NamespaceLoop:
             more: Tells whether a namespace is to be worked on again anyway.
             jurisdiction: Tells the cluster's, by its own settings; None: they do not say.
             reach: How the cluster's pods are reached; it is closed with this.
+            overwriting: Called before an object is written over.
         """
         self._api = api
         self._reach = reach
@@ -76,7 +79,7 @@ class NamespaceLoop:
         self._missing_api = missing_api
         self._jurisdiction = jurisdiction
         self._needed_jobs = needed_jobs
-        self._writer = Writer(api, settings, token_key)
+        self._writer = Writer(api, settings, token_key, overwriting)
         self._dashboards = Dashboards(self._writer, reach)
         self._probes = Probes(now, wake, reach)
         self._refused = Refused()

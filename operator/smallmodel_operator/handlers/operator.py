@@ -98,6 +98,7 @@ class Operator:
             workers_max=settings.workers_max,
             namespace=settings.namespace,
             token_key=token_key,
+            identity=settings.pod_name,
             conflicts=self.conflicts,
         )
         self.local = Member(

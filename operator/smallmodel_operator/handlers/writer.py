@@ -11,7 +11,13 @@ from smallmodel_operator.api.names import ANNOTATION_COMPACT, FINALIZER, short_h
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.compare import is_applied, stamp
-from smallmodel_operator.clusters.guard import apply_owned, check_owned, delete_owned
+from smallmodel_operator.clusters.guard import (
+    Overwriting,
+    apply_owned,
+    check_owned,
+    delete_owned,
+    tell_nobody,
+)
 from smallmodel_operator.clusters.ref import (
     CLAIMS,
     JOBS,
@@ -47,17 +53,25 @@ _CHECK_SECONDS: Final = 60.0
 class Writer:
     """All writes of pools and of what belongs to them."""
 
-    def __init__(self, api: Api, settings: PoolSettings, token_key: str = "") -> None:
+    def __init__(
+        self,
+        api: Api,
+        settings: PoolSettings,
+        token_key: str = "",
+        overwriting: Overwriting = tell_nobody,
+    ) -> None:
         """Make it.
 
         Args:
             api: The serving cluster's.
             settings: The installation's choices.
             token_key: What tokens of pools are made from; who writes no pools needs none.
+            overwriting: Called before an object is written over.
         """
         self._api = api
         self._settings = settings
         self._token_key = token_key
+        self._overwriting = overwriting
         self._checked: dict[Ref, tuple[str, float]] = {}
         self._written: dict[Ref, tuple[ClusterPool, str, float]] = {}
         """Pools as planned, the version of their RayServices that is so, and when that was seen."""
@@ -118,10 +132,17 @@ class Writer:
         # First: what is applied already is not looked at again.
         await self._resize(pool, live)
         metadata = live["metadata"]
+        await self._tell(live, wanted)
         # Forced, since KubeRay writes the worker groups too.
         return await self._api.apply(
             wanted, resource_version=metadata["resourceVersion"], uid=metadata["uid"]
         )
+
+    async def _tell(self, live: Manifest, wanted: Manifest) -> None:
+        """Tell of a RayService that is about to be written over; who manages its fields is read."""
+        whole = await self._api.get(ref_of(live))
+        if whole is not None:
+            await self._overwriting(whole, wanted)
 
     def _is_written(self, pool: ClusterPool, live: Manifest) -> bool:
         """Tell whether the same pool was compared with the same RayService a short while ago.
@@ -257,7 +278,7 @@ class Writer:
         digest = short_hash(json.dumps(manifest, sort_keys=True), 16)
         if self._is_fresh(ref, digest):
             return
-        await apply_owned(self._api, manifest, self._settings.hub_id)
+        await apply_owned(self._api, manifest, self._settings.hub_id, overwriting=self._overwriting)
         self._checked[ref] = (digest, time.monotonic())
 
     async def _make_once(self, manifest: Manifest) -> None:

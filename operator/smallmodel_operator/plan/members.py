@@ -79,6 +79,12 @@ EVERYWHERE: Final = (
         resources=("networkpolicies",),
         verbs=("get", "create", "patch", "delete"),
     ),
+    Grant(
+        why="What somebody wrote into these objects is told as an Event before it is set back.",
+        group="events.k8s.io",
+        resources=("events",),
+        verbs=("create",),
+    ),
 )
 """In the whole cluster."""
 
