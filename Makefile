@@ -105,7 +105,8 @@ generate: $(READY) ## Write crds/ and docs/reference/ from the code
 golden: $(READY) ## Rewrite the golden files; look at the difference before you commit it
 	$(call say,'golden files')
 	@UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/golden tests/charts/test_render.py \
-	  tests/contract/test_argocd_health.py tests/contract/test_kstatus.py
+	  tests/charts/test_roles_of_releases.py tests/contract/test_argocd_health.py \
+	  tests/contract/test_kstatus.py
 	@git status --short -- tests/golden tests/contract config/argocd
 
 bench: $(READY) ## Measure speed and memory; writes bench/results/
