@@ -6,7 +6,7 @@ from cluster.waiting import wait_until
 from support.counting import counting, failed, report, tell
 from support.hybrid import CLOUD, ONPREM, Hybrid, HybridTeam
 
-pytestmark = [pytest.mark.hybrid, pytest.mark.faults]
+pytestmark = [pytest.mark.hybrid, pytest.mark.faults, pytest.mark.timeout(1200)]
 
 
 def test_a_move_to_another_cluster_loses_no_request(hybrid: Hybrid, team: HybridTeam) -> None:
@@ -18,6 +18,7 @@ def test_a_move_to_another_cluster_loses_no_request(hybrid: Hybrid, team: Hybrid
         assert hybrid.slm("cluster", "drain", CLOUD).code == 0
         try:
             team.wait_on("chat", ONPREM, within=400)
+            hybrid.tell_why(team, "chat", "once it has left the cloud, which is drained")
             client.wait_for_answers(20)
             asked = client.stop()
             wait_until(

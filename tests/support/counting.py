@@ -44,6 +44,15 @@ class CountingClient:
             explain=lambda: report(self.asked()),
         )
 
+    def wait_since(self, moment: float, seconds: float) -> None:
+        """Wait until it has asked for so long since a moment, and was answered at the end."""
+        wait_until(
+            lambda: any(one.start >= moment + seconds for one in answered(self.asked(moment))),
+            f"{self.pod} has asked for {seconds:.0f} s",
+            within=seconds + 60,
+            explain=lambda: report(self.asked()),
+        )
+
     def stop(self, within: float = 120) -> list[Asked]:
         """Let it end what is under way, and return all requests."""
         # Not by deletion, which takes the log away. It may have ended by itself.
@@ -90,7 +99,7 @@ def counting(
         wait_until(
             lambda: client._phase() != "Pending" and len(client.lines()) > 0,
             f"{client.pod} is admitted",
-            within=60,
+            within=made.admission + 30,
         )
         assert client.lines()[0] == {"admitted": True}
         yield client

@@ -29,6 +29,7 @@ class Plan:
         max_tokens: the longest answer.
         timeout: seconds after which a client gives a request up.
         pause: seconds that a client rests after each request.
+        admission: seconds within which the gateway has to admit the pod.
     """
 
     url: str
@@ -40,6 +41,7 @@ class Plan:
     max_tokens: int = 4
     timeout: float = 90.0
     pause: float = 0.1
+    admission: float = 30.0
 
 
 @dataclass
@@ -62,7 +64,7 @@ async def run(plan: Plan) -> None:
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     timeout = aiohttp.ClientTimeout(total=plan.timeout)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        await _admitted(session, plan.url)
+        await _admitted(session, plan)
         last = time.time() + plan.seconds
         numbers = iter(range(plan.count))
 
@@ -82,18 +84,18 @@ async def run(plan: Plan) -> None:
     _print({"ended": True})
 
 
-async def _admitted(session: aiohttp.ClientSession, url: str) -> None:
+async def _admitted(session: aiohttp.ClientSession, plan: Plan) -> None:
     """Wait until the gateway knows this pod as one of the namespace's."""
-    limit = time.time() + 30
+    limit = time.time() + plan.admission
     while True:
         try:
-            async with session.get(f"{url}/models") as answer:
+            async with session.get(f"{plan.url}/models") as answer:
                 if answer.status == 200:
                     break
         except aiohttp.ClientError:
             pass
         if time.time() > limit:
-            raise SystemExit(f"{url} does not admit this pod")
+            raise SystemExit(f"{plan.url} does not admit this pod")
         await asyncio.sleep(0.2)
     _print({"admitted": True})
 

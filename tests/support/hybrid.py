@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from cluster import hybrid, serving_images
 from cluster.addons import make_volume
 from cluster.running import Cluster
 from cluster.waiting import wait_until
 from cluster.wan import Wan
 from support.command_line import Outcome
-from support.installation import MODEL, SYSTEM, Installed, Team, installed
+from support.installation import MODEL, ROOT, SYSTEM, Installed, Team, installed
 
 CLOUD: Final = "local"
 """The hub's own cluster, by the name of its ModelCluster. Lines call it `cloud`."""
@@ -28,24 +30,8 @@ _NODE_PORT: Final = {"type": "NodePort", "nodePort": GATEWAY_PORT}
 SLM: Final = Path(sys.executable).with_name("slm")
 
 DECLARED: Final[Mapping[str, Mapping[str, Any]]] = {
-    CLOUD: {
-        "tier": "Cloud",
-        "jurisdiction": "US",
-        "location": {"provider": "aws", "region": "us-east-1"},
-        "prices": {"cpuHour": "0.020", "memoryGBHour": "0.002"},
-    },
-    ONPREM: {
-        "tier": "OnPrem",
-        "jurisdiction": "DE",
-        "location": {"site": ONPREM},
-        "prices": {"cpuHour": "0.045", "memoryGBHour": "0.006"},
-    },
-    EDGE: {
-        "tier": "Edge",
-        "jurisdiction": "FR",
-        "location": {"site": EDGE},
-        "prices": {"cpuHour": "0.090", "memoryGBHour": "0.012"},
-    },
+    one["metadata"]["name"]: one["spec"]
+    for one in yaml.safe_load_all((ROOT / "examples/three-clusters/clusters.yaml").read_text())
 }
 """The cloud is the cheapest by far, and the edge the dearest."""
 
@@ -219,6 +205,34 @@ class Hybrid:
         assert joined.code == 0, joined
         return joined.out
 
+    def join(self, name: str) -> None:
+        """Join a cluster once more, as it was joined."""
+        join = {ONPREM: self.join_push, EDGE: self.join_pull}[name]
+        join(name)
+
+    def revoke(self, name: str) -> None:
+        """Take away the credential that joins a cluster to the hub, where it was given."""
+        given = {
+            ONPREM: (self.clusters[ONPREM], SYSTEM, "smallmodel-hub-token"),
+            EDGE: (self.hub.cluster, f"slm-cluster-{EDGE}", "smallmodel-agent-token"),
+        }
+        cluster, namespace, secret = given[name]
+        cluster.kubectl("-n", namespace, "delete", "secret", secret)
+
+    def operators(self) -> dict[str, str]:
+        """Return the processes of the operator and of the agent, by cluster."""
+        selector = "app.kubernetes.io/component=operator"
+        return {
+            name: " ".join(
+                sorted(
+                    state["containerID"]
+                    for pod in cluster.get("-n", SYSTEM, "pods", "-l", selector)["items"]
+                    for state in pod["status"]["containerStatuses"]
+                )
+            )
+            for name, cluster in self.clusters.items()
+        }
+
     def install_member(self, name: str) -> None:
         """Install the gateway in a cluster that the hub works on, and declare its address."""
         self._install(name, role="Member")
@@ -255,6 +269,13 @@ class Hybrid:
         """Return what the hub says of a cluster."""
         found: dict[str, Any] = self.hub.cluster.get("modelcluster", name).get("status", {})
         return found
+
+    def condition(self, name: str, kind: str) -> str:
+        """Return the message of one of a cluster's conditions, empty before it was judged."""
+        for found in self.status_of(name).get("conditions") or ():
+            if found["type"] == kind:
+                return str(found["message"])
+        return ""
 
     def tell_why(self, team: HybridTeam, model: str, what: str) -> None:
         """Print what `slm explain` says of a model, for the docs and for `pytest -rP`."""
