@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from cluster import bringup, hybrid, machine
+from cluster.addresses import API_PORT
 from cluster.control import init_pid
 from cluster.folders import ClusterFiles
 from cluster.options import ClusterOptions, FakeGpu
@@ -114,7 +115,8 @@ def _add_hybrid(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 def _run_hybrid(asked: argparse.Namespace) -> None:
     if asked.verb == "hybrid-up":
         for name, cluster in hybrid.up(asked.prefix, _say).items():
-            _say(f"{name}: {cluster.kubeconfig}")
+            address = f"https://{cluster.record.addresses.api_server}:{API_PORT}"
+            _say(f"{name}: {cluster.kubeconfig} of {address}")
         return
     if asked.verb == "hybrid-down":
         hybrid.down(asked.prefix, _say)

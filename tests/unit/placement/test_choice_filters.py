@@ -270,6 +270,14 @@ def test_a_copy_that_runs_stays_though_a_new_one_would_not_go_there(facts: dict[
     assert of(decided(cluster("a", **facts), wish=wish()), "a").selected is False
 
 
+@pytest.mark.parametrize(("substitutes", "says"), [(False, "Keep"), (True, "Substitute")])
+def test_a_copy_that_cannot_be_reached_is_said_to_stay(substitutes: bool, says: str) -> None:
+    asked = running("a", substitutes=substitutes)
+    found = decided(cluster("a", link=Link.UNREACHABLE), cluster("b", 0.01), wish=asked)
+
+    assert f"what runs there stays (whenUnreachable: {says})" in of(found, "a").message
+
+
 MOVING: dict[str, dict[str, Any]] = {
     "a law": {"jurisdiction": "US"},
     "its removal": {"link": Link.TERMINATING},

@@ -153,9 +153,11 @@ def is_reachable(case: Case, place: Facts) -> Rejection | None:
     """Refuse new copies where the hub sees nothing."""
     if place.link is not Link.UNREACHABLE:
         return None
+    autonomy = "Substitute" if case.wish.substitutes else "Keep"
     return Rejection(
         code=Code.UNREACHABLE,
-        message=f"{place.name} does not answer; unreachable is not gone, so what runs there stays.",
+        message=f"{place.name} does not answer; unreachable is not gone, so what runs there stays "
+        f"(whenUnreachable: {autonomy}).",
         holds=True,
         waits=True,
     )

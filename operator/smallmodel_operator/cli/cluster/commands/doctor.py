@@ -27,7 +27,8 @@ def doctor(
     access = Access(context=context, kubeconfig=kubeconfig, namespace=namespace)
 
     async def work(session: Session) -> "list[Finding]":
-        from smallmodel_operator.cli.cluster.checks import CHECKS, examine
+        from smallmodel_operator.cli.cluster.checks import CHECKS
+        from smallmodel_operator.cli.cluster.examined import examine
 
         examined = await examine(session)
         return [finding for check in CHECKS async for finding in check(examined)]
