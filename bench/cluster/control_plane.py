@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -62,6 +62,17 @@ class Seen:
         """Return when a config changed last."""
         return max(pool.at for pool in self.pools.values())
 
+    def see_pool(self, pool: dict[str, Any], at: float) -> None:
+        """Take a RayService as it is at that time, on the clock of `time.perf_counter`."""
+        key = (pool["metadata"]["namespace"], pool["metadata"]["name"])
+        config = pool["spec"].get("serveConfigV2", "")
+        known = self.pools.get(key)
+        if known is not None and known.config == config:
+            return
+        names = {each["name"] for each in json.loads(config)["applications"]} - {_INDEX}
+        made = known.made if known is not None else at
+        self.pools[key] = SeenPool(config=config, models=frozenset(names), made=made, at=at)
+
     def pool_of(self, namespace: str, model: str) -> SeenPool:
         """Return the pool that has a model."""
         return next(
@@ -87,8 +98,19 @@ class ControlPlane:
         times = self.server.cpu_times()
         return float(times.user + times.system)
 
-    async def make_models(self, namespace: str, names: Iterable[str]) -> None:
-        """Make SmallModels of six lines each."""
+    async def make_models(
+        self,
+        namespace: str,
+        names: Iterable[str],
+        more: Callable[[str], dict[str, Any]] = lambda _: {},
+    ) -> None:
+        """Make SmallModels of six lines each, and a namespace for them.
+
+        Args:
+            namespace: Theirs.
+            names: Theirs.
+            more: Returns further fields of a model's spec by its name.
+        """
         await self.kube.create(
             "/api/v1/namespaces",
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
@@ -103,7 +125,7 @@ class ControlPlane:
                         "apiVersion": "smallmodel.dev/v1alpha1",
                         "kind": "SmallModel",
                         "metadata": {"name": name, "namespace": namespace},
-                        "spec": {"model": _MODEL},
+                        "spec": {"model": _MODEL} | more(name),
                     },
                 )
 
@@ -118,30 +140,41 @@ class ControlPlane:
 @contextlib.asynccontextmanager
 async def control_plane() -> AsyncIterator[ControlPlane]:
     """Give a control plane with our kinds, KubeRay's kinds, cards, and the fake serving side."""
+    async with (
+        bare_control_plane() as plane,
+        fake_serving_side(plane.kube),
+        watching(watch_placements(plane), watch_pools(plane)),
+    ):
+        yield plane
+
+
+@contextlib.asynccontextmanager
+async def bare_control_plane() -> AsyncIterator[ControlPlane]:
+    """Give a control plane with our kinds, KubeRay's kinds and cards; nobody watches it."""
     options = ClusterOptions(name="bench", kubelet=False, dns=False, spare_memory=False)
     with bringup.lent(options) as lent:
         files = ClusterFiles(lent.record.options.name)
         async with Kube(_address(lent), files.pki) as kube:
             await _install(kube)
-            version = (await kube.get("/version"))["gitVersion"]
-            seen = Seen()
-            async with fake_serving_side(kube):
-                watches = [
-                    asyncio.create_task(_watch_placements(kube, seen)),
-                    asyncio.create_task(_watch_pools(kube, seen)),
-                ]
-                try:
-                    yield ControlPlane(
-                        kubeconfig=lent.kubeconfig,
-                        kube=kube,
-                        seen=seen,
-                        version=version,
-                        server=_server(files),
-                    )
-                finally:
-                    for watch in watches:
-                        watch.cancel()
-                    await asyncio.gather(*watches, return_exceptions=True)
+            yield ControlPlane(
+                kubeconfig=lent.kubeconfig,
+                kube=kube,
+                seen=Seen(),
+                version=(await kube.get("/version"))["gitVersion"],
+                server=_server(files),
+            )
+
+
+@contextlib.asynccontextmanager
+async def watching(*watches: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Watch as long as the block runs."""
+    tasks = [asyncio.create_task(watch) for watch in watches]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def all_written(plane: ControlPlane, models: int, within: float) -> None:
@@ -180,7 +213,7 @@ async def _install(kube: Kube) -> None:
         "/api/v1/namespaces",
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}},
     )
-    for kind in ("modelcards", "smallmodels", "modelplacements", "modelclusters"):
+    for kind in ("modelcards", "smallmodels", "modelplacements", "modelclusters", "datasources"):
         await _served(kube, f"{MODELS}/{kind}")
     for card in fetch_bundled_cards().cards:
         manifest = build_card(card)
@@ -199,22 +232,15 @@ async def _served(kube: Kube, path: str) -> None:
                 return
 
 
-async def _watch_placements(kube: Kube, seen: Seen) -> None:
-    async for kind, placement in kube.watch(PLACEMENTS):
+async def watch_placements(plane: ControlPlane) -> None:
+    """Note when each ModelPlacement is there."""
+    async for kind, placement in plane.kube.watch(PLACEMENTS):
         if kind == "ADDED":
-            seen.placements.setdefault(placement["metadata"]["name"], time.perf_counter())
+            plane.seen.placements.setdefault(placement["metadata"]["name"], time.perf_counter())
 
 
-async def _watch_pools(kube: Kube, seen: Seen) -> None:
-    async for kind, pool in kube.watch(RAYSERVICES):
-        at = time.perf_counter()
-        if kind not in {"ADDED", "MODIFIED"}:
-            continue
-        key = (pool["metadata"]["namespace"], pool["metadata"]["name"])
-        config = pool["spec"].get("serveConfigV2", "")
-        known = seen.pools.get(key)
-        if known is not None and known.config == config:
-            continue
-        names = {each["name"] for each in json.loads(config)["applications"]} - {_INDEX}
-        made = known.made if known is not None else at
-        seen.pools[key] = SeenPool(config=config, models=frozenset(names), made=made, at=at)
+async def watch_pools(plane: ControlPlane) -> None:
+    """Note which models are in RayServices."""
+    async for kind, pool in plane.kube.watch(RAYSERVICES):
+        if kind in {"ADDED", "MODIFIED"}:
+            plane.seen.see_pool(pool, time.perf_counter())

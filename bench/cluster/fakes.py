@@ -55,15 +55,8 @@ class FakeServingSide:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     async def _beat(self) -> None:
-        condition = {
-            "type": "Ready",
-            "status": "True",
-            "reason": "FakeNode",
-            "message": "there is no kubelet",
-            "lastHeartbeatTime": _now(),
-        }
-        status = {"capacity": _CAPACITY, "allocatable": _CAPACITY, "conditions": [condition]}
-        await self._kube.merge(f"/api/v1/nodes/{NODE}/status", {"status": status})
+        status = {"status": node_status(_CAPACITY)}
+        await self._kube.merge(f"/api/v1/nodes/{NODE}/status", status)
         await self._kube.merge(f"/api/v1/nodes/{NODE}", {"spec": {"taints": None}})
 
     async def _keep_ready(self) -> None:
@@ -75,7 +68,7 @@ class FakeServingSide:
                 continue
             name, namespace = pool["metadata"]["name"], pool["metadata"]["namespace"]
             path = f"/apis/ray.io/v1/namespaces/{namespace}/rayservices/{name}/status"
-            await self._kube.merge(path, {"status": _ready(name, generation)})
+            await self._kube.merge(path, {"status": pool_ready(name, generation)})
             self.ready += 1
 
     async def _fetch(self) -> None:
@@ -89,7 +82,7 @@ class FakeServingSide:
         """Have a fetch pod end well, in one step."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
-        await self._kube.merge(path, {"status": _succeeded(pod)})
+        await self._kube.merge(path, {"status": pod_succeeded(pod)})
         self.fetched += 1
 
 
@@ -107,11 +100,24 @@ async def fake_serving_side(kube: Kube) -> AsyncIterator[FakeServingSide]:
             await task
 
 
+def node_status(room: dict[str, str]) -> dict[str, Any]:
+    """Return the status of a node that takes pods, and has that much."""
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "FakeNode",
+        "message": "there is no kubelet",
+        "lastHeartbeatTime": _now(),
+    }
+    return {"capacity": room, "allocatable": room, "conditions": [condition]}
+
+
 def _phase(pod: dict[str, Any]) -> str:
     return str((pod.get("status") or {}).get("phase", ""))
 
 
-def _ready(name: str, generation: int) -> dict[str, Any]:
+def pool_ready(name: str, generation: int) -> dict[str, Any]:
+    """Return what KubeRay says of a pool that serves."""
     return {
         "observedGeneration": generation,
         "serviceStatus": "Running",
@@ -128,7 +134,8 @@ def _ready(name: str, generation: int) -> dict[str, Any]:
     }
 
 
-def _succeeded(pod: dict[str, Any]) -> dict[str, Any]:
+def pod_succeeded(pod: dict[str, Any]) -> dict[str, Any]:
+    """Return the status of a fetch pod that found the weights."""
     container = pod["spec"]["containers"][0]
     words = dict(word.split("=", 1) for word in container["command"] if "=" in word)
     done = FetchDone(

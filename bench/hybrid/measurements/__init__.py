@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from bench.hybrid.measurements import deciding
+from bench.hybrid.measurements import cold, cut, deciding, idle, pulling, pushing
 from bench.plan import Measurement
 
-MEASUREMENTS: Final[tuple[Measurement, ...]] = (deciding.MEASUREMENT,)
+MEASUREMENTS: Final[tuple[Measurement, ...]] = (
+    deciding.MEASUREMENT,
+    pushing.MEASUREMENT,
+    pulling.MEASUREMENT,
+    cold.MEASUREMENT,
+    idle.MEASUREMENT,
+    cut.MEASUREMENT,
+)
