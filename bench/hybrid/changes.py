@@ -49,11 +49,12 @@ async def change(fleet: Fleet, member: SimulatedMember, turn: int) -> float:
     await ask(fleet, member, turn)
     said = f'"max_replicas":{_replicas(turn)}'
 
-    def is_there() -> bool:
-        return said in fleet.pool_of(member).config
+    def accepted() -> list[float]:
+        return [at for at, config in member.accepted if at > began and said in config]
 
-    await until(is_there, f"the change is in the pool of {member.name}", _WITHIN_SECONDS)
-    return 1000 * (fleet.pool_of(member).at - began)
+    what = f"the change is in the pool of {member.name}"
+    await until(lambda: bool(accepted()), what, _WITHIN_SECONDS)
+    return 1000 * (accepted()[0] - began)
 
 
 async def ask(fleet: Fleet, member: SimulatedMember, turn: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bench.children import until
-from bench.cluster.control_plane import MODELS, ControlPlane, SeenPool, bare_control_plane
+from bench.cluster.control_plane import MODELS, ControlPlane, bare_control_plane
 from bench.cluster.operator_process import SYSTEM
 from bench.hybrid.simulated_member import SimulatedMember, simulated_members
 from smallmodel_operator.api.modelcluster import ConnectionMode
@@ -40,10 +40,6 @@ class Fleet:
     def used(self) -> tuple[SimulatedMember, ...]:
         """Return the members with a pool."""
         return tuple(member for member in self.members if member.seen.pools)
-
-    def pool_of(self, member: SimulatedMember) -> SeenPool:
-        """Return the pool of the one model that is bound to a member."""
-        return member.seen.pool_of(NAMESPACE, model_of(member))
 
     async def make_bound_models(self) -> None:
         """Make a model for each member, and let it run nowhere else."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from bench.cluster.control_plane import PLACEMENTS
 from bench.cluster.operator_process import operator_process
+from bench.cluster.thousand import settled
 from bench.hybrid.fleet import GONE, NAMESPACE, WELL, Fleet, fleet
 from bench.hybrid.simulated_member import SimulatedMember
 from bench.plan import Bench, Measurement
@@ -41,12 +42,12 @@ async def measure(bench: Bench) -> Report:
         names = [f"chat-{number:03}" for number in range(bench.amount(_MODELS))]
         await hub.plane.make_models(NAMESPACE, names)
         await hub.all_served(len(names), _SERVED_SECONDS)
-        await operator.wait_idle(_SERVED_SECONDS)
+        await settled(operator)
         before, pools = await _where(hub), _pools(hub)
         cut = _largest(hub.used())
         bench.say(f"{len(cut)} of {len(hub.used())} members with models are cut off")
         await _cut_off(hub, cut, bench.seconds(_CUT_SECONDS))
-        await operator.wait_idle(_SERVED_SECONDS)
+        await settled(operator)
         after = await _where(hub)
         made_anew = len(pools ^ _pools(hub))
     moves = [_moved(before, after, member.name) for member in cut]

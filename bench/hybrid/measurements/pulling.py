@@ -6,6 +6,7 @@ import psutil
 
 from bench.children import cpu_seconds
 from bench.cluster.operator_process import operator_process
+from bench.cluster.thousand import settled
 from bench.hybrid.agents import agents
 from bench.hybrid.changes import A_SECOND, change_all
 from bench.hybrid.fleet import fleet
@@ -17,7 +18,6 @@ from smallmodel_operator.api.modelcluster import ConnectionMode
 _MEMBERS: Final = 100
 _ROUNDS: Final = 2
 _SERVED_SECONDS: Final = 240.0
-_IDLE_SECONDS: Final = 60.0
 _MIB: Final = 2**20
 
 _ABOUT: Final = (
@@ -44,7 +44,7 @@ async def measure(bench: Bench) -> Report:
         await hub.make_bound_models()
         await hub.all_served(len(hub.members), _SERVED_SECONDS)
         for run in range(bench.runs):
-            await operator.wait_idle(_IDLE_SECONDS)
+            await settled(operator)
             bench.say(f"run {run + 1}")
             used = cpu_seconds([process])[pid]
             turns = range(_ROUNDS * run, _ROUNDS * (run + 1))

@@ -3,6 +3,7 @@
 from typing import Final
 
 from bench.cluster.operator_process import operator_process
+from bench.cluster.thousand import settled
 from bench.hybrid.changes import A_SECOND, ask, change_all
 from bench.hybrid.fleet import GONE, WELL, Fleet, fleet
 from bench.hybrid.simulated_member import SimulatedMember
@@ -49,7 +50,7 @@ async def measure(bench: Bench) -> Report:
         for run in range(bench.runs):
             first = 2 * _ROUNDS * run
             turns = range(first, first + _ROUNDS)
-            await operator.wait_idle(_LINKED_SECONDS)
+            await settled(operator)
             bench.say(f"run {run + 1}: all are well")
             used = operator.cpu_seconds()
             before.append(await change_all(hub, others, turns))
@@ -88,7 +89,7 @@ def _figures(
 ) -> tuple[Figure, ...]:
     well = [percentile(taken, 0.99) / 1000 for taken in before]
     beside = [percentile(taken, 0.99) / 1000 for taken in during]
-    effect = [after / first - 1 for first, after in zip(well, beside, strict=True)]
+    effect = [100 * (after / first - 1) for first, after in zip(well, beside, strict=True)]
     return (
         Figure(
             name="from a change to the member, p50",
@@ -112,6 +113,6 @@ def _figures(
             name="effect of both on the p99 of the others",
             unit="%",
             runs=tuple(effect),
-            target=Target(bound=Bound.AT_MOST, value=0.1),
+            target=Target(bound=Bound.AT_MOST, value=10),
         ),
     )
