@@ -160,6 +160,11 @@ def test_another_currency_has_everything_of_the_tables_converted() -> None:
     assert tables.egress["aws"][0].internet == SHIPPED.egress["aws"][0].internet / 2
 
 
+def test_how_calm_placing_is_can_be_said() -> None:
+    policy = read(PLACEMENT='{"minimumStay": "90s", "movesPerMinute": 3}').placement.policy()
+    assert (policy.dwell_seconds, policy.moves_per_minute) == (90.0, 3)
+
+
 def test_each_number_of_the_tables_can_be_ones_own() -> None:
     own = {
         "cpuHour": "1",
@@ -184,6 +189,8 @@ def test_each_number_of_the_tables_can_be_ones_own() -> None:
         ('{"currency": "EUR"}', "set usdRate to what one USD is in it"),
         ('{"currency": "EUR", "usdRate": "0"}', "set usdRate to what one USD is in it"),
         ('{"currency": "euro"}', "a currency's three letters"),
+        ('{"minimumStay": "soon"}', "at minimumStay"),
+        ('{"movesPerMinute": 0}', "at movesPerMinute"),
         ('{"tables": {"cpuHour": "-1"}}', "an amount of the installation's one currency"),
         ('{"tables": {"gridIntensity": {"EU": 1}}}', "is a group, and a cluster is in one country"),
     ],

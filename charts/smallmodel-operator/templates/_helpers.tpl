@@ -191,7 +191,7 @@ imagePullSecrets:
 {{- $_ := set $values "CLUSTER_JURISDICTION" $v.cluster.jurisdiction }}
 {{- end }}
 {{- $placement := dict "currency" $v.placement.currency "tables" $v.placement.tables }}
-{{- range $name := list "usdRate" "carbonPricePerTon" }}
+{{- range $name := list "usdRate" "carbonPricePerTon" "minimumStay" "movesPerMinute" }}
 {{- with index $v.placement $name }}
 {{- $_ := set $placement $name . }}
 {{- end }}

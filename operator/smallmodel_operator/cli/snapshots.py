@@ -22,8 +22,9 @@ from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.placement.cluster import ClusterView, Node, PoolSeats
 from smallmodel_operator.placement.machine import AcceleratorStock
+from smallmodel_operator.placement_settings import PlacementSettings
 from smallmodel_operator.reconcile.replay import Replayed, Snapshot, replay
-from smallmodel_operator.settings import PlacementSettings, Settings
+from smallmodel_operator.settings import Settings
 
 KIND: Final = "SmallModelSnapshot"
 VERSION: Final = 1
