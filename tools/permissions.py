@@ -11,6 +11,7 @@ _PLACES: Final = {
     "cluster": "In the whole cluster",
     "models": "In every namespace with models",
     "agents": "For clusters whose agents call the hub",
+    "neighbours": "For the gateways of such clusters",
     "httpRoute": "With a Gateway of your own",
     "own": "In the operator's own namespace",
     "gateway": "In the operator's own namespace, for the gateway",
@@ -19,6 +20,7 @@ _MEANINGS: Final = {
     "cluster": "Objects without a namespace, and ModelPlacements.",
     "models": "The whole cluster, or the namespaces of the chart's value `watchNamespaces` alone.",
     "agents": "In the whole cluster, unless the chart's value `watchNamespaces` names some.",
+    "neighbours": "As above, and unless a Gateway of your own leads to models.",
     "httpRoute": "In every namespace with models too, where the chart's value "
     "`gateway.httpRoute.enabled` is true.",
     "own": "Nothing here is granted elsewhere.",

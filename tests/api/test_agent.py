@@ -13,14 +13,16 @@ import pytest
 
 from cluster.access import KubeAccess
 from smallmodel_operator.api.modelplacement import PlacementResidency
-from smallmodel_operator.api.names import AGENT_LEASE, placement_namespace
+from smallmodel_operator.api.names import AGENT_LEASE, gateway_identity, placement_namespace
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.certificates import why_renew
 from smallmodel_operator.clusters.clock import SYSTEM_CLOCK
 from smallmodel_operator.clusters.credentials import read_kubeconfig
 from smallmodel_operator.clusters.identity import cluster_uid
 from smallmodel_operator.clusters.ref import (
+    CONFIGMAPS,
     LEASES,
     MODELCLUSTERS,
     MODELPLACEMENTS,
@@ -28,8 +30,10 @@ from smallmodel_operator.clusters.ref import (
     SECRETS,
     Manifest,
 )
+from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
+from smallmodel_operator.plan.gateway.told import TOLD_NAME
 from support.agents import AgentPair
-from support.linked_members import until
+from support.linked_members import SYSTEM, until
 from support.paper_serving import serving_on_paper
 
 from .conftest import CRDS
@@ -265,10 +269,59 @@ async def test_the_credential_opens_nothing_of_another_cluster_and_no_spec(
                 LEASES.ref("another", placement_namespace(pair.cluster)), {"spec": {}}
             ),
             "read Secrets": agent.list(SECRETS, placement_namespace(pair.cluster)),
+            "read a Secret": agent.get(
+                SECRETS.ref("smallmodel-agent-token", placement_namespace(pair.cluster))
+            ),
+            "read what another is told": agent.get(CONFIGMAPS.ref(TOLD_NAME, elsewhere)),
+            "read another ConfigMap": agent.get(
+                CONFIGMAPS.ref("kube-root-ca.crt", placement_namespace(pair.cluster))
+            ),
+            "write what it is told": agent.merge_patch(
+                CONFIGMAPS.ref(TOLD_NAME, placement_namespace(pair.cluster)), {"data": {"a": "b"}}
+            ),
         }
         could = [what for what, call in refused.items() if not await _is_refused(call)]
         assert could == []
+        told = CONFIGMAPS.ref(TOLD_NAME, placement_namespace(pair.cluster))
+        assert await agent.get(told) is not None
         await agent.apply(_lease(placement_namespace(pair.cluster)))
+
+
+async def test_a_gateway_behind_a_nat_leads_to_models_elsewhere_by_a_certificate_of_its_own(
+    pair: AgentPair,
+) -> None:
+    await pair.prepare()
+    other = f"munich-{pair.cluster}"
+    copy = await pair.answer_at(other, "https://munich.example.com:8443")
+    kubeconfig = pair.kubeconfig()
+    on_hub = CONFIGMAPS.ref(TOLD_NAME, placement_namespace(pair.cluster))
+    identity = gateway_identity(pair.cluster, pair.hub_id)
+
+    async def is_certified() -> bool:
+        held, now = await pair.held(), datetime.now(UTC)
+        return bool(held.trusted) and why_renew(held.leaf, held.trusted, identity, now) is None
+
+    async with pair.listening():
+        async with pair.serving(kubeconfig) as agent:
+            await until(lambda: pair.is_led(f"gateways:{other}"))
+            await until(is_certified)
+            shown = await pair.admin.get(on_hub) or {}
+            assert shown["data"]["tls.crt"].encode() == (await pair.held()).leaf.certificate
+            assert "PRIVATE" not in str(shown)
+            await until(lambda: agent.hearing.request is None)
+            assert agent.hearing.problem is None
+
+        # What it was told lies in its cluster.
+        pair.line.is_cut = True
+        await pair.member_admin.delete(CONFIGMAPS.ref(GATEWAY_NAME, SYSTEM))
+        async with pair.serving(kubeconfig) as agent:
+            await until(lambda: pair.is_led(f"gateways:{other}"))
+            assert agent.hearing.ends is not None
+            pair.line.is_cut = False
+
+            await pair.admin.delete(copy)
+            await until(lambda: _not(lambda: pair.is_led(f"gateways:{other}")))
+            assert await is_certified()
 
 
 def _deleted(api: Api, plural: str) -> int:

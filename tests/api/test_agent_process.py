@@ -102,6 +102,7 @@ async def test_the_agent_needs_its_rights_and_little_memory(
             print(f"the agent's memory: {used / 2**20:.0f} MiB")  # noqa: T201 - it is measured
             await pair.revoke()
             await until(lambda: _is_gone(pair))
+            await until(lambda: _is_certified(pair))
 
         not_needed = _not_here(roles)
         # The last call is written down a moment after it was answered.
@@ -186,6 +187,10 @@ def _not_here(roles: WatchedRoles) -> set[Grant]:
 
 async def _has_one(pair: AgentPair) -> bool:
     return '"max_replicas":1' in (await pair.pools())[0]["spec"]["serveConfigV2"]
+
+
+async def _is_certified(pair: AgentPair) -> bool:
+    return bool((await pair.held()).leaf.certificate)
 
 
 async def _is_gone(pair: AgentPair) -> bool:

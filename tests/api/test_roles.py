@@ -7,6 +7,7 @@ heads are faked.
 
 import asyncio
 import contextlib
+import itertools
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -19,12 +20,18 @@ from bench.children import child, free_port, until
 from bench.cluster.operator_process import operator_process
 from cluster.access import KubeAccess
 from cluster.running import Cluster
-from smallmodel_operator.api.names import placement_namespace
+from smallmodel_operator.api.names import (
+    AGENT_LEASE,
+    ANNOTATION_CLUSTER_UID,
+    placement_namespace,
+)
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
     CLAIMS,
+    CONFIGMAPS,
     HTTPROUTES,
     JOBS,
+    LEASES,
     MODELCLUSTERS,
     MODELPLACEMENTS,
     NAMESPACES,
@@ -41,7 +48,9 @@ from smallmodel_operator.clusters.wire import Send
 from smallmodel_operator.install import uninstall
 from smallmodel_operator.install.catalogue import apply_cards
 from smallmodel_operator.local.bundled import fetch_bundled_cards
+from smallmodel_operator.plan.agents import agent_manifests
 from smallmodel_operator.plan.gateway.http_route import GATEWAY_API_TRIED
+from smallmodel_operator.plan.gateway.told import TOLD_NAME
 from support.paper_serving import ray_cluster_of, serving_on_paper
 from support.watched_roles import (
     GATEWAY,
@@ -123,7 +132,7 @@ async def _apply_catalogue(roles: WatchedRoles) -> None:
 
 
 async def _listen_to_an_agent(admin: Api) -> None:
-    """Have a cluster be declared whose agent calls, until the hub has listened."""
+    """Have a cluster be declared whose agent calls, until the hub has told it what it needs."""
     await admin.create(
         {
             "apiVersion": MODELCLUSTERS.api_version,
@@ -132,13 +141,27 @@ async def _listen_to_an_agent(admin: Api) -> None:
             "spec": {"connection": {"mode": "Pull"}},
         }
     )
+    namespace = placement_namespace(PULLED)
+    told = CONFIGMAPS.ref(TOLD_NAME, namespace)
 
     async def listened() -> bool:
-        return await admin.get(NAMESPACES.ref(placement_namespace(PULLED))) is not None
+        return await admin.get(NAMESPACES.ref(namespace)) is not None
 
     # It makes the namespace where it found no Lease in it.
     await until(listened, "the hub has listened", _WITHIN, 0.1)
-    await admin.delete(NAMESPACES.ref(placement_namespace(PULLED)))
+    (empty,) = (one for one in agent_manifests(PULLED, "any") if one["kind"] == CONFIGMAPS.kind)
+    await admin.apply(empty)
+    beats = itertools.count()
+
+    async def is_told() -> bool:
+        annotations = {ANNOTATION_CLUSTER_UID: "a-cluster", "beat": str(next(beats))}
+        metadata = {"name": AGENT_LEASE, "namespace": namespace, "annotations": annotations}
+        lease = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata}
+        await admin.apply(lease)
+        return "binaryData" in (await admin.get(told) or {})
+
+    await until(is_told, "the hub tells the agent", _WITHIN * 2, 1.0)
+    await admin.delete(NAMESPACES.ref(namespace))
 
 
 @contextlib.asynccontextmanager

@@ -83,6 +83,7 @@ class Linked:
             connected=self._connected,
             disconnected=self._disconnected,
             heard=lambda: self.told.append(("heard", "")),
+            asked=lambda name: self.told.append(("asked", name)),
         )
         hub = Hub(api=self.api, name=HUB, now=self.now, clock=self.clock)
         self.links = Links(hub, peers)
@@ -138,9 +139,11 @@ class Linked:
         """Declare a cluster whose agent calls the hub."""
         self.declare(name, mode="Pull", kubeconfigSecretRef=None)
 
-    def beat(self, name: str, *, uid: str = "uid-edge") -> None:
+    def beat(self, name: str, *, uid: str = "uid-edge", request: str = "") -> None:
         """Have the agent of a cluster renew its Lease, whose times nobody reads."""
         annotations = {"smallmodel.dev/cluster-uid": uid} if uid else {}
+        if request:
+            annotations["smallmodel.dev/gateway-request"] = request
         lease = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",

@@ -15,20 +15,25 @@ from typing import Any, Final
 
 import yaml
 
+from builders.placements import HASH, placed_status
 from builders.pool_values import TOKEN_KEY
 from cluster.access import KubeAccess
 from smallmodel_operator.agent_settings import AgentSettings
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.names import placement_namespace
 from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.authority import Held, held_leaf
 from smallmodel_operator.clusters.clock import SystemClock
 from smallmodel_operator.clusters.identity import cluster_uid
 from smallmodel_operator.clusters.ref import (
     CONFIGMAPS,
     MODELCLUSTERS,
     MODELPLACEMENTS,
+    SECRETS,
     Manifest,
+    Ref,
     Resource,
+    ref_of,
 )
 from smallmodel_operator.clusters.refusals import Answer
 from smallmodel_operator.clusters.requests import Request
@@ -37,8 +42,10 @@ from smallmodel_operator.clusters.wire import Send
 from smallmodel_operator.handlers.agent import Agent
 from smallmodel_operator.handlers.agents import Agents
 from smallmodel_operator.handlers.canary import HubName
+from smallmodel_operator.handlers.certificates import Certificates
 from smallmodel_operator.handlers.link import Hub, Peers
 from smallmodel_operator.handlers.links import Links
+from smallmodel_operator.handlers.neighbours import Neighbours
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.agents import AGENT_ACCOUNT, agent_manifests
@@ -48,6 +55,9 @@ from smallmodel_operator.plan.gateway.config_map import (
     entries_of,
     read_snapshot,
 )
+from smallmodel_operator.plan.gateway.secret_files import TLS_SECRET
+from smallmodel_operator.plan.gateway.told import TOLD_NAME
+from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.settings import Settings
 from support.acting import acting_as
 from support.linked_members import SYSTEM, LinkedPair, until
@@ -87,6 +97,7 @@ class AgentPair(LinkedPair):
     declared: list[str] = field(default_factory=list)
     links: Links = field(init=False)
     agents: Agents = field(init=False)
+    neighbours: Neighbours = field(init=False)
     off_by: timedelta = timedelta()
     """How far the agent's clock is from the hub's."""
 
@@ -110,7 +121,12 @@ class AgentPair(LinkedPair):
                 role = f"{AGENT_ACCOUNT}:{name}"
                 self.hub_plane.kubectl("delete", "--ignore-not-found", kind, role)
             await self.admin.delete(MODELCLUSTERS.ref(name))
-        await self.member_admin.delete(CONFIGMAPS.ref(GATEWAY_NAME, SYSTEM))
+        for kept in (
+            CONFIGMAPS.ref(GATEWAY_NAME, SYSTEM),
+            CONFIGMAPS.ref(TOLD_NAME, SYSTEM),
+            SECRETS.ref(TLS_SECRET, SYSTEM),
+        ):
+            await self.member_admin.delete(kept)
 
     def kubeconfig(self, name: str | None = None) -> Path:
         """Return the file with the credentials of a cluster's agent: the pair's, or that one's."""
@@ -154,7 +170,12 @@ class AgentPair(LinkedPair):
         """Be the hub's process that has just started, until the block ends."""
         self.stores = HubStores(hub_id=self.hub_id)
         name = HubName(hub_id=self.hub_id, namespace=SYSTEM, identity="hub-0")
-        peers = Peers(connected=lambda _name, _api: None, disconnected=lambda _: None)
+        peers = Peers(
+            connected=lambda _name, _api: None,
+            disconnected=lambda _: None,
+            heard=lambda: self.neighbours.lead(),
+            asked=lambda cluster: self.neighbours.queue.add(cluster),
+        )
         self.links = Links(Hub(api=self.hub_api, name=name, now=_now), peers)
         self.agents = Agents(
             api=self.hub_api,
@@ -162,12 +183,20 @@ class AgentPair(LinkedPair):
             hears=self.links.hears,
             conflicts=self.conflicts,
         )
+        self.neighbours = Neighbours(
+            api=self.hub_api,
+            stores=self.stores,
+            certificates=Certificates(self.hub_api, SYSTEM, self.hub_id),
+            links=self.links,
+            conflicts=self.conflicts,
+        )
         watches = [
             Watch(self.hub_api, Place(resource=resource), self)
             for resource in (MODELCLUSTERS, MODELPLACEMENTS)
         ]
-        work = (*(watch.run() for watch in watches), self.links.run(), self.agents.queue.run())
-        tasks = [asyncio.create_task(one) for one in work]
+        queues = (self.agents.queue, self.neighbours.queue)
+        work = [*(watch.run() for watch in watches), *(queue.run() for queue in queues)]
+        tasks = [asyncio.create_task(one) for one in (*work, self.links.run())]
         try:
             yield self.links
         finally:
@@ -181,8 +210,11 @@ class AgentPair(LinkedPair):
             cluster = manifest["metadata"]["namespace"].removeprefix(placement_namespace(""))
             if key is not None:
                 self.agents.see(cluster, key)
+                self.neighbours.lead()
             return
-        cluster, _ = self.stores.see_cluster(manifest, gone=gone)
+        cluster, is_another = self.stores.see_cluster(manifest, gone=gone)
+        if is_another:
+            self.neighbours.lead()
         # Others' tests have clusters of their own.
         if cluster is not None and cluster.metadata.name.startswith(self.cluster):
             self.links.see(cluster)
@@ -201,14 +233,45 @@ class AgentPair(LinkedPair):
         link = (await self.told(name)).status.link
         return link is not None and link.state == state
 
+    async def answer_at(self, cluster: str, address: str) -> Ref:
+        """Have the model answer in another cluster, whose gateway is at an address."""
+        self.declared.append(cluster)
+        await self.admin.create(
+            {
+                "apiVersion": MODELCLUSTERS.api_version,
+                "kind": MODELCLUSTERS.kind,
+                "metadata": {"name": cluster},
+                "spec": {"connection": {"mode": "Pull"}, "gateway": {"address": address}},
+            }
+        )
+        namespace = placement_namespace(cluster)
+        metadata = {"name": namespace}
+        await self.admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        made = placement_manifest(self.decision(cluster=cluster))
+        made["metadata"] |= {"namespace": namespace, "finalizers": []}
+        await self.admin.apply(made)
+        ref = ref_of(made)
+        status = placed_status(verified_hash=HASH)
+        values = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        await self.admin.patch_status(ref, values)
+        return ref
+
+    async def held(self) -> Held:
+        """Return what the member's gateway shows to others."""
+        return await held_leaf(self.member_admin, SYSTEM)
+
     async def is_led_to(self, pool: str) -> bool:
-        """Tell whether the member's gateway leads requests to a pool."""
+        """Tell whether the member's gateway leads requests to a pool of the model's namespace."""
+        return await self.is_led(f"{pool}-serve-svc.{self.namespace}.svc")
+
+    async def is_led(self, upstream: str) -> bool:
+        """Tell whether the member's gateway leads requests there."""
         found = await self.member_admin.get(CONFIGMAPS.ref(GATEWAY_NAME, SYSTEM)) or {}
         try:
             config = read_snapshot(entries_of(found))
         except InvalidSnapshot:
             return False
-        return f"{pool}-serve-svc.{self.namespace}.svc" in config.clusters.text
+        return upstream in config.clusters.text
 
     async def hub_has(self, name: str = "chat") -> bool:
         """Tell whether the hub has the placement."""

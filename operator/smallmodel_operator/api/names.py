@@ -64,6 +64,9 @@ AGENT_LEASE: Final = "smallmodel-agent"
 """In a cluster's namespace on the hub: what its agent renews there, and so tells that it lives."""
 ANNOTATION_CLUSTER_UID: Final = "smallmodel.dev/cluster-uid"
 """On that Lease: the UID of the namespace kube-system of the cluster in which the agent runs."""
+ANNOTATION_GATEWAY_REQUEST: Final = "smallmodel.dev/gateway-request"
+"""On that Lease, while the cluster's gateway needs another certificate: a request for one, as PEM.
+Its key stays in the cluster."""
 
 FINALIZER: Final = "smallmodel.dev/placement"
 

@@ -87,17 +87,15 @@ async def keep_leaf(
         ApiError: The Secret could not be read or written.
         CertificateUnreadable: The authority is damaged.
     """
-    ref = SECRETS.ref(TLS_SECRET, namespace)
     identity = gateway_identity(cluster, hub_id)
-    live = await api.get(ref)
-    leaf = _pair(live or {})
-    why = why_renew(leaf, signer, identity, now) if live is not None else "there is none"
-    if why is None and _entry(live or {}, TRUSTED) != signer.certificate:
+    held = await held_leaf(api, namespace)
+    leaf = held.leaf
+    why = why_renew(leaf, signer.certificate, identity, now)
+    if why is None and held.trusted != signer.certificate:
         why = "it lacks its authority"
     if why is not None:
         leaf = make_leaf(signer, identity, now)
-        entries = {CERTIFICATE: leaf.certificate, KEY: leaf.key, TRUSTED: signer.certificate}
-        await api.apply(_manifest(ref, entries, immutable=False))
+        await hold_leaf(api, namespace, Held(leaf=leaf, trusted=signer.certificate))
         _LOG.info(
             "the gateway of cluster %s has a new certificate: %s",
             cluster,
@@ -105,6 +103,36 @@ async def keep_leaf(
             extra={"cluster": cluster},
         )
     return Issued(authority=ends_at(signer), leaf=ends_at(leaf))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the gateway of a cluster has."""
+
+    leaf: Pair
+    """Empty where there is none."""
+    trusted: bytes
+    """The certificate of the authority that it believes."""
+
+
+async def held_leaf(api: Api, namespace: str) -> Held:
+    """Return what a cluster's gateway has.
+
+    Raises:
+        ApiError: It could not be read.
+    """
+    live = await api.get(SECRETS.ref(TLS_SECRET, namespace)) or {}
+    return Held(leaf=_pair(live), trusted=_entry(live, TRUSTED))
+
+
+async def hold_leaf(api: Api, namespace: str, held: Held) -> None:
+    """Have a cluster's gateway have this.
+
+    Raises:
+        ApiError: It could not be written.
+    """
+    entries = {CERTIFICATE: held.leaf.certificate, KEY: held.leaf.key, TRUSTED: held.trusted}
+    await api.apply(_manifest(SECRETS.ref(TLS_SECRET, namespace), entries, immutable=False))
 
 
 def _manifest(ref: Ref, entries: Mapping[str, bytes], *, immutable: bool) -> dict[str, Any]:

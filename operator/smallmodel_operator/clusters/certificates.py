@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -55,22 +55,46 @@ def make_leaf(authority: Pair, identity: str, now: datetime.datetime) -> Pair:
     Raises:
         CertificateUnreadable: The authority is damaged.
     """
-    ca, ca_key = _read(authority)
     key = ec.generate_private_key(ec.SECP256R1())
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    return _pem(_signed(authority, key.public_key(), identity, now), key)
+
+
+def make_request(identity: str) -> Pair:
+    """Return a request for a certificate, and the key that it is for, which stays where it is."""
+    key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName([x509.DNSName(identity)])
     made = (
-        _builder(x509.Name([]), ca.subject, key.public_key(), now, LEAF_LIFE)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        # Where there is no subject, the name that is there has to be understood (RFC 5280).
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
         .add_extension(names, critical=True)
-        .add_extension(signer, critical=False)
-        .sign(ca_key, hashes.SHA256())
+        .sign(key, hashes.SHA256())
     )
-    return _pem(made, key)
+    return Pair(certificate=made.public_bytes(serialization.Encoding.PEM), key=_key_pem(key))
+
+
+def sign_request(authority: Pair, request: bytes, identity: str, now: datetime.datetime) -> bytes:
+    """Return a certificate for the key of a request.
+
+    Of the request nothing else counts: what the certificate says is for the authority to know.
+
+    Raises:
+        CertificateUnreadable: The authority is damaged, or the request.
+    """
+    made = _signed(authority, _key_of(request), identity, now)
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def is_for(certificate: bytes, request: bytes) -> bool:
+    """Return whether a certificate is one for the key of a request.
+
+    Raises:
+        CertificateUnreadable: The request is damaged, or not of who has the key.
+    """
+    wanted = _key_of(request)
+    try:
+        return x509.load_pem_x509_certificate(certificate).public_key() == wanted
+    except ValueError:
+        return False
 
 
 def ends_at(pair: Pair) -> datetime.datetime:
@@ -82,26 +106,103 @@ def ends_at(pair: Pair) -> datetime.datetime:
     return _read(pair)[0].not_valid_after_utc
 
 
-def why_renew(leaf: Pair, authority: Pair, identity: str, now: datetime.datetime) -> str | None:
+def end_of(certificate: bytes) -> datetime.datetime:
+    """Return the same of a certificate whose key is elsewhere.
+
+    Raises:
+        CertificateUnreadable: It is damaged.
+    """
+    return _certificate(certificate).not_valid_after_utc
+
+
+def why_renew(leaf: Pair, authority: bytes, identity: str, now: datetime.datetime) -> str | None:
     """Return why a gateway's certificate has to be made anew; None where it is good.
+
+    Args:
+        leaf: The certificate and its key.
+        authority: The certificate of who signs.
+        identity: The name that it has to have.
+        now: The time.
 
     Raises:
         CertificateUnreadable: The authority is damaged.
     """
-    ca, _ = _read(authority)
+    ca = _certificate(authority)
+    if not leaf.certificate:
+        return "there is none"
     try:
         found, _ = _read(leaf)
-        found.verify_directly_issued_by(ca)
     except CertificateUnreadable as error:
         return f"it cannot be read: {error}"
+    return _why_not(found, ca, identity, now)
+
+
+def why_sign(
+    certificate: bytes, authority: bytes, identity: str, now: datetime.datetime
+) -> str | None:
+    """Return the same of a certificate whose key is elsewhere.
+
+    Raises:
+        CertificateUnreadable: The authority is damaged.
+    """
+    ca = _certificate(authority)
+    if not certificate:
+        return "there is none"
+    try:
+        return _why_not(_certificate(certificate), ca, identity, now)
+    except CertificateUnreadable as error:
+        return f"it cannot be read: {error}"
+
+
+def _why_not(
+    found: x509.Certificate, ca: x509.Certificate, identity: str, now: datetime.datetime
+) -> str | None:
+    try:
+        found.verify_directly_issued_by(ca)
     except (InvalidSignature, ValueError, TypeError):
         return "another authority signed it"
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    if names.value.get_values_for_type(x509.DNSName) != [identity]:
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return "it has no name"
+    if names.get_values_for_type(x509.DNSName) != [identity]:
         return "it has another name"
     if now + RENEWED_BEFORE >= found.not_valid_after_utc:
         return f"it ends at {found.not_valid_after_utc:%Y-%m-%d}"
     return None
+
+
+def _signed(
+    authority: Pair, key: ec.EllipticCurvePublicKey, identity: str, now: datetime.datetime
+) -> x509.Certificate:
+    ca, ca_key = _read(authority)
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    names = x509.SubjectAlternativeName([x509.DNSName(identity)])
+    return (
+        _builder(x509.Name([]), ca.subject, key, now, LEAF_LIFE)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        # Where there is no subject, the name that is there has to be understood (RFC 5280).
+        .add_extension(names, critical=True)
+        .add_extension(signer, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+
+
+def _key_of(request: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        found = x509.load_pem_x509_csr(request)
+        is_owners = found.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CertificateUnreadable("the request for a certificate is no PEM") from error
+    key = found.public_key()
+    if not is_owners or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise CertificateUnreadable(
+            "the request for a certificate is not signed by an elliptic curve's key of its own"
+        )
+    return key
 
 
 def _builder(
@@ -137,22 +238,31 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _pem(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
-    return Pair(
-        certificate=certificate.public_bytes(serialization.Encoding.PEM),
-        key=key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
+    text = certificate.public_bytes(serialization.Encoding.PEM)
+    return Pair(certificate=text, key=_key_pem(key))
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
     )
 
 
-def _read(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _certificate(text: bytes) -> x509.Certificate:
     try:
-        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        return x509.load_pem_x509_certificate(text)
+    except ValueError as error:
+        raise CertificateUnreadable("the certificate is no PEM") from error
+
+
+def _read(pair: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    certificate = _certificate(pair.certificate)
+    try:
         key = serialization.load_pem_private_key(pair.key, password=None)
     except (ValueError, TypeError) as error:
-        raise CertificateUnreadable("the certificate or its key is no PEM") from error
+        raise CertificateUnreadable("the key is no PEM") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CertificateUnreadable("the key is not one of an elliptic curve")
     if certificate.public_key() != key.public_key():

@@ -23,6 +23,8 @@ from smallmodel_operator.handlers.mirrors import Hub
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.queue import WorkQueue
 from smallmodel_operator.handlers.stores import HubStores
+from smallmodel_operator.handlers.told import Asker, Hearing
+from smallmodel_operator.plan.gateway.told import Told
 from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.settings import Settings
 
@@ -33,6 +35,7 @@ class Agent:
     Attributes:
         stores: What the hub decided, as far as it was read.
         line: To the hub.
+        hearing: Of gateways elsewhere.
         member: The cluster.
         conflicts: Writes over something that was newer, by queue.
     """
@@ -79,6 +82,13 @@ class Agent:
             now,
             around=around,
             clock=clock,
+            request=lambda: self.hearing.request,
+        )
+        self.hearing = Hearing(
+            api,
+            self.line.api,
+            Asker(cluster=agent.cluster_name, hub_id=agent.hub_id, namespace=settings.namespace),
+            self._hear,
         )
         self.member = LinkedMember(
             name=agent.cluster_name,
@@ -116,11 +126,17 @@ class Agent:
         return self._watch is not None and self._watch.is_read
 
     async def run(self) -> None:
-        """Mirror and serve until cancelled."""
+        """Mirror and serve until cancelled.
+
+        Raises:
+            ApiError: What the hub said last could not be read in the cluster.
+        """
+        await self.hearing.recall()
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self.member.run(), name="member")
             group.create_task(self.line.run(), name="line")
+            group.create_task(self.hearing.run(), name="hearing")
 
     def see(self, resource: Resource, manifest: Manifest, *, gone: bool) -> None:
         """Take a placement of the hub's as it is now."""
@@ -128,6 +144,8 @@ class Agent:
         key = self.stores.see_placement(manifest, gone=gone)
         if key is not None:
             self.member.mirror(key)
+            # It may say that the copy goes, which a mirror does not.
+            self.member.lead()
 
     async def listed(self, resource: Resource, there: set[ObjectKey], version: str) -> None:
         """Drop what the hub's list did not have, and what the hub says by its name not to have.
@@ -148,6 +166,13 @@ class Agent:
         for key in self.member.mirrors.known():
             self.member.mirror(key)
 
+    def _hear(self, said: Told) -> None:
+        """Take what the hub says of models elsewhere, all of them: others are deleted."""
+        before, self.stores.told = self.stores.told, said
+        for key in _keys(before) - _keys(said):
+            self.member.note_deleted(key)
+        self.member.lead()
+
     def _listen(self) -> None:
         """Read the hub's placements anew: what was known of them before is old."""
         assert self._group is not None  # noqa: S101 - the line runs in it
@@ -161,3 +186,7 @@ class Agent:
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
+
+
+def _keys(told: Told | None) -> set[ObjectKey]:
+    return {model.key for model in told.models} if told is not None else set()

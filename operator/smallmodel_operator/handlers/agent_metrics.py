@@ -10,6 +10,7 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.handlers.agent import Agent
 from smallmodel_operator.handlers.hub_line import HubLine
 from smallmodel_operator.handlers.measures import process_measures, queue_measures
+from smallmodel_operator.handlers.told import Hearing
 
 PREFIX: Final = "smallmodel_agent"
 
@@ -43,6 +44,24 @@ def agent_measures(api: Api, agent: Agent | None, *, leads: bool) -> Iterable[Me
     )
     edits.add_metric([], agent.member.member.edits.taken_back)
     yield edits
+    yield from hearing_measures(agent.hearing)
+
+
+def hearing_measures(hearing: Hearing) -> Iterable[Metric]:
+    """Yield what is measured of gateways elsewhere, and of the certificate for them."""
+    deaf = GaugeMetricFamily(
+        f"{PREFIX}_neighbours_unusable",
+        "1 while what the hub says of other clusters' gateways cannot be used; the log says why",
+    )
+    deaf.add_metric([], float(hearing.problem is not None))
+    yield deaf
+    if hearing.ends is not None:
+        ends = GaugeMetricFamily(
+            f"{PREFIX}_gateway_certificate_end_timestamp_seconds",
+            "When the certificate of the cluster's gateway ends",
+        )
+        ends.add_metric([], hearing.ends.timestamp())
+        yield ends
 
 
 def line_measures(line: HubLine) -> Iterable[Metric]:

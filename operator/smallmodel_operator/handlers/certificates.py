@@ -10,7 +10,7 @@ from typing import Final
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.authority import Issued, authority, keep_leaf
-from smallmodel_operator.clusters.certificates import CertificateUnreadable
+from smallmodel_operator.clusters.certificates import CertificateUnreadable, Pair
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -41,8 +41,7 @@ class Certificates:
         """Look once, and return whether the certificate is good; why not is told once."""
         now = datetime.datetime.now(datetime.UTC)
         try:
-            async with self._making:
-                signer = await authority(self.hub, self.namespace, self.hub_id, now)
+            signer = await self.signer(now)
             self.issued[cluster] = await keep_leaf(
                 api, self.namespace, cluster, self.hub_id, signer, now
             )
@@ -58,3 +57,12 @@ class Certificates:
             return False
         self._said.pop(cluster, None)
         return True
+
+    async def signer(self, now: datetime.datetime) -> Pair:
+        """Return the installation's authority, made now if there is none.
+
+        Raises:
+            ApiError: It could not be read or made.
+        """
+        async with self._making:
+            return await authority(self.hub, self.namespace, self.hub_id, now)

@@ -15,6 +15,7 @@ from smallmodel_operator.api.modelcluster import ClusterLink, LinkState
 from smallmodel_operator.api.names import (
     AGENT_LEASE,
     ANNOTATION_CLUSTER_UID,
+    ANNOTATION_GATEWAY_REQUEST,
     LABEL_HUB,
     LABEL_MANAGED_BY,
     MANAGER,
@@ -94,6 +95,7 @@ class HubLine:
         *,
         clock: Clock = SYSTEM_CLOCK,
         around: Around = send_on,
+        request: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Make it; `run` does the work.
 
@@ -104,6 +106,7 @@ class HubLine:
             now: Tells the time as RFC 3339.
             clock: For pauses.
             around: Sees every call.
+            request: Tells which certificate the hub is asked for; None: none.
         """
         self._file = kubeconfig
         self._agent = agent
@@ -111,6 +114,7 @@ class HubLine:
         self._now = now
         self._clock = clock
         self._around = around
+        self._request = request
         self._prober = Api.of(_NOWHERE, limits=LIMITS, around=around)
         self.api = Api.of(_NOWHERE, around=self._through)
         self._read: Credentials | None = None
@@ -211,7 +215,10 @@ class HubLine:
         return Canary(seconds=self._clock.monotonic() - began)
 
     def _lease(self) -> dict[str, object]:
-        agent = self._agent
+        agent, request = self._agent, self._request()
+        annotations = {ANNOTATION_CLUSTER_UID: agent.cluster_uid}
+        if request is not None:
+            annotations[ANNOTATION_GATEWAY_REQUEST] = request
         return {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
@@ -219,7 +226,7 @@ class HubLine:
                 "name": AGENT_LEASE,
                 "namespace": placement_namespace(agent.cluster),
                 "labels": {LABEL_HUB: agent.hub_id, LABEL_MANAGED_BY: MANAGER},
-                "annotations": {ANNOTATION_CLUSTER_UID: agent.cluster_uid},
+                "annotations": annotations,
             },
             "spec": {
                 "holderIdentity": agent.identity,

@@ -35,11 +35,13 @@ class Peers:
             fail at once while the cluster may not be.
         disconnected: Called when it may not be any more.
         heard: Called when a cluster whose agent calls the hub may be decided for.
+        asked: Called when the agent of one asks for another certificate of its gateway, or no more.
     """
 
     connected: Callable[[str, Api], None]
     disconnected: Callable[[str], None]
     heard: Callable[[], None] = lambda: None
+    asked: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,11 @@ class Links:
         link = self._links.get(name)
         return isinstance(link, PulledLink) and link.is_open
 
+    def gateway_request(self, name: str) -> str | None:
+        """Return the certificate that an agent asks for its gateway, as PEM; None: it asks none."""
+        link = self._links.get(name)
+        return link.request if isinstance(link, PulledLink) else None
+
     def forget(self, name: str) -> None:
         """Let go of a ModelCluster that is no more."""
         self._links.pop(name, None)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from smallmodel_operator.api.meta import ObjectMeta
-from smallmodel_operator.api.names import LABEL_HUB
-from smallmodel_operator.clusters.ref import Manifest
+from smallmodel_operator.api.names import LABEL_HUB, LOCAL_CLUSTER, placement_namespace
+from smallmodel_operator.clusters.ref import MODELPLACEMENTS, Manifest, Resource
 
 ObjectKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
@@ -79,3 +79,15 @@ def without_managed_fields(manifest: Manifest) -> Manifest:
     """Return the manifest without who wrote which field, which is half of it."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key != _MANAGED}
     return {**manifest, "metadata": metadata}
+
+
+def namespaces_of(resource: Resource, watched: tuple[str, ...]) -> tuple[str, ...]:
+    """Return where objects of a kind are looked for; nothing: everywhere.
+
+    Args:
+        resource: The kind.
+        watched: The namespaces with models, in which alone the operator may read, or none.
+    """
+    if not watched or not resource.namespaced:
+        return ()
+    return (placement_namespace(LOCAL_CLUSTER),) if resource is MODELPLACEMENTS else watched

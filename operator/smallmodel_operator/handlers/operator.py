@@ -6,11 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from smallmodel_operator.api.names import (
-    LOCAL_CLUSTER,
-    cluster_of_namespace,
-    placement_namespace,
-)
+from smallmodel_operator.api.names import LOCAL_CLUSTER, cluster_of_namespace
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
@@ -44,7 +40,8 @@ from smallmodel_operator.handlers.member import SERVED, Installation, Listeners,
 from smallmodel_operator.handlers.members import Members, until_seen
 from smallmodel_operator.handlers.mirrors import Hub
 from smallmodel_operator.handlers.models import ModelLoop
-from smallmodel_operator.handlers.objects import ObjectKey, key_of
+from smallmodel_operator.handlers.neighbours import Neighbours
+from smallmodel_operator.handlers.objects import ObjectKey, key_of, namespaces_of
 from smallmodel_operator.handlers.queue import WorkQueue
 from smallmodel_operator.handlers.sources import Scales
 from smallmodel_operator.handlers.stores import HubStores
@@ -123,13 +120,21 @@ class Operator:
             Peers(
                 connected=self.members.connected,
                 disconnected=self.members.disconnected,
-                heard=self._cluster_changed,
+                heard=self._heard,
+                asked=lambda name: self.neighbours.queue.add(name),
             ),
         )
         self.agents = Agents(
             api=api, stores=self.stores, hears=self.links.hears, conflicts=self.conflicts
         )
         self.certificates = Certificates(api, settings.namespace, hub_id)
+        self.neighbours = Neighbours(
+            api=api,
+            stores=self.stores,
+            certificates=self.certificates,
+            links=self.links,
+            conflicts=self.conflicts,
+        )
         # To somebody's own Gateway the operator has no certificate to give.
         self._gateways = (
             Gateways(
@@ -210,8 +215,12 @@ class Operator:
     def queues(self) -> tuple[WorkQueue[Any], ...]:
         """All queues, for metrics."""
         others = (queue for member in self.members for queue in member.queues)
+        return self.model_queue, *self._own_queues, *others
+
+    @property
+    def _own_queues(self) -> tuple[WorkQueue[Any], ...]:
         own = (self.local.namespace_queue, self.gateway_queue, self.agents.queue)
-        return self.model_queue, *own, *others
+        return (*own, *([self.neighbours.queue] if self._gateways is not None else ()))
 
     @property
     def is_synced(self) -> bool:
@@ -231,7 +240,7 @@ class Operator:
                 await self.local.cluster.seen()
                 await self._read_everything()
                 self._synced = True
-                for queue in (self.local.namespace_queue, self.gateway_queue, self.agents.queue):
+                for queue in self._own_queues:
                     group.create_task(queue.run(), name=queue.name)
                 group.create_task(self._decide(), name=self.model_queue.name)
                 group.create_task(self.members.run(), name="members")
@@ -383,6 +392,11 @@ class Operator:
             if isinstance(model, SmallModel) and not self.stores.placements_of(key):
                 self.model_queue.add(key)
 
+    def _heard(self) -> None:
+        """Have an agent that calls again told, and decided for."""
+        self._cluster_changed()
+        self.neighbours.lead()
+
     def _cluster_declared(self) -> None:
         """Have everything worked on that may not run there any more, or may now."""
         for key in self.stores.models:
@@ -418,6 +432,7 @@ class Operator:
         """Have the gateways of all clusters learn where requests go now."""
         self.gateway_queue.add(LOOK)
         self.members.lead()
+        self.neighbours.lead()
 
 
 _SEEN_BY: Final[dict[Resource, Callable[[Operator, Manifest, bool], None]]] = {
@@ -427,18 +442,6 @@ _SEEN_BY: Final[dict[Resource, Callable[[Operator, Manifest, bool], None]]] = {
     DATASOURCES: Operator._see_source,
     MODELPLACEMENTS: Operator._see_placement,
 }
-
-
-def namespaces_of(resource: Resource, watched: tuple[str, ...]) -> tuple[str, ...]:
-    """Return where objects of a kind are looked for; nothing: everywhere.
-
-    Args:
-        resource: The kind.
-        watched: The namespaces with models, in which alone the operator may read, or none.
-    """
-    if not watched or not resource.namespaced:
-        return ()
-    return (placement_namespace(LOCAL_CLUSTER),) if resource is MODELPLACEMENTS else watched
 
 
 def _model_fields(key: ObjectKey) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from smallmodel_operator.api.modelcluster import LinkState, ModelCluster
 from smallmodel_operator.api.names import (
     AGENT_LEASE,
     ANNOTATION_CLUSTER_UID,
+    ANNOTATION_GATEWAY_REQUEST,
     LABEL_HUB,
     LABEL_MANAGED_BY,
     MANAGER,
@@ -33,6 +34,12 @@ class PulledLink(Link):
     def __init__(self, cluster: ModelCluster, hub: Hub, peers: Peers, objection: Objection) -> None:
         super().__init__(cluster, hub, peers, objection)
         self._heard: Heard | None = None
+        self._accepted: Heartbeat | None = None
+
+    @property
+    def request(self) -> str | None:
+        """For a certificate of the cluster's gateway, by an agent that was accepted."""
+        return self._accepted.request if self.is_open and self._accepted is not None else None
 
     async def _canary(self) -> Canary | None:
         """Return what was heard of the agent.
@@ -84,9 +91,13 @@ class PulledLink(Link):
         )
 
     def _open(self) -> None:
-        if not self.is_open:
-            self.is_open = True
+        is_news, before = not self.is_open, self.request
+        self._accepted = self._heard.last if self._heard is not None else None
+        self.is_open = True
+        if is_news:
             self._peers.heard()
+        elif self.request != before:
+            self._peers.asked(self.name)
 
     def _shut(self) -> None:
         self.is_open = False
@@ -97,6 +108,9 @@ class PulledLink(Link):
 
 def _heartbeat(lease: dict[str, Any] | None) -> Heartbeat | None:
     metadata = (lease or {}).get("metadata") or {}
-    uid = (metadata.get("annotations") or {}).get(ANNOTATION_CLUSTER_UID)
-    # Without a UID, nobody's agent wrote it.
-    return Heartbeat(metadata["resourceVersion"], uid) if uid else None
+    said = metadata.get("annotations") or {}
+    uid = said.get(ANNOTATION_CLUSTER_UID)
+    if not uid:
+        # Nobody's agent wrote it.
+        return None
+    return Heartbeat(metadata["resourceVersion"], uid, said.get(ANNOTATION_GATEWAY_REQUEST))

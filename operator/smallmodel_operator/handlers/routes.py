@@ -1,6 +1,6 @@
 """Where requests for all models go, as far as it is known in one cluster."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,13 +17,16 @@ from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, Rou
 from smallmodel_operator.plan.gateway.leading import (
     NOWHERE_ELSE,
     Away,
+    Copy,
     Neighbour,
+    answering,
     is_leaving,
     led_away,
     neighbours,
     serving_pool,
 )
 from smallmodel_operator.plan.gateway.snapshot import RouteKey
+from smallmodel_operator.plan.gateway.told import ToldModel, told_neighbours
 from smallmodel_operator.plan.gateway.values import Endpoint, GatewayModel, Unavailable
 from smallmodel_operator.plan.pools.values import SERVE_PORT
 from smallmodel_operator.status.state import find, state
@@ -53,8 +56,11 @@ class ModelRoutes:
     leads_on_as: str | None = None
     """The cluster's name, where its gateway leads requests to those of other clusters."""
     of_placements: bool = False
-    """Nobody knows the models here, as with an agent: their placements stand for them."""
-    _standing: dict[RouteKey, tuple[ModelPlacement, Unreadable]] = field(default_factory=dict)
+    """Nobody knows the models here, as with an agent: their placements stand for them, and what
+    the hub told of those that are elsewhere."""
+    _standing: dict[RouteKey, tuple[ModelPlacement | ToldModel, Unreadable]] = field(
+        default_factory=dict
+    )
     _there: dict[str, Neighbour] = field(default_factory=dict)
     _made: dict[RouteKey, _Made] = field(default_factory=dict)
 
@@ -75,7 +81,8 @@ class ModelRoutes:
                 of = (model, placement, decided.get(key), *there)
                 known = before.get(key)
                 if known is None or not known.is_of(of):
-                    away = led_away(there, self._there, leaves=is_leaving(decided.get(key)))
+                    leaves = is_leaving(decided.get(key))
+                    away = led_away(_copies(there), self._there, leaves=leaves)
                     known = _Made(of, route_of(model, placement, away))
                 self._made[key] = known
                 models.setdefault(key[0], []).append(known.routed)
@@ -88,16 +95,24 @@ class ModelRoutes:
         """Return the names in the certificates of gateways that may ask this one."""
         if self.leads_on_as is None:
             return ()
-        names = sorted(self.hub.clusters.keys() - {self.leads_on_as})
+        told = self.hub.told
+        known = self.hub.clusters.keys() if told is None else {one.name for one in told.clusters}
+        names = sorted(known - {self.leads_on_as})
         return tuple(gateway_identity(name, self.hub.hub_id) for name in names)
 
     def _placed(self) -> Mapping[RouteKey, SmallModel | Unreadable]:
-        """Return what stands for the models; the same objects for the same placements."""
-        before, self._standing = self._standing, {}
+        """Return what stands for the models; the same objects for the same facts."""
+        told = self.hub.told.models if self.hub.told is not None else ()
+        facts: dict[RouteKey, ModelPlacement | ToldModel] = {one.key: one for one in told}
         for key, placement in self.placements.by_model.items():
+            # What goes from here may stay elsewhere.
+            if key not in facts or not placement.metadata.deletion_timestamp:
+                facts[key] = placement
+        before, self._standing = self._standing, {}
+        for key, fact in facts.items():
             known = before.get(key)
-            if known is None or known[0] is not placement:
-                known = placement, _standing_for(placement)
+            if known is None or known[0] is not fact:
+                known = fact, _standing_for(fact)
             self._standing[key] = known
         return {key: model for key, (_, model) in self._standing.items()}
 
@@ -107,30 +122,55 @@ class ModelRoutes:
             return {}
         return self.hub.placements_on(self.leads_on_as).by_model
 
-    def _elsewhere(self) -> dict[RouteKey, list[ModelPlacement]]:
-        """Return the copies of each model on other clusters."""
+    def _elsewhere(self) -> Mapping[RouteKey, Sequence[ModelPlacement | ToldModel]]:
+        """Return what is known of the copies of each model on other clusters."""
         if self.leads_on_as is None:
             return {}
-        there = neighbours(self.hub.clusters.values(), self.leads_on_as, self.hub.hub_id)
+        there = self._neighbours(self.leads_on_as)
         if there != self._there:
             self._there = there
             self._made = {}
+        if self.hub.told is not None:
+            return {model.key: (model,) for model in self.hub.told.models}
         found: dict[RouteKey, list[ModelPlacement]] = {}
         for name in sorted(there):
             for key, placement in self.hub.placements_on(name).by_model.items():
                 found.setdefault(key, []).append(placement)
         return found
 
+    def _neighbours(self, own: str) -> dict[str, Neighbour]:
+        """Return the other clusters, by name."""
+        if self.hub.told is not None:
+            return told_neighbours(self.hub.told, own, self.hub.hub_id)
+        return neighbours(self.hub.clusters.values(), own, self.hub.hub_id)
 
-def _standing_for(placement: ModelPlacement) -> Unreadable:
-    model, metadata = placement.spec.model, placement.metadata
+
+def _copies(facts: Sequence[ModelPlacement | ToldModel]) -> list[Copy]:
+    found: list[Copy] = []
+    for fact in facts:
+        if isinstance(fact, ToldModel):
+            found.extend(fact.copies)
+        elif (copy := answering(fact)) is not None:
+            found.append(copy)
+    return found
+
+
+def _standing_for(fact: ModelPlacement | ToldModel) -> Unreadable:
+    if isinstance(fact, ToldModel):
+        return Unreadable(
+            metadata=ObjectMeta(name=fact.name, namespace=fact.namespace),
+            status=SmallModelStatus(),
+            message="",
+            scaling=Scaling(request_timeout=fact.request_timeout),
+        )
+    model, metadata = fact.spec.model, fact.metadata
     return Unreadable(
         metadata=ObjectMeta(
             name=model.name,
             namespace=model.namespace,
             deletion_timestamp=metadata.deletion_timestamp,
         ),
-        status=SmallModelStatus(conditions=placement.status.conditions),
+        status=SmallModelStatus(conditions=fact.status.conditions),
         message="",
     )
 
@@ -190,4 +230,6 @@ def _scaling(model: SmallModel | Unreadable, placement: ModelPlacement | None) -
     """Return what the user asks for; of a model that cannot be read, what was decided before."""
     if isinstance(model, SmallModel):
         return model.spec.scaling
-    return placement.spec.scaling if placement is not None else Scaling()
+    if placement is not None:
+        return placement.spec.scaling
+    return model.scaling or Scaling()

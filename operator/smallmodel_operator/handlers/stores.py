@@ -4,6 +4,7 @@ Objects are parsed once, when they come in. All of this lives in one event loop.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import LOCAL_CLUSTER, cluster_of_namespace
-from smallmodel_operator.api.smallmodel import SmallModel, SmallModelStatus
+from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.clusters.ref import DATASOURCES, SMALLMODELS, Resource
 from smallmodel_operator.handlers.objects import (
@@ -28,6 +29,7 @@ from smallmodel_operator.handlers.objects import (
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.sources import Scales, UnreadSource, around_of, read_source
 from smallmodel_operator.placement.declared import Around
+from smallmodel_operator.plan.gateway.told import Told
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.reconcile.source import needs_source_job, source_job
 from smallmodel_operator.status.link import USABLE
@@ -45,6 +47,8 @@ class Unreadable:
     """What was said of it before; empty where that cannot be read either."""
     message: str
     """Which field, and what is wrong with it."""
+    scaling: Scaling | None = None
+    """What is asked for, where that is known nevertheless."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class HubStores:
     hub_id: str
     of_agent: bool = False
     """They are an agent's, whose hub may be newer."""
+    told: Told | None = None
+    """What the hub told an agent of models elsewhere; None: nothing yet, or this is the hub."""
     scales: Scales = field(default_factory=Scales)
     models: dict[ObjectKey, SmallModel | Unreadable] = field(default_factory=dict)
     cards: dict[str, ModelCard] = field(default_factory=dict)
@@ -161,6 +167,11 @@ class HubStores:
         """Return what was decided for a cluster: the same object each time."""
         empty = Placements(hub_id=self.hub_id, lenient=self.of_agent)
         return self._placements.setdefault(cluster, empty)
+
+    def all_placements(self) -> Iterator[ModelPlacement]:
+        """Return what was decided for clusters that are declared."""
+        for name in self.clusters:
+            yield from self.placements_on(name).by_model.values()
 
     def placement(self, key: ObjectKey, cluster: str) -> ModelPlacement | None:
         """Return the placement of a SmallModel on a cluster, where there is one."""

@@ -10,6 +10,7 @@ from smallmodel_operator.api.names import (
 )
 from smallmodel_operator.plan import members
 from smallmodel_operator.plan.accounts import Account, Grant, made
+from smallmodel_operator.plan.gateway.told import TOLD_NAME
 from smallmodel_operator.plan.pools.values import Manifest
 
 AGENT_ACCOUNT: Final = "smallmodel-agent"
@@ -40,6 +41,13 @@ OWN: Final = (
         verbs=("patch",),
         names=(AGENT_LEASE,),
     ),
+    Grant(
+        why="Where models of other clusters answer, and the certificate of its own gateway, whose "
+        "key is not in it.",
+        resources=("configmaps",),
+        verbs=("get",),
+        names=(TOLD_NAME,),
+    ),
 )
 """In the cluster's own namespace on the hub."""
 
@@ -68,8 +76,14 @@ IN_RELEASE: Final = (
     *(
         grant
         for grant in members.OWN
-        # Leases are above, and certificates come from the hub.
-        if not {"leases", "secrets"}.intersection(grant.resources)
+        # Leases are above.
+        if "leases" not in grant.resources
+    ),
+    Grant(
+        why="What the hub said last of models in other clusters, for when it is away.",
+        resources=("configmaps",),
+        verbs=("get", "patch"),
+        names=(TOLD_NAME,),
     ),
 )
 """And in the release's namespace."""
@@ -116,5 +130,7 @@ def agent_manifests(cluster: str, hub_id: str) -> tuple[Manifest, ...]:
     return (
         made("v1", "Namespace", account.namespace, labels={LABEL_HUB: hub_id}),
         *account.identity(),
+        # The hub may write it, and not make it.
+        made("v1", "ConfigMap", TOLD_NAME, account.namespace, labels={LABEL_HUB: hub_id}),
         *account.roles(everywhere(cluster), OWN, cluster_role=agent_role(cluster)),
     )

@@ -19,6 +19,8 @@ class Heartbeat:
     """Another one for each write of the Lease."""
     cluster_uid: str
     """Of the cluster in which the agent runs."""
+    request: str | None = None
+    """For a certificate of its gateway; None: it has what it needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ class Line:
     hub: FakeKubeApi
     file: Path
     told: list[str] = field(default_factory=list)
+    request: str | None = None
     line: HubLine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,7 +36,12 @@ class Line:
             opened=lambda: self.told.append("opened"), shut=lambda: self.told.append("shut")
         )
         self.line = HubLine(
-            self.file, AGENT, ends, lambda: "2026-01-01T00:00:00Z", clock=FakeClock()
+            self.file,
+            AGENT,
+            ends,
+            lambda: "2026-01-01T00:00:00Z",
+            clock=FakeClock(),
+            request=lambda: self.request,
         )
 
     def give(self, *, token: str = TOKEN) -> None:
@@ -174,3 +180,11 @@ async def test_a_hub_that_does_not_know_the_cluster_says_so(line: Line) -> None:
     await line.beat()
     assert "The hub has no ModelCluster" in str(line.line.problem)
     assert LEASE not in line.hub.objects
+
+
+async def test_a_heartbeat_carries_what_the_gateway_asks_for(line: Line) -> None:
+    line.give()
+    line.request = "csr"
+    await line.beat()
+    said = line.hub.objects[LEASE]["metadata"]["annotations"]
+    assert said["smallmodel.dev/gateway-request"] == "csr"

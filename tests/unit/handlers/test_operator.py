@@ -21,7 +21,7 @@ from smallmodel_operator.clusters.ref import (
     SMALLMODELS,
     Resource,
 )
-from smallmodel_operator.handlers.operator import namespaces_of
+from smallmodel_operator.handlers.objects import namespaces_of
 from smallmodel_operator.placement.choice.tables import SHIPPED
 from smallmodel_operator.plan.placements import placement_manifest, spec_hash
 

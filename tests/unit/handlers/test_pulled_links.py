@@ -152,3 +152,33 @@ async def test_the_hub_asks_the_agents_cluster_nothing(hub: Linked) -> None:
     asked = {one.path for one in hub.hub.seen if "lease" in one.path}
     assert asked == {agent_lease_path("edge")}
     assert hub.apis == {}
+
+
+async def test_what_an_accepted_agent_asks_for_its_gateway_is_told_once(hub: Linked) -> None:
+    await heard(hub)
+    assert hub.links.gateway_request("edge") is None
+    for _ in range(2):
+        hub.beat("edge", request="csr")
+        await hub.look()
+    assert hub.links.gateway_request("edge") == "csr"
+    hub.beat("edge")
+    await hub.look()
+    assert hub.links.gateway_request("edge") is None
+    assert hub.told == [("heard", ""), ("asked", "edge"), ("asked", "edge")]
+    assert hub.links.gateway_request("nobody") is None
+
+
+async def test_a_stolen_name_asks_in_vain(hub: Linked) -> None:
+    await heard(hub)
+    for _ in range(3):
+        hub.beat("edge", uid="uid-thief", request="csr")
+        await hub.look()
+        assert hub.links.gateway_request("edge") is None
+
+
+async def test_what_was_asked_before_the_agent_was_lost_is_not_answered(hub: Linked) -> None:
+    await heard(hub)
+    hub.beat("edge", request="csr")
+    await hub.look(5)
+    assert not hub.links.hears("edge")
+    assert hub.links.gateway_request("edge") is None

@@ -5,11 +5,14 @@ from typing import Any
 from builders.placements import POOL, placed_status
 from builders.pool_values import placement_of
 from smallmodel_operator.api.modelplacement import ModelPlacement, ModelPlacementStatus
+from smallmodel_operator.api.names import ANNOTATION_LEAVING_SINCE, gateway_identity
 from smallmodel_operator.api.smallmodel import Scaling
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.routes import ModelRoutes, Routes
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.plan.gateway.cluster_values import RoutedModel
+from smallmodel_operator.plan.gateway.leading import Copy
+from smallmodel_operator.plan.gateway.told import Told, ToldCluster, ToldModel
 
 KEY = ("team-a", "chat")
 
@@ -65,3 +68,89 @@ def test_what_did_not_change_is_not_made_again() -> None:
     made.placements.by_model[KEY] = placed()
     assert only(made) is not first
     assert only(made) == first
+
+
+MUNICH = ToldCluster(name="munich", gateway="https://munich.example.com:8443", jurisdiction="DE")
+
+
+def told(made: ModelRoutes, *copies: Copy, name: str = KEY[1]) -> None:
+    """Have the hub say that the model answers there."""
+    model = ToldModel(namespace=KEY[0], name=name, request_timeout="42s", copies=copies)
+    clusters = (MUNICH, ToldCluster(name="edge"), ToldCluster(name="silent"))
+    made.hub.told = Told(clusters=clusters, models=(model,))
+
+
+class TestWhatTheHubTells:
+    """An agent knows of models elsewhere what its hub told it."""
+
+    def test_a_model_that_is_elsewhere_alone_is_led_there(self) -> None:
+        made = routes()
+        told(made, Copy(cluster="munich"))
+
+        found = only(made)
+        assert [peer.identity for peer in found.elsewhere] == [gateway_identity("munich", "hub-1")]
+        assert found.model.request_timeout_seconds == 42
+        assert only(made) is found
+
+    def test_the_copy_here_is_asked_first(self) -> None:
+        made = routes(placed())
+        told(made, Copy(cluster="munich"), Copy(cluster="edge"))
+
+        found = only(made)
+        assert found.upstream is not None
+        assert found.elsewhere == ()
+
+    def test_a_copy_here_that_does_not_answer_yet_leaves_it_to_others(self) -> None:
+        made = routes(placed(ModelPlacementStatus()))
+        told(made, Copy(cluster="munich"))
+
+        assert [peer.cluster for peer in only(made).elsewhere] == ["munich"]
+
+    def test_a_copy_that_goes_from_here_turns_requests_to_others(self) -> None:
+        made = routes(placed())
+        told(made, Copy(cluster="munich"))
+        assert only(made).upstream is not None
+        mark = {"annotations": {ANNOTATION_LEAVING_SINCE: "2026-11-29T12:00:00Z"}}
+        made.hub.placements_on("edge").by_model[KEY] = placed(metadata=mark)
+
+        found = only(made)
+        assert [peer.cluster for peer in found.elsewhere] == ["munich"]
+        assert found.leaving is not None
+
+        made.placements.by_model[KEY] = placed(metadata={"deletionTimestamp": "2026-11-29"})
+        found = only(made)
+        assert [peer.cluster for peer in found.elsewhere] == ["munich"]
+        assert found.leaving is None
+
+    def test_the_law_of_its_data_is_asked_here_too(self) -> None:
+        made = routes()
+        told(made, Copy(cluster="munich", jurisdictions=("FR",)))
+
+        found = only(made)
+        assert found.elsewhere == ()
+        assert found.model.unavailable is not None
+
+    def test_a_cluster_without_a_gateway_is_named(self) -> None:
+        made = routes()
+        told(made, Copy(cluster="silent"))
+
+        why = only(made).model.unavailable
+        assert why is not None
+        assert "chat is served in silent, whose ModelCluster has no spec.gateway" in why.message
+
+    def test_gateways_of_all_other_clusters_may_ask(self) -> None:
+        made = routes()
+        assert made.identities() == ()
+        told(made)
+
+        others = [gateway_identity(name, "hub-1") for name in ("munich", "silent")]
+        assert made.identities() == tuple(others)
+
+    def test_another_word_of_the_hub_is_another_route(self) -> None:
+        made = routes()
+        told(made, Copy(cluster="munich"))
+        assert only(made).elsewhere
+        told(made)
+        assert only(made).model.unavailable is not None
+        told(made, Copy(cluster="munich"), name="other")
+        assert only(made).model.name == "other"

@@ -45,3 +45,12 @@ def test_an_agent_writes_the_one_lease() -> None:
         (["create"], None),
         (["patch"], ["smallmodel-agent"]),
     ]
+
+
+def test_an_agent_reads_one_config_map_which_is_there_for_the_hub_to_write() -> None:
+    rules = [rule for rule in by_kind()["Role"]["rules"] if rule["resources"] == ["configmaps"]]
+    assert [(rule["verbs"], rule["resourceNames"]) for rule in rules] == [
+        (["get"], ["smallmodel-neighbours"])
+    ]
+    assert by_kind()["ConfigMap"]["metadata"]["name"] == "smallmodel-neighbours"
+    assert "data" not in by_kind()["ConfigMap"], "a second joining takes nothing away"

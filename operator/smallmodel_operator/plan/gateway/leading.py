@@ -25,6 +25,17 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A copy of a model that answered a request."""
+
+    cluster: str
+    leaving: bool = False
+    """It goes, since others answer in its place."""
+    jurisdictions: tuple[str, ...] | None = None
+    """Where the model's data may be read; None: no law binds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Away:
     """Where a model answers but for the cluster that is asked."""
 
@@ -42,23 +53,24 @@ NOWHERE_ELSE: Final = Away()
 def neighbours(clusters: Iterable[ModelCluster], own: str, hub_id: str) -> dict[str, Neighbour]:
     """Return all clusters but `own`, by name."""
     return {
-        cluster.metadata.name: Neighbour(
-            peer=_peer(cluster, hub_id), jurisdiction=cluster.spec.jurisdiction
+        cluster.metadata.name: neighbour(
+            cluster.metadata.name,
+            cluster.spec.gateway.address if cluster.spec.gateway else None,
+            cluster.spec.jurisdiction,
+            hub_id,
         )
         for cluster in clusters
         if cluster.metadata.name != own
     }
 
 
-def _peer(cluster: ModelCluster, hub_id: str) -> Peer | None:
-    if cluster.spec.gateway is None:
-        return None
-    name = cluster.metadata.name
-    return Peer(
-        cluster=name,
-        address=endpoint_of(cluster.spec.gateway.address),
-        identity=gateway_identity(name, hub_id),
-    )
+def neighbour(name: str, address: str | None, jurisdiction: str | None, hub_id: str) -> Neighbour:
+    """Return another cluster, whose gateway is at an address or cannot be asked."""
+    peer = None
+    if address is not None:
+        identity = gateway_identity(name, hub_id)
+        peer = Peer(cluster=name, address=endpoint_of(address), identity=identity)
+    return Neighbour(peer=peer, jurisdiction=jurisdiction)
 
 
 def endpoint_of(address: str) -> Endpoint:
@@ -68,27 +80,37 @@ def endpoint_of(address: str) -> Endpoint:
 
 
 def led_away(
-    placements: Iterable[ModelPlacement], there: Mapping[str, Neighbour], *, leaves: bool = False
+    copies: Iterable[Copy], there: Mapping[str, Neighbour], *, leaves: bool = False
 ) -> Away:
     """Return where else a model answers, as far as the law of its data lets requests go there.
 
     Args:
-        placements: Its copies on other clusters.
-        there: These clusters.
+        copies: Those that answered.
+        there: The other clusters; copies elsewhere do not count.
         leaves: Whether the copy of the cluster that is asked is to go.
     """
-    answering = [
-        (placement, neighbour)
-        for placement in placements
-        if (neighbour := there.get(placement.spec.cluster)) is not None
-        and _answers(placement)
-        and _is_lawful(placement, neighbour)
+    lawful = [
+        (copy, there[copy.cluster])
+        for copy in copies
+        if copy.cluster in there and _is_lawful(copy, there[copy.cluster])
     ]
     # What is about to go is asked where nothing else is.
-    staying = [found for found in answering if not is_leaving(found[0])] or answering
-    peers = sorted(neighbour.peer for _, neighbour in staying if neighbour.peer is not None)
-    unreachable = sorted(placed.spec.cluster for placed, to in staying if to.peer is None)
+    staying = [found for found in lawful if not found[0].leaving] or lawful
+    peers = sorted(to.peer for _, to in staying if to.peer is not None)
+    unreachable = sorted(copy.cluster for copy, to in staying if to.peer is None)
     return Away(peers=tuple(peers), unreachable=tuple(unreachable), leaves=leaves)
+
+
+def answering(placement: ModelPlacement) -> Copy | None:
+    """Return a copy that answered a request; None: what only runs might answer nobody."""
+    if serving_pool(placement) is None or placement.status.verified_hash is None:
+        return None
+    residency = placement.spec.residency
+    return Copy(
+        cluster=placement.spec.cluster,
+        leaving=is_leaving(placement),
+        jurisdictions=residency.jurisdictions if residency is not None else None,
+    )
 
 
 def serving_pool(placement: ModelPlacement | None) -> str | None:
@@ -115,11 +137,5 @@ def is_leaving(placement: ModelPlacement | None) -> bool:
     return bool(metadata.deletion_timestamp) or ANNOTATION_LEAVING_SINCE in metadata.annotations
 
 
-def _answers(placement: ModelPlacement) -> bool:
-    """Return whether a copy answered a request: what only runs might answer nobody."""
-    return serving_pool(placement) is not None and placement.status.verified_hash is not None
-
-
-def _is_lawful(placement: ModelPlacement, neighbour: Neighbour) -> bool:
-    residency = placement.spec.residency
-    return residency is None or neighbour.jurisdiction in residency.jurisdictions
+def _is_lawful(copy: Copy, there: Neighbour) -> bool:
+    return copy.jurisdictions is None or there.jurisdiction in copy.jurisdictions
