@@ -10,7 +10,7 @@ from support.hybrid import ONPREM, Hybrid, HybridTeam
 
 pytestmark = [pytest.mark.hybrid, pytest.mark.faults, pytest.mark.timeout(1200)]
 
-OLD, NEW = "made-before-the-backup", "made-after-it"
+OLD, NEW, LATER = "made-before-the-backup", "made-after-it", "made-since"
 
 
 def test_a_hub_from_an_old_backup_knows_its_own_and_reports_the_rest(
@@ -47,6 +47,12 @@ def test_a_hub_from_an_old_backup_knows_its_own_and_reports_the_rest(
     assert not failed(asked), report(asked)
     assert team.pool_uids(ONPREM) == pools
     assert {name for name, _ in team.mirrors(ONPREM)} == {OLD, NEW}
+    # What it does not know keeps nobody at the site from asking for what comes now.
+    team.serve(LATER)
+    team.wait_on(LATER, ONPREM)
+    with counting(hybrid.installed[ONPREM], team.sites[ONPREM], [NEW, LATER], count=8) as client:
+        asked = client.wait()
+    assert not failed(asked), report(asked)
     # As the message says: applied again, it is the hub's own.
     team.serve(NEW)
     team.wait_on(NEW, ONPREM)

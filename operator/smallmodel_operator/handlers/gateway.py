@@ -113,7 +113,10 @@ class GatewayLoop:
             return None
         after = routes_of(namespaces)
         if not await self._last_good.may_be_replaced(
-            after, found=lambda: _routes_of_before(live), tell=self._teller(live)
+            after,
+            going=self._routes.going(),
+            found=lambda: _routes_of_before(live),
+            tell=self._teller(live),
         ):
             return WITHHELD_RETRY
         # Hundreds of models take tens of milliseconds, in which events should not wait.
@@ -163,8 +166,10 @@ class GatewayLoop:
             return
         wanted = gateway_restart(config, self._namespace)
         live = await self._api.get(ref_of(wanted))
-        # Without a Deployment, the chart was told to leave the gateway to somebody else.
-        if live is not None and not is_applied(live, wanted):
+        # A cluster is joined before its gateway is installed, or never has one.
+        if live is None:
+            return
+        if not is_applied(live, wanted):
             await self._api.apply(wanted)
         self._bootstrap = config.bootstrap
 

@@ -100,7 +100,9 @@ class HttpRouteLoop:
             return _MISSING_RETRY
         self.problem = None
         after = routes_of(namespaces)
-        if not await self._last_good.may_be_replaced(after, found=lambda: models_in(live.values())):
+        if not await self._last_good.may_be_replaced(
+            after, going=self._routes.going(), found=lambda: models_in(live.values())
+        ):
             return WITHHELD_RETRY
         await self._write(namespaces, live)
         self._written = (namespaces, time.monotonic())

@@ -48,6 +48,7 @@ class LastGood:
         self,
         after: frozenset[RouteKey],
         *,
+        going: frozenset[RouteKey] = frozenset(),
         found: Callable[[], frozenset[RouteKey]],
         tell: Tell = nobody,
     ) -> bool:
@@ -55,13 +56,14 @@ class LastGood:
 
         Args:
             after: What the new routes lead to.
+            going: Models that are being deleted: whoever begins now did not see it begin.
             found: Returns what the routes of an earlier process lead to.
             tell: Tells people, besides the log.
         """
         given = SnapshotInput(
             before=found() if self._before is None else self._before,
             after=after,
-            deleted=frozenset(self._deleted),
+            deleted=frozenset(self._deleted | going),
             all_pools_read=self._all_pools_read(),
             withheld_for=time.monotonic() - self._since if self._since else 0.0,
         )

@@ -8,7 +8,7 @@ from smallmodel_operator.api.base import seconds
 from smallmodel_operator.api.conditions import ConditionType
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacement
-from smallmodel_operator.api.names import gateway_identity
+from smallmodel_operator.api.names import LOCAL_CLUSTER, gateway_identity
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelStatus
 from smallmodel_operator.handlers.placements import Placements
@@ -73,7 +73,7 @@ class ModelRoutes:
         others, decided = self._elsewhere(), self._decided()
         before, self._made = self._made, {}
         models: dict[str, list[RoutedModel]] = {}
-        asked = self._placed() if self.of_placements else self.hub.models
+        asked = self._asked()
         for key in sorted(asked):
             model, placement = asked[key], self.placements.by_model.get(key)
             if not model.metadata.deletion_timestamp:
@@ -91,6 +91,11 @@ class ModelRoutes:
             for name, found in sorted(models.items())
         )
 
+    def going(self) -> frozenset[RouteKey]:
+        """Return the models that are being deleted."""
+        asked = self._asked().items()
+        return frozenset(key for key, model in asked if model.metadata.deletion_timestamp)
+
     def identities(self) -> tuple[str, ...]:
         """Return the names in the certificates of gateways that may ask this one."""
         if self.leads_on_as is None:
@@ -99,6 +104,15 @@ class ModelRoutes:
         known = self.hub.clusters.keys() if told is None else {one.name for one in told.clusters}
         names = sorted(known - {self.leads_on_as})
         return tuple(gateway_identity(name, self.hub.hub_id) for name in names)
+
+    def _asked(self) -> Mapping[RouteKey, SmallModel | Unreadable]:
+        """Return the models that may be asked here."""
+        if self.of_placements:
+            return self._placed()
+        if self.leads_on_as in {None, LOCAL_CLUSTER}:
+            return self.hub.models
+        # A hub from an old backup lacks models that are served on here, and asked for.
+        return {**self._placed(), **self.hub.models}
 
     def _placed(self) -> Mapping[RouteKey, SmallModel | Unreadable]:
         """Return what stands for the models; the same objects for the same facts."""

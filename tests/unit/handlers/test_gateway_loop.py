@@ -193,6 +193,20 @@ async def test_an_operator_that_starts_knows_what_its_predecessor_had_written(
     assert await Fixed(api).work() is None, "what cannot be read keeps nobody from writing"
 
 
+async def test_one_that_starts_while_a_model_is_being_deleted_need_not_have_seen_it_begin(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    first = Fixed(api)
+    first.serve("a", "b")
+    await first.work()
+
+    second = Fixed(api)
+    second.serve("a")
+    second.hub.models["team-a", "b"] = model("b", deletion_timestamp="2026-11-24T12:00:00Z")
+    assert await second.work() is None
+    assert second.loop.withheld is None
+
+
 async def test_a_deletion_explains_one_loss_and_not_a_later_one(
     api: Api, kube: FakeKubeApi
 ) -> None:

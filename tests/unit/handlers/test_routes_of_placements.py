@@ -17,11 +17,13 @@ from smallmodel_operator.plan.gateway.told import Told, ToldCluster, ToldModel
 KEY = ("team-a", "chat")
 
 
-def routes(*placements: ModelPlacement, of_placements: bool = True) -> ModelRoutes:
+def routes(
+    *placements: ModelPlacement, of_placements: bool = True, cluster: str = "edge"
+) -> ModelRoutes:
     known = Placements(hub_id="hub-1")
     for one in placements:
         known.by_model[one.spec.model.namespace, one.spec.model.name] = one
-    return ModelRoutes(HubStores(hub_id="hub-1"), known, "edge", of_placements)
+    return ModelRoutes(HubStores(hub_id="hub-1"), known, cluster, of_placements)
 
 
 def placed(status: ModelPlacementStatus | None = None, **changes: Any) -> ModelPlacement:
@@ -57,8 +59,20 @@ def test_one_that_is_being_deleted_has_no_route() -> None:
     assert now(routes(leaving)) == ()
 
 
-def test_where_models_are_known_a_placement_alone_has_no_route() -> None:
-    assert now(routes(placed(), of_placements=False)) == ()
+def test_on_the_hub_a_placement_without_its_model_has_no_route() -> None:
+    assert now(routes(placed(), of_placements=False, cluster="local")) == ()
+
+
+def test_a_member_leads_on_to_what_a_hub_from_an_old_backup_does_not_know() -> None:
+    found = only(routes(placed(), of_placements=False))
+    assert found.upstream is not None
+    assert found.model.unavailable is None
+
+
+def test_what_is_being_deleted_is_told() -> None:
+    leaving = placed(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    assert routes(placed(), of_placements=False).going() == frozenset()
+    assert routes(leaving, of_placements=False).going() == {KEY}
 
 
 def test_what_did_not_change_is_not_made_again() -> None:
