@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
@@ -145,6 +146,8 @@ class ClusterLoop:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        # Clusters are connected together, and would all be looked at in one moment for ever.
+        period = _PERIOD_SECONDS * random.random()  # noqa: S311 - no secret
         while True:
             try:
                 await self._look()
@@ -152,7 +155,8 @@ class ClusterLoop:
                 # Nothing that a node says may end the operator.
                 _LOG.exception("looking at the cluster failed by a defect of this program")
             self._first.set()
-            await asyncio.sleep(_PERIOD_SECONDS)
+            await asyncio.sleep(period)
+            period = _PERIOD_SECONDS
 
     def view(self) -> ClusterView | None:
         """Return the cluster as it was seen last, or None before the first look."""

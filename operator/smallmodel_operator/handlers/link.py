@@ -1,6 +1,7 @@
 """One cluster's link: how the hub and the cluster get on, and who is told of it."""
 
 import logging
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,6 +102,8 @@ class Link(ABC):
 
     async def run(self) -> None:
         """Look at it again and again until cancelled."""
+        # Links begin together, and would look in one moment for ever: their first pauses differ.
+        period = PERIOD_SECONDS * random.random()  # noqa: S311 - no secret
         try:
             while True:
                 began = self._hub.clock.monotonic()
@@ -110,7 +113,8 @@ class Link(ABC):
                     # Nothing that one cluster says may end the operator.
                     _LOG.exception("the link to %s failed by a defect of this program", self.name)
                 took = self._hub.clock.monotonic() - began
-                await self._hub.clock.sleep(max(0.0, PERIOD_SECONDS - took))
+                await self._hub.clock.sleep(max(0.0, period - took))
+                period = PERIOD_SECONDS
         finally:
             self._shut()
             await self._close()

@@ -1,5 +1,6 @@
 """The namespace of a cluster's placements is made, and nobody else's is taken for it."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from smallmodel_operator.handlers.cluster import ClusterLoop
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.stores import HubStores
+from support.waiting import eventually
 
 NAMESPACE = "/api/v1/namespaces/slm-cluster-edge"
 NOW = "2026-11-24T12:00:00Z"
@@ -75,3 +77,16 @@ async def test_without_a_modelcluster_there_is_nobody_to_tell(api: Api, kube: Fa
 async def test_once_it_is_gone_the_namespace_is_made(api: Api, kube: FakeKubeApi) -> None:
     await loop(api).prepare()
     assert kube.objects[NAMESPACE]["metadata"]["labels"][LABEL_HUB] == HUB
+
+
+async def test_clusters_that_were_connected_together_are_not_looked_at_together_for_ever(
+    api: Api, kube: FakeKubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smallmodel_operator.handlers.cluster.random.random", lambda: 0.0)
+    task = asyncio.create_task(loop(api).run())
+
+    def looks() -> int:
+        return sum(one.path == "/version" for one in kube.seen)
+
+    await eventually(lambda: looks() == 2, "the first pause is another than those after it", 5)
+    task.cancel()
