@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -26,6 +26,7 @@ from smallmodel_operator.placement.cluster_workers import (
     HEAD_MEMORY,
     worker_classes,
 )
+from smallmodel_operator.placement.once import Once
 from smallmodel_operator.placement.packing import Item
 
 _NODES_NAMED: Final = 5
@@ -41,7 +42,7 @@ class Question:
     cluster: ClusterView
     namespace: str
 
-    @cached_property
+    @Once
     def workers(self) -> tuple[WorkerClass, ...]:
         """The classes that could run it, the best to share first."""
         return worker_classes(self.candidate, self.spec, self.cluster)
@@ -51,7 +52,7 @@ class Question:
         """The class that fits where none of the others does."""
         return self.workers[-1]
 
-    @cached_property
+    @Once
     def at_a_time(self) -> int:
         """Workers that have to be there together: one runs one replica of a model."""
         return min(kept(self.spec), self.cluster.max_workers)
@@ -74,7 +75,7 @@ class Question:
             for pool in self.cluster.pools
         )
 
-    @cached_property
+    @Once
     def with_room(self) -> tuple[WorkerClass, ...]:
         """The best class to share that has room now, where one has."""
         return tuple(islice(filter(self.fits_free, self.workers), 1))

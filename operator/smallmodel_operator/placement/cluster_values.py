@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from smallmodel_operator.api.smallmodel import Engine
 from smallmodel_operator.placement.machine import AcceleratorStock
+from smallmodel_operator.placement.once import Once
 from smallmodel_operator.placement.packing import Bin, Item, fit_together
 
 
@@ -104,7 +104,7 @@ class ClusterView:
         """Its name in a sentence."""
         return f"the cluster {self.name}"
 
-    @cached_property
+    @Once
     def stocks(self) -> tuple[AcceleratorStock, ...]:
         """The devices of all nodes by product."""
         return stocks(self.nodes)
@@ -123,16 +123,16 @@ class ClusterView:
             )
         return known[product]
 
-    @cached_property
+    @Once
     def _known_cores(self) -> dict[str | None, float | None]:
         return {}
 
-    @cached_property
+    @Once
     def known_fits(self) -> dict[str, Any]:
         """What came of fitting models, by all that it depends on beside this: a memory."""
         return {}
 
-    @cached_property
+    @Once
     def nodes_with_devices(self) -> tuple[Node, ...]:
         """Those of the nodes, whether or not they take pods now."""
         return tuple(node for node in self.nodes if node.accelerator is not None)
@@ -155,7 +155,7 @@ class ClusterView:
             self._known_room[need, free] = known
         return known
 
-    @cached_property
+    @Once
     def _known_room(self) -> dict[tuple[Need, bool], bool]:
         return {}
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
 from typing import Final
 
 from smallmodel_operator.api.base import amount, seconds
@@ -46,6 +45,7 @@ from smallmodel_operator.placement.choice.wish import (
     Read,
     Toleration,
 )
+from smallmodel_operator.placement.once import Once
 
 _GB: Final = 1e9
 
@@ -66,24 +66,24 @@ class Around:
     tables: Tables = SHIPPED
     """For what is not declared."""
 
-    @cached_property
+    @Once
     def market(self) -> Market:
         """The clusters with what counts at each of them."""
         return market_of(self.clusters, self.tables)
 
-    @cached_property
+    @Once
     def circumstances(self) -> tuple[object, ...]:
         """What a decision depends on: of what was seen, not how old it is but whether too old."""
         aside = (replace(one, capacity_age=0.0) for one in self.clusters)
         stale = (is_stale(one, self.policy) for one in self.clusters)
         return (*aside, *stale, self.sources, self.unread_sources)
 
-    @cached_property
+    @Once
     def names(self) -> frozenset[str]:
         """Those of the clusters."""
         return frozenset(one.name for one in self.clusters)
 
-    @cached_property
+    @Once
     def places(self) -> frozenset[str]:
         """Names of clusters, and of what is declared of where they and others are."""
         return self.names.union(

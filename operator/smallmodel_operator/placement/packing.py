@@ -27,6 +27,8 @@ def fit_together(bins: Iterable[Bin], worker: Item, workers: int, head: Item, he
     """
     most = {0: 0}
     for found in bins:
+        if _holds_all(found, worker, workers, head, heads):
+            return True
         extended: dict[int, int] = {}
         for placed, beside in most.items():
             for here in range(min(_times(found, worker), workers - placed) + 1):
@@ -38,12 +40,19 @@ def fit_together(bins: Iterable[Bin], worker: Item, workers: int, head: Item, he
     return most.get(workers, -1) >= heads
 
 
+def _holds_all(found: Bin, worker: Item, workers: int, head: Item, heads: int) -> bool:
+    """Return whether one node is enough, as it mostly is."""
+    if _times(found, worker) < workers:
+        return False
+    return _times(_without(found, worker, workers), head) >= heads
+
+
 def _times(found: Bin, item: Item) -> int:
     # A small tolerance: cores are sums of decimal fractions.
-    rooms = [int((found.cpu + 1e-6) / item.cpu), found.memory // item.memory]
+    times = min(int((found.cpu + 1e-6) / item.cpu), found.memory // item.memory)
     if item.devices:
-        rooms.append(found.devices // item.devices)
-    return max(0, min(rooms))
+        times = min(times, found.devices // item.devices)
+    return max(0, times)
 
 
 def _without(found: Bin, item: Item, count: int) -> Bin:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from typing import Final, NamedTuple
 
 from smallmodel_operator.api.where import TaintEffect, Tier
+from smallmodel_operator.placement.once import Once
 
 
 class Link(StrEnum):
@@ -137,7 +137,7 @@ class Facts:
     is_hub: bool = False
     """Whether it is the hub's, to whose gateway the address of each model leads."""
 
-    @cached_property
+    @Once
     def is_plain(self) -> bool:
         """Whether it answers, was seen now, serves, and is open to everybody and everything."""
         return (
@@ -148,7 +148,7 @@ class Facts:
             and self.capacity_age == 0.0
         )
 
-    @cached_property
+    @Once
     def location(self) -> Location:
         """Where it is, under its own name."""
         return Location(
@@ -159,7 +159,7 @@ class Facts:
             site=self.where.site,
         )
 
-    @cached_property
+    @Once
     def failure_domain(self) -> str:
         """What fails together with it."""
         where = self.where

@@ -5,7 +5,7 @@ The law comes first, then what is known of the cluster and its line, then what r
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Final, NamedTuple
 
 from smallmodel_operator.api.where import TaintEffect
@@ -13,6 +13,7 @@ from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.facts import Facts, Link
 from smallmodel_operator.placement.choice.money import Market, remote_gb
 from smallmodel_operator.placement.choice.wish import Policy, Read, Wish
+from smallmodel_operator.placement.once import Once
 
 _MBIT_OF_GB_PER_HOUR: Final = 8000.0 / 3600.0
 
@@ -41,7 +42,7 @@ class Case:
     allowed: frozenset[str] | None
     """Countries that the laws of its data allow; None: no law requires any."""
 
-    @cached_property
+    @Once
     def lines_of_data(self) -> "tuple[_Line, ...]":
         """Lines that what the model reads leaves by, where there is no other way to it."""
         alone = [(read, read.locations[0]) for read in self.wish.reads if len(read.locations) == 1]
@@ -51,13 +52,13 @@ class Case:
             if (uplink := self.market.network_at(source).uplink_mbit) is not None
         )
 
-    @cached_property
+    @Once
     def lawful(self) -> str:
         """Where the data may be read, in words."""
         sources = sorted(law.source for law in self.wish.laws if law.required)
         return f"{', '.join(sources)} may be read in {_listed(self.allowed or frozenset())}"
 
-    @cached_property
+    @Once
     def asked_of_plain(self) -> "tuple[Filter, ...]":
         """The questions that this model has of a cluster of which nothing bad is known."""
         wish, bounds = self.wish, self.wish.bounds

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Final
 
 from smallmodel_operator.placement.choice.facts import Facts, Location, Network
@@ -21,6 +20,7 @@ from smallmodel_operator.placement.choice.rates import (
 from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
 from smallmodel_operator.placement.choice.wish import Policy, Read, Wish
 from smallmodel_operator.placement.cluster import Spot
+from smallmodel_operator.placement.once import Once
 
 GB: Final = 1e9
 PARTS: Final = ("compute", "data reads", "answers", "carbon", "moving there")
@@ -115,8 +115,11 @@ class Market:
 
     def _way(self, read: Read, place: Facts) -> Way:
         prices = [self.price_between(one, place) for one in read.locations]
-        unknown = Known(self.tables.any_egress_gb, "table egress, unknown location", assumed=True)
-        price = min(prices, key=lambda known: (known.value, known.source), default=unknown)
+        if prices:
+            price = min(prices, key=lambda known: (known.value, known.source))
+        else:
+            where = "table egress, unknown location"
+            price = Known(self.tables.any_egress_gb, where, assumed=True)
         cached = min(1.0, max(0.0, place.cached.get(read.source, 0.0)))
         is_there = any(is_same_place(place.location, one) for one in read.locations)
         return Way(
@@ -139,11 +142,11 @@ class Market:
             return replace(listed, source=f"no ModelCluster {source.cluster}; {listed.source}")
         return listed
 
-    @cached_property
+    @Once
     def _known_listed(self) -> dict[tuple[str | None, ...], Known]:
         return {}
 
-    @cached_property
+    @Once
     def _known_ways(self) -> dict[tuple[str, tuple[Location, ...], str], Way]:
         return {}
 

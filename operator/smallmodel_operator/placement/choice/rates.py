@@ -6,12 +6,12 @@ comes, goes or changes its price moves nothing but itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from smallmodel_operator.placement.choice.egress_table import EgressRow
 from smallmodel_operator.placement.choice.facts import Facts, Location, Network
 from smallmodel_operator.placement.choice.tables import Tables
+from smallmodel_operator.placement.once import Once
 
 _INTERNET = "internet"
 _DECLARED = "declared"
@@ -100,7 +100,7 @@ class Rates:
         if product is not None:
             yield input_of(f"{product} W", self.watts(product))
 
-    @cached_property
+    @Once
     def _known_inputs(self) -> dict[str | None, tuple[Input, ...]]:
         return {}
 

@@ -1,7 +1,6 @@
 """What is said of a cluster: a code, a sentence, and the numbers that went into it."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from smallmodel_operator.placement.choice.codes import Code
@@ -19,6 +18,7 @@ from smallmodel_operator.placement.choice.pick import Picked
 from smallmodel_operator.placement.choice.rates import Input
 from smallmodel_operator.placement.choice.wish import Policy, Wish
 from smallmodel_operator.placement.choice.words import money, signed
+from smallmodel_operator.placement.once import Once
 
 _WORTH_SAYING: Final = 0.00005
 """An amount that is not written as zero."""
@@ -35,22 +35,22 @@ class Circumstances:
     """The best first."""
     picked: Picked
 
-    @cached_property
+    @Once
     def names(self) -> frozenset[str]:
         """Those of the selected."""
         return frozenset(one.name for one in self.selected)
 
-    @cached_property
+    @Once
     def offers(self) -> tuple[Offer, ...]:
         """Those of the selected that were priced."""
         return tuple(one for one in self.selected if isinstance(one, Offer))
 
-    @cached_property
+    @Once
     def dearest(self) -> Rank | None:
         """Of the worst of these."""
         return max((one.rank for one in self.offers), default=None)
 
-    @cached_property
+    @Once
     def domains(self) -> frozenset[str]:
         """What fails together with them."""
         return frozenset(domain_of(one) for one in self.selected)

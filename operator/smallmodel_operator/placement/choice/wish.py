@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import ceil
 from typing import Final
 
 from smallmodel_operator.api.where import Tier
 from smallmodel_operator.placement.choice.facts import Location, Taint
+from smallmodel_operator.placement.once import Once
 
 _AIM: Final = 0.8
 """Share of what a replica can do at which another is expected, as Ray Serve's autoscaler keeps."""
@@ -148,12 +148,12 @@ class Wish:
     counts: bool = True
     """False: the decision before was a moment ago, and this one does not make a streak longer."""
 
-    @cached_property
+    @Once
     def replicas(self) -> int:
         """How many replicas of a copy to expect."""
         return self.demand.replicas
 
-    @cached_property
+    @Once
     def preferred(self) -> tuple[Law, ...]:
         """Laws that a cluster had better be inside of."""
         return tuple(law for law in self.laws if not law.required)
@@ -162,12 +162,12 @@ class Wish:
         """Return whether a copy runs there."""
         return cluster in self.clusters
 
-    @cached_property
+    @Once
     def clusters(self) -> frozenset[str]:
         """Where copies run."""
         return frozenset(one.cluster for one in self.incumbents)
 
-    @cached_property
+    @Once
     def stand_ins(self) -> frozenset[str]:
         """Where copies run that stand in for another one that is still wanted."""
         return frozenset(
