@@ -4,16 +4,34 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from builders.clusters import declared
+from builders.placements import HASH, placed_status
 from builders.plan_values import gateway_model, namespace_routes, routed_model
+from builders.pool_values import placement_of
 from smallmodel_operator.api.names import gateway_identity
-from smallmodel_operator.clusters.certificates import make_leaf
-from smallmodel_operator.plan.gateway.cluster_values import NamespaceRoutes, Peer, RoutedModel
+from smallmodel_operator.clusters.certificates import (
+    Pair,
+    make_leaf,
+    make_request,
+    sign_request,
+)
+from smallmodel_operator.handlers.routes import ModelRoutes
+from smallmodel_operator.handlers.stores import HubStores
+from smallmodel_operator.plan.gateway.cluster_values import (
+    EVERYONE,
+    NamespaceRoutes,
+    Peer,
+    RoutedModel,
+)
+from smallmodel_operator.plan.gateway.told import TOLD_ENTRY, read_told, told, told_entry
 from smallmodel_operator.plan.gateway.values import Endpoint
 from support.free_ports import free_port
 from support.gateway_pair import AUTHORITY, HUB, NOW, OTHER_AUTHORITY, Site
@@ -269,6 +287,35 @@ class TestCertificates:
             stream.events.put_nowait(None)
             assert await answer.content.read() == b""
 
+    @pytest.mark.parametrize(
+        ("whose", "why"),
+        [
+            ("serving", "certificate_has_expired"),
+            # Who refuses it says so by TLS 1.3 only after the asking side has gone on.
+            ("asked", "(UC -)"),
+        ],
+    )
+    async def test_one_that_has_ended_is_refused_and_the_client_is_told(
+        self, two: Two, whose: str, why: str
+    ) -> None:
+        site: Site = getattr(two, whose)
+        ended = make_leaf(AUTHORITY, gateway_identity(whose, HUB), NOW - timedelta(days=91))
+        site.certify(ended)
+        await eventually(lambda: shows(site) == ended.certificate, "the ended one is shown")
+        # No connection to it is open yet.
+        anew = replace(two.serving.peer, cluster=f"ended-{whose}")
+        await two.asked.lead(elsewhere(anew))
+        reply = await two.asked.gateway.ask("team-a", "chat")
+
+        assert (reply.status, reply.error["code"]) == (503, "GatewayUnreachable")
+        assert f"another cluster (ended-{whose})" in reply.error["message"]
+        assert why in reply.error["message"]
+        assert "when the certificates of both gateways end" in reply.error["message"]
+        assert two.serving.pool.seen == []
+
+        site.certify()
+        await until_answered(two)
+
     async def test_a_gateway_starts_without_a_certificate_and_takes_it_later(
         self, two: Two, tmp_path: Path
     ) -> None:
@@ -282,6 +329,32 @@ class TestCertificates:
             await eventually(lambda: shows(late) == leaf.certificate, "the certificate is shown")
         finally:
             await late.stop()
+
+
+class TestBehindANat:
+    """The asked gateway is that of a cluster which the hub cannot call."""
+
+    async def test_what_the_hub_tells_and_signs_leads_a_request_to_another_cluster(
+        self, two: Two
+    ) -> None:
+        identity = gateway_identity("asked", HUB)
+        request = make_request(identity)
+        signed = sign_request(AUTHORITY, request.certificate, identity, NOW)
+        leaf = two.asked.certify(Pair(certificate=signed, key=request.key))
+        await eventually(lambda: shows(two.asked) == leaf.certificate, "the signed one is shown")
+        peers = two.serving.gateway.settings.peers
+        served = declared("serving", gateway={"address": f"https://127.0.0.1:{peers.port}"})
+        copy = placement_of(cluster="serving").model_copy(
+            update={"status": placed_status(verified_hash=HASH)}
+        )
+        said = read_told({TOLD_ENTRY: told_entry(told([served], [copy]))})
+        stores = HubStores(hub_id=HUB, of_agent=True, told=said)
+        routes = ModelRoutes(stores, stores.placements_on("asked"), "asked", of_placements=True)
+
+        await two.asked.lead(*routes.now(lambda _: EVERYONE))
+
+        assert (await two.asked.gateway.ask("team-a", "chat")).status == 200
+        assert [seen.path for seen in two.serving.pool.seen] == ["/chat/v1/chat/completions"]
 
 
 class TestMoves:
@@ -338,6 +411,12 @@ async def stat(site: Site, name: str) -> int:
     url = f"http://127.0.0.1:{site.gateway.settings.admin.port}/stats"
     async with site.gateway.client.get(url, params={"filter": f"^{name}$"}) as answer:
         return int((await answer.text()).rpartition(": ")[2] or 0)
+
+
+async def until_answered(two: Two) -> None:
+    async with asyncio.timeout(20):
+        while (await two.asked.gateway.ask("team-a", "chat")).status != 200:
+            await asyncio.sleep(0.1)
 
 
 async def until_stat(site: Site, name: str, at_least: int) -> None:

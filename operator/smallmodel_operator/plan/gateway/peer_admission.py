@@ -18,7 +18,8 @@ _STRANGER: Final = (
 _UNREACHABLE: Final = (
     f"The model is served by another cluster (%REQ({HOP_HEADER.upper()})%), whose gateway cannot "
     "be reached from this one (%RESPONSE_FLAGS% %UPSTREAM_TRANSPORT_FAILURE_REASON%). Ask again; "
-    "if it stays so, look at `spec.gateway.address` of the ModelCluster."
+    "if it stays so, look at `spec.gateway.address` of the ModelCluster, and at when the "
+    "certificates of both gateways end."
 )
 _NOT_REACHED: Final = ("UF", "UH", "UC", "LR", "UR", "URX")
 """Envoy's words for: not connected, nobody to connect to, and connections that broke."""
