@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from smallmodel_operator.api import patterns
-from smallmodel_operator.api.base import ApiModel
+from smallmodel_operator.api.base import ApiModel, Duration
 from smallmodel_operator.api.capacity import ClusterCapacity
 from smallmodel_operator.api.cel import Rule, checked_by, keyed_by
 from smallmodel_operator.api.meta import Condition, ObjectMeta
@@ -43,6 +43,8 @@ class ConnectionMode(StrEnum):
     """The operator calls the cluster's API server."""
     PULL = "Pull"
     """An agent in the cluster calls the operator's API server, for clusters behind a NAT."""
+    BUNDLE = "Bundle"
+    """Nobody calls: signed files are carried there and back, for clusters that no line reaches."""
 
 
 class KubeconfigSecretRef(ApiModel):
@@ -67,12 +69,15 @@ class Connection(ApiModel):
 
     mode: ConnectionMode = ConnectionMode.LOCAL
     """Local: the operator's own cluster. Push: the operator calls its API server. Pull: an agent in
-    it calls the operator's."""
+    it calls the operator's. Bundle: signed files are carried there and back."""
     kubeconfig_secret_ref: KubeconfigSecretRef | None = None
     """With which kubeconfig; for mode Push."""
     cluster_uid: Annotated[str | None, Field(alias="clusterUID", max_length=63)] = None
     """The UID of its namespace kube-system; any other cluster is refused. Unset: that of the one
     which answers first."""
+    bundle_max_age: Duration | None = None
+    """For mode Bundle: how old the cluster's last file may be before it counts as one that does not
+    answer; unset: 168h."""
 
     @model_validator(mode="after")
     def _push_has_a_kubeconfig(self) -> Self:
@@ -128,6 +133,8 @@ class LinkState(StrEnum):
     """It does not answer. Nothing is deleted, moved or called gone for that."""
     CREDENTIAL_ERROR = "CredentialError"
     """The hub has no usable credentials for it, or it does not let the hub in."""
+    BUNDLED = "Bundled"
+    """Nobody calls it. What is known of it came as a file, and the file is new enough."""
 
 
 class ClusterLink(ApiModel):
@@ -145,6 +152,19 @@ class ClusterLink(ApiModel):
     """The value, the rule and the next step."""
     cluster_uid: Annotated[str | None, Field(alias="clusterUID", max_length=63)] = None
     """The UID of the namespace kube-system of the cluster that answered."""
+
+
+class CarriedStatus(ApiModel):
+    """The file that the status of a cluster of mode Bundle came in."""
+
+    serial: Annotated[int, Field(ge=0)]
+    """Of the file; an older one is not taken."""
+    exported_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When the cluster wrote it, by its own clock."""
+    imported_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When the hub read it."""
+    applied: Annotated[int, Field(ge=0)] | None = None
+    """The serial of the hub's file that the cluster had taken last by then; unset: none."""
 
 
 class ObservedAccelerator(ApiModel):
@@ -184,8 +204,10 @@ class ModelClusterStatus(ApiModel):
     ] = ()
     """Devices on these nodes, by product."""
     capacity: ClusterCapacity | None = None
-    """What the agent of a cluster of mode Pull tells of its room; unset for others, which the hub
-    sees itself."""
+    """What the agent of a cluster of mode Pull, or a file of one of mode Bundle, tells of its room;
+    unset for others, which the hub sees itself."""
+    bundle: CarriedStatus | None = None
+    """For mode Bundle: the file that all of this came in."""
     observed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When a fact above last changed."""
 

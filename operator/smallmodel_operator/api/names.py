@@ -68,6 +68,10 @@ ANNOTATION_GATEWAY_REQUEST: Final = "smallmodel.dev/gateway-request"
 """On that Lease, while the cluster's gateway needs another certificate: a request for one, as PEM.
 Its key stays in the cluster."""
 
+BUNDLE_MEMBER: Final = "smallmodel-bundle"
+"""In the operator's namespace of a cluster of mode Bundle: the Secret with the keys of its files,
+and the ConfigMap that says which file was taken last."""
+
 FINALIZER: Final = "smallmodel.dev/placement"
 
 LOCAL_CLUSTER: Final = "local"

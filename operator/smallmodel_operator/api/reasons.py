@@ -79,6 +79,8 @@ class Reason(StrEnum):
     DUPLICATE_CLUSTER = "DuplicateCluster"
     ANOTHER_CLUSTER = "AnotherCluster"
     NOT_CONNECTED = "NotConnected"
+    BUNDLED = "Bundled"
+    BUNDLE_STALE = "BundleStale"
     SCHEDULABLE = "Schedulable"
 
     FETCHING = "Fetching"
@@ -235,7 +237,13 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "anew, write its UID, which the message has, into `spec.connection.clusterUID`; otherwise "
     "correct the kubeconfig.",
     Reason.NOT_CONNECTED: "Nothing connects the hub and the cluster: `spec.connection.mode` is "
-    "Local and this is not the operator's own cluster, or Pull and no agent called.",
+    "Local and this is not the operator's own cluster, or Pull and no agent called, or Bundle and "
+    "no file was imported.",
+    Reason.BUNDLED: "Nobody calls the cluster: signed files are carried there and back. What is "
+    "known of it is as old as the last file, whose time the message has.",
+    Reason.BUNDLE_STALE: "The last file of the cluster is older than "
+    "`spec.connection.bundleMaxAge`. It counts as one that does not answer until a newer one is "
+    "imported: `slm bundle export --status` there, `slm bundle import` here.",
     Reason.SCHEDULABLE: "New copies may go there.",
     Reason.FETCHING: "Weights are being copied into the cache; the message has the progress.",
     Reason.SOURCE_UNREACHABLE: "The weights' source did not answer, or does not have the file.",

@@ -11,7 +11,7 @@ VARIABLE: Final = "SLM_TARGET"
 
 _LOCAL_ONLY: Final = frozenset({"up", "down", "catalog", "crd", "version", "whatif"})
 """The last four speak to nothing, and are the same for both."""
-_CLUSTER_ONLY: Final = frozenset({"explain", "url", "pool", "cluster", "snapshot"})
+_CLUSTER_ONLY: Final = frozenset({"explain", "url", "pool", "cluster", "bundle", "snapshot"})
 _CLUSTER_OPTIONS: Final = frozenset(
     {"--context", "--kubeconfig", "--namespace", "--all-namespaces", "-A", "--server"}
 )

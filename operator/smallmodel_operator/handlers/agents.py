@@ -1,6 +1,7 @@
-"""What the hub does for clusters whose agents call it: it decides by what they told, and lets go.
+"""What the hub does for clusters that it does not call: it decides by what they told, and lets go.
 
-Everything else is done by the agents: they read their placements, and write their statuses.
+Everything else is done by their agents, who read their placements, and write their statuses; or by
+whoever carries files there and back.
 """
 
 from collections import Counter
@@ -26,10 +27,11 @@ Ended = tuple[str, str, str]
 """A ModelCluster, and the namespace and name of a SmallModel of which nothing is left there."""
 
 _WORKERS: Final = 4
+_TELLING: Final = frozenset({ConnectionMode.PULL, ConnectionMode.BUNDLE})
 
 
 class Agents:
-    """All clusters of mode Pull."""
+    """All clusters of the modes Pull and Bundle."""
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Agents:
         Args:
             api: The hub's.
             stores: What is known of ModelClusters and of placements.
-            hears: Tells whether the agent of a cluster calls the hub.
+            hears: Tells whether the hub hears of a cluster without calling it.
             conflicts: Counts writes over something that was newer, by queue.
         """
         self._api = api
@@ -59,11 +61,11 @@ class Agents:
         )
 
     def views(self) -> dict[str, ClusterView]:
-        """Return the clusters whose agents call as these told of them last, by name."""
+        """Return the clusters that are heard of, as they told of themselves last, by name."""
         return {name: view for name in self._names() if (view := self._view(name)) is not None}
 
     def see(self, cluster: str, key: ObjectKey) -> None:
-        """Let a placement go where its agent says that nothing is left of it."""
+        """Let a placement go where its cluster says that nothing is left of it."""
         if self._ended(cluster, key) is not None:
             self.queue.add((cluster, *key))
 
@@ -71,7 +73,7 @@ class Agents:
         return (
             name
             for name, cluster in sorted(self._stores.clusters.items())
-            if cluster.spec.connection.mode is ConnectionMode.PULL and self._hears(name)
+            if cluster.spec.connection.mode in _TELLING and self._hears(name)
         )
 
     def _view(self, name: str) -> ClusterView | None:
@@ -86,7 +88,7 @@ class Agents:
 
     def _ended(self, cluster: str, key: ObjectKey) -> ModelPlacement | None:
         declared = self._stores.clusters.get(cluster)
-        if declared is None or declared.spec.connection.mode is not ConnectionMode.PULL:
+        if declared is None or declared.spec.connection.mode not in _TELLING:
             return None
         placement = self._stores.placement(key, cluster)
         if placement is None or not placement.metadata.deletion_timestamp:

@@ -13,6 +13,7 @@ from smallmodel_operator.api.names import LOCAL_CLUSTER
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.identity import cluster_uid
+from smallmodel_operator.handlers.bundled import BundledLink
 from smallmodel_operator.handlers.link import Hub, Link, NoLink, Peers
 from smallmodel_operator.handlers.pulled import PulledLink
 from smallmodel_operator.handlers.pushed import PushedLink
@@ -24,6 +25,7 @@ _KINDS: Final[Mapping[ConnectionMode, type[Link]]] = {
     ConnectionMode.LOCAL: NoLink,
     ConnectionMode.PUSH: PushedLink,
     ConnectionMode.PULL: PulledLink,
+    ConnectionMode.BUNDLE: BundledLink,
 }
 
 
@@ -65,9 +67,9 @@ class Links:
         self._start(name)
 
     def hears(self, name: str) -> bool:
-        """Return whether an agent of that cluster calls the hub, so that it may be decided for."""
+        """Return whether the hub may decide for a cluster of which it hears without calling it."""
         link = self._links.get(name)
-        return isinstance(link, PulledLink) and link.is_open
+        return isinstance(link, PulledLink | BundledLink) and link.is_open
 
     def gateway_request(self, name: str) -> str | None:
         """Return the certificate that an agent asks for its gateway, as PEM; None: it asks none."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -86,7 +87,15 @@ def link_measures(links: Iterable[Link]) -> Iterable[Metric]:
         "Reads and writes in a cluster that failed",
         labels=["cluster"],
     )
+    carried = GaugeMetricFamily(
+        f"{PREFIX}_link_file_timestamp_seconds",
+        "When the last file of a cluster that files are carried to was written",
+        labels=["cluster"],
+    )
     for link in links:
+        file = link.cluster.status.bundle
+        if file is not None:
+            carried.add_metric([link.name], datetime.fromisoformat(file.exported_at).timestamp())
         for each in LinkState:
             state.add_metric([link.name, each], float(link.state is each))
         if link.seconds is not None:
@@ -95,6 +104,7 @@ def link_measures(links: Iterable[Link]) -> Iterable[Metric]:
     yield state
     yield seconds
     yield failures
+    yield carried
 
 
 def edit_measures(taken_back: Iterable[tuple[str, int]]) -> Metric:

@@ -11,18 +11,18 @@ from smallmodel_operator.api.names import placement_name, placement_namespace
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.guard import Overwriting, apply_owned, delete_owned, tell_nobody
-from smallmodel_operator.clusters.ref import MODELPLACEMENTS, Manifest, Ref
+from smallmodel_operator.clusters.ref import MODELPLACEMENTS, Ref
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.refused import Refused
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.handlers.writer import set_finalizer
-from smallmodel_operator.plan.placements import placement_manifest
 from smallmodel_operator.reconcile.mirror import (
     Mirrored,
     MirrorOrders,
     MirrorSight,
     decide_mirror,
+    mirror_manifest,
 )
 
 _LOG: Final = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class MirrorLoop:
         version = seen.metadata.resource_version if seen is not None else None
         applied = await apply_owned(
             self._api,
-            _manifest(mirror),
+            mirror_manifest(mirror),
             self._hub.stores.hub_id,
             resource_version=version,
             overwriting=self._overwriting,
@@ -200,9 +200,3 @@ class MirrorLoop:
                 self._name,
                 extra={"namespace": key[0], "model": key[1], "cluster": self._name},
             )
-
-
-def _manifest(mirror: ModelPlacement) -> Manifest:
-    manifest = placement_manifest(mirror)
-    annotations = {"annotations": mirror.metadata.annotations}
-    return {**manifest, "metadata": {**manifest["metadata"], **annotations}}

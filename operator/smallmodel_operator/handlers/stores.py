@@ -32,7 +32,7 @@ from smallmodel_operator.placement.declared import Around
 from smallmodel_operator.plan.gateway.told import Told
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.reconcile.source import needs_source_job, source_job
-from smallmodel_operator.status.link import USABLE
+from smallmodel_operator.status.link import DECIDED_FOR
 
 _TENS_OF_SECONDS: Final = len("2026-11-24T12:00:0")
 _LOG: Final = logging.getLogger(__name__)
@@ -136,11 +136,11 @@ class HubStores:
         return known != (cluster.spec, cluster.metadata.labels)
 
     def connected(self) -> frozenset[str]:
-        """Return the other clusters that could be worked on when somebody looked last."""
+        """Return the other clusters that could be decided for when somebody looked last."""
         return frozenset(
             name
             for name, cluster in self.clusters.items()
-            if cluster.status.link is not None and cluster.status.link.state in USABLE
+            if cluster.status.link is not None and cluster.status.link.state in DECIDED_FOR
         )
 
     def see_source(self, manifest: Manifest, *, gone: bool) -> str | None:

@@ -24,7 +24,8 @@ from smallmodel_operator.api.names import (
 )
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import CONTRACT
-from smallmodel_operator.plan.placements import is_intact
+from smallmodel_operator.plan.placements import is_intact, placement_manifest
+from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.status.placed import summarise_placement
 
 _MESSAGE_MAX: Final = 1024
@@ -93,7 +94,7 @@ def decide_mirror(sight: MirrorSight, now: str) -> MirrorOrders:
     if _is_ending(sight.mirror) or (sight.mirror and _covers(sight.mirror, wanted)):
         # One that is being deleted is made again when it is gone.
         return MirrorOrders(status=_told(placement, sight.mirror, None, now))
-    problem = _objection(sight, placement)
+    problem = objection(sight, placement)
     return MirrorOrders(
         status=_told(placement, sight.mirror, problem or sight.refused, now),
         apply=wanted if problem is None else None,
@@ -121,6 +122,13 @@ def build_mirror(placement: ModelPlacement, namespace: str) -> ModelPlacement:
     )
 
 
+def mirror_manifest(mirror: ModelPlacement) -> Manifest:
+    """Return a mirror as it is applied."""
+    manifest = placement_manifest(mirror)
+    annotations = {"annotations": mirror.metadata.annotations}
+    return {**manifest, "metadata": {**manifest["metadata"], **annotations}}
+
+
 def is_whole(spec: ModelPlacementSpec) -> bool:
     """Return whether this program understands all of a spec that another one may have written."""
     return spec.contract <= CONTRACT and is_intact(spec)
@@ -138,7 +146,7 @@ def _leave(sight: MirrorSight, placement: ModelPlacement, now: str) -> MirrorOrd
     return MirrorOrders(release=FINALIZER in placement.metadata.finalizers)
 
 
-def _objection(sight: MirrorSight, placement: ModelPlacement) -> Problem | None:
+def objection(sight: MirrorSight, placement: ModelPlacement) -> Problem | None:
     """Return why a mirror is not to be written; None: nothing speaks against it."""
     if sight.there is Mirrored.FOREIGN:
         return _name_conflict(sight, placement)

@@ -55,8 +55,7 @@ class Pace:
         """
         if any(now - at < _WINDOW_SECONDS * 2 for at in self.waiting.values()):
             return True
-        most = min(_DROPS_MAX, max(_DROPS_LEAST, int(_DROPS_SHARE * copies)))
-        return len(_recent(self.drops, now)) + count > most
+        return len(_recent(self.drops, now)) + count > drops_max(copies)
 
     def waits(self, model: tuple[str, str], now: float) -> "Pace":
         """Return it after a model asked in vain."""
@@ -70,6 +69,11 @@ class Pace:
 
     def _waiting(self, now: float) -> dict[tuple[str, str], float]:
         return {key: at for key, at in self.waiting.items() if now - at < _WINDOW_SECONDS * 2}
+
+
+def drops_max(copies: int) -> int:
+    """Return how many copies of so many may be taken down together without a word."""
+    return min(_DROPS_MAX, max(_DROPS_LEAST, int(_DROPS_SHARE * copies)))
 
 
 def _recent(times: tuple[float, ...], now: float) -> tuple[float, ...]:

@@ -51,11 +51,20 @@ _NOT_HEARD: Final = Verdict(
     "No agent of the cluster has called the hub yet; `slm cluster join NAME --mode pull` prepares "
     "one, and prints the command that installs it",
 )
+_NOT_CARRIED: Final = Verdict(
+    "Unknown",
+    Reason.NOT_CONNECTED,
+    "No file of the cluster has been imported yet; `slm bundle export --status` there writes one, "
+    "and `slm bundle import` here takes it",
+)
 _NOT_FRESH: Final = Verdict(
     "False",
     Reason.CLUSTER_NOT_OBSERVED,
     "The facts are those of an earlier look: the cluster did not answer since",
 )
+
+
+_UNHEARD: Final = {ConnectionMode.PULL: _NOT_HEARD, ConnectionMode.BUNDLE: _NOT_CARRIED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +162,39 @@ def summarise_link(cluster: ModelCluster, link: ClusterLink | None, now: str) ->
         The new status; equal to the one before where no fact changed.
     """
     connected = _connected(cluster, link, answered=True)
-    usable = connected.status == "True"
+    usable = _may_be_decided_for(connected)
     return _status(
         cluster,
         cluster.status.model_copy(update={"link": link}),
         connected=connected,
         fresh=_as_before(cluster, ClusterConditionType.FACTS_FRESH) if usable else _NOT_FRESH,
         ready=_as_before(cluster, ClusterConditionType.READY) if usable else _NOT_OBSERVED,
+        now=now,
+    )
+
+
+def summarise_carried(
+    cluster: ModelCluster, told: ModelClusterStatus, link: ClusterLink | None, now: str
+) -> ModelClusterStatus:
+    """Return the whole status of a cluster that told it in a file.
+
+    Args:
+        cluster: With the status before, and with the file in it that this one came in.
+        told: What the cluster says of itself.
+        link: How the hub and the cluster get on.
+        now: RFC 3339 time.
+    """
+    file = cluster.status.bundle
+    teller = cluster.model_copy(update={"status": told})
+    mirrored = _as_before(teller, ClusterConditionType.MIRRORED)
+    seen = f"The facts are those of a file of {file.exported_at}" if file else _FRESH.message
+    return _status(
+        cluster,
+        told.model_copy(update={"link": link, "bundle": file}),
+        connected=_connected(cluster, link, answered=True),
+        fresh=Verdict("True", Reason.OBSERVED, seen),
+        ready=_as_before(teller, ClusterConditionType.READY),
+        mirrored=mirrored,
         now=now,
     )
 
@@ -212,7 +247,7 @@ def _connected(cluster: ModelCluster, link: ClusterLink | None, *, answered: boo
     mode = cluster.spec.connection.mode
     if mode is not ConnectionMode.LOCAL:
         if link is None:
-            return _NOT_HEARD if mode is ConnectionMode.PULL else _NOT_ASKED
+            return _UNHEARD.get(mode, _NOT_ASKED)
         return Verdict("True" if link.state in USABLE else "False", link.reason, link.message)
     if cluster.metadata.name != LOCAL_CLUSTER:
         message = (
@@ -223,6 +258,11 @@ def _connected(cluster: ModelCluster, link: ClusterLink | None, *, answered: boo
     if not answered:
         return _NOT_OBSERVED
     return Verdict("True", Reason.CONNECTED, "It is the operator's own cluster")
+
+
+def _may_be_decided_for(connected: Verdict) -> bool:
+    """Return whether the hub decides for a cluster, which may be one that files are carried to."""
+    return connected.status == "True" or connected.reason is Reason.BUNDLED
 
 
 def _mirrored(orphans: Sequence[str]) -> Verdict:
@@ -242,7 +282,7 @@ def _schedulable(
     cluster: ModelCluster, connected: Verdict, fresh: Verdict, ready: Verdict
 ) -> Verdict:
     for needed in (connected, ready, fresh):
-        if needed.status != "True":
+        if needed.status != "True" and not _may_be_decided_for(needed):
             return Verdict("False", needed.reason, needed.message)
     if cluster.spec.taints:
         taints = ", ".join(
@@ -304,5 +344,5 @@ def _cores(cores: float) -> str:
 
 
 def _without_times(status: ModelClusterStatus) -> ModelClusterStatus:
-    nothing = {"observed_generation": 0, "conditions": (), "observed_at": None, "link": None}
-    return status.model_copy(update=nothing)
+    nothing = {"observed_generation": 0, "conditions": (), "observed_at": None}
+    return status.model_copy(update={**nothing, "link": None, "bundle": None})

@@ -26,6 +26,8 @@ WINDOW: Final = 6
 
 USABLE: Final = frozenset({LinkState.CONNECTED, LinkState.DEGRADED})
 """States in which the hub works on the cluster."""
+DECIDED_FOR: Final = USABLE | {LinkState.BUNDLED}
+"""States in which new copies may be placed on it."""
 _MESSAGE_MAX: Final = 1024
 _DEGRADED: Final = (
     f"At least {IN_A_ROW} of the last {WINDOW} reads and writes failed or took more than "

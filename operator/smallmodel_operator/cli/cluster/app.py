@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from smallmodel_operator.cli.cluster.commands import (
+    bundle,
     chat,
     clusters,
     describe,
@@ -38,6 +39,7 @@ app.command()(doctor.doctor)
 app.command()(snapshot.snapshot)
 app.add_typer(pool.app, name="pool")
 app.add_typer(clusters.app, name="cluster")
+app.add_typer(bundle.app, name="bundle")
 
 
 @app.callback(epilog="The commands catalog, crd, version and whatif of slm are there, too.")

@@ -13,6 +13,7 @@ from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.names import (
     LABEL_HUB,
     LABEL_MANAGED_BY,
+    LOCAL_CLUSTER,
     MANAGER,
     placement_namespace,
 )
@@ -103,6 +104,38 @@ async def placements_on(session: Session, name: str) -> list[Manifest]:
     from smallmodel_operator.clusters.ref import MODELPLACEMENTS
 
     return (await session.api.list(MODELPLACEMENTS, placement_namespace(name)))[0]
+
+
+async def check_is_another(hub: Hub, name: str, uid: str) -> None:
+    """Return where a cluster is neither the hub's own nor another ModelCluster's.
+
+    Args:
+        hub: The hub.
+        name: The ModelCluster that it is to be.
+        uid: The cluster's.
+
+    Raises:
+        ApiError: The hub could not be read.
+        CommandError: It is.
+    """
+    from smallmodel_operator.clusters.identity import cluster_uid
+
+    if name == LOCAL_CLUSTER or uid == await cluster_uid(hub.session.api):
+        raise CommandError(
+            f"{LOCAL_CLUSTER} is the hub's own cluster, which needs no joining; give another "
+            "cluster's kubeconfig by --kubeconfig or --context, and another name",
+            ExitCode.USAGE,
+        )
+    for other in await all_clusters(hub.session):
+        link = other.status.link
+        known = {other.spec.connection.cluster_uid, link.cluster_uid if link else None}
+        if uid in known and other.metadata.name != name:
+            raise CommandError(
+                f"this cluster (UID {uid}) is ModelCluster {other.metadata.name} already, and one "
+                f"cluster is one ModelCluster; join it as {other.metadata.name}, or remove that "
+                f"one first: `slm cluster remove {other.metadata.name}`",
+                ExitCode.USAGE,
+            )
 
 
 def condition(cluster: ModelCluster, kind: str) -> Condition | None:

@@ -13,12 +13,11 @@ from smallmodel_operator.api.names import (
     HUB_ACCOUNT,
     LABEL_HUB,
     LABEL_MANAGED_BY,
-    LOCAL_CLUSTER,
     MANAGER,
 )
-from smallmodel_operator.cli.cluster.fleet import Hub, all_clusters
+from smallmodel_operator.cli.cluster.fleet import Hub, check_is_another
 from smallmodel_operator.cli.cluster.session import Session
-from smallmodel_operator.cli.errors import CommandError, ExitCode
+from smallmodel_operator.cli.errors import CommandError
 from smallmodel_operator.cli.output import yaml_text
 from smallmodel_operator.plan.members import TOKEN_SECRET, member_manifests
 from smallmodel_operator.plan.pools.values import Manifest
@@ -98,22 +97,7 @@ async def uid_of_another(hub: Hub, member: Session, wish: Wish) -> str:
     from smallmodel_operator.clusters.identity import cluster_uid
 
     uid = await cluster_uid(member.api)
-    if wish.name == LOCAL_CLUSTER or uid == await cluster_uid(hub.session.api):
-        raise CommandError(
-            f"{LOCAL_CLUSTER} is the hub's own cluster, which needs no joining; give another "
-            "cluster's kubeconfig by --kubeconfig or --context, and another name",
-            ExitCode.USAGE,
-        )
-    for other in await all_clusters(hub.session):
-        link = other.status.link
-        known = {other.spec.connection.cluster_uid, link.cluster_uid if link else None}
-        if uid in known and other.metadata.name != wish.name:
-            raise CommandError(
-                f"this cluster (UID {uid}) is ModelCluster {other.metadata.name} already, and one "
-                f"cluster is one ModelCluster; join it as {other.metadata.name}, or remove that "
-                f"one first: `slm cluster remove {other.metadata.name}`",
-                ExitCode.USAGE,
-            )
+    await check_is_another(hub, wish.name, uid)
     return uid
 
 

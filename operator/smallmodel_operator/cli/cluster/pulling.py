@@ -1,4 +1,4 @@
-"""Preparing a cluster whose agent calls the hub, step by step; each step may be taken again."""
+"""Preparing a cluster that the hub does not call, step by step; each step may be taken again."""
 
 import base64
 import os
@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from smallmodel_operator.api.names import LABEL_HUB, LABEL_MANAGED_BY, LOCAL_CLUSTER, MANAGER
+from smallmodel_operator.api.names import (
+    LABEL_HUB,
+    LABEL_MANAGED_BY,
+    LOCAL_CLUSTER,
+    MANAGER,
+    placement_namespace,
+)
+from smallmodel_operator.cli.cluster.bundles.keys import hub_secret, make_hub_keys, member_secret
 from smallmodel_operator.cli.cluster.fleet import Hub
 from smallmodel_operator.cli.cluster.joining import (
     KUBECONFIG_KEY,
@@ -40,6 +47,35 @@ class Prepared:
     """The command that installs the agent."""
 
 
+async def carry(hub: Hub, member: Session | None, wish: Wish, tell: Tell) -> Prepared:
+    """Prepare the hub for a cluster that files are carried to, and the cluster where it can be.
+
+    Args:
+        hub: The hub.
+        member: The cluster; None: it cannot be reached from here.
+        wish: What is to be joined.
+        tell: Told of each step.
+
+    Raises:
+        ApiError: One of the two could not be read or written.
+        CommandError: The cluster cannot be joined as it is.
+    """
+    _check_name(wish)
+    uid = await uid_of_another(hub, member, wish) if member is not None else None
+    namespace = made(
+        "v1", "Namespace", placement_namespace(wish.name), labels={LABEL_HUB: hub.hub_id}
+    )
+    await apply_all(hub.session, (namespace,), tell)
+    keys = await make_hub_keys(hub, wish.name)
+    tell(f"Secret {hub.namespace}/{hub_secret(wish.name)} has the keys of both sides")
+    connection: Manifest = {"mode": "Bundle", "kubeconfigSecretRef": None}
+    await declare(hub, wish, connection | ({"clusterUID": uid} if uid else {}), tell)
+    secret = member_secret(hub, wish.name, keys)
+    if member is not None:
+        await _prepare(hub, member, secret, tell)
+    return Prepared(secret=secret, install=_install(hub, wish.name))
+
+
 async def pull(hub: Hub, member: Session | None, wish: Wish, tell: Tell) -> Prepared:
     """Prepare the hub for an agent, and the cluster too where it can be reached from here.
 
@@ -55,11 +91,7 @@ async def pull(hub: Hub, member: Session | None, wish: Wish, tell: Tell) -> Prep
     """
     from smallmodel_operator.clusters.credentials import read_kubeconfig
 
-    if wish.name == LOCAL_CLUSTER:
-        raise CommandError(
-            f"{LOCAL_CLUSTER} is the hub's own cluster, which needs no joining; give another name",
-            ExitCode.USAGE,
-        )
+    _check_name(wish)
     uid = await uid_of_another(hub, member, wish) if member is not None else None
     await apply_all(hub.session, agent_manifests(wish.name, hub.hub_id), tell)
     connection: Manifest = {"mode": "Pull", "kubeconfigSecretRef": None}
@@ -78,10 +110,7 @@ async def pull(hub: Hub, member: Session | None, wish: Wish, tell: Tell) -> Prep
     read_kubeconfig(content, "The hub's kubeconfig for the agent (see --hub-server)")
     secret = _secret(hub, content)
     if member is not None:
-        await define_placements(member, tell)
-        await apply_all(member, (made("v1", "Namespace", hub.namespace), secret), tell)
-        problem = await kuberay_problem_of(member.api, hub.hub_id)
-        tell(f"KubeRay: {problem or 'is there'}")
+        await _prepare(hub, member, secret, tell)
     return Prepared(secret=secret, install=_install(hub, wish.name))
 
 
@@ -100,6 +129,21 @@ def write_private(path: Path, text: str) -> None:
             f"{path} cannot be written ({error.strerror}); give another --secret-file",
             ExitCode.USAGE,
         ) from error
+
+
+def _check_name(wish: Wish) -> None:
+    if wish.name == LOCAL_CLUSTER:
+        raise CommandError(
+            f"{LOCAL_CLUSTER} is the hub's own cluster, which needs no joining; give another name",
+            ExitCode.USAGE,
+        )
+
+
+async def _prepare(hub: Hub, member: Session, secret: Manifest, tell: Tell) -> None:
+    await define_placements(member, tell)
+    await apply_all(member, (made("v1", "Namespace", hub.namespace), secret), tell)
+    problem = await kuberay_problem_of(member.api, hub.hub_id)
+    tell(f"KubeRay: {problem or 'is there'}")
 
 
 def _secret(hub: Hub, content: bytes) -> Manifest:

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from smallmodel_operator.clusters.ref import Resource
 
 _SECONDS: Final = 10.0
-_UNTOLD: Final = "its agent has told nothing of its nodes yet"
+_UNTOLD: Final = {
+    ConnectionMode.PULL: "its agent has told nothing of its nodes yet",
+    ConnectionMode.BUNDLE: "no file of it has been imported yet",
+}
 _Kind = TypeVar("_Kind", bound=ApiModel)
 
 
@@ -111,7 +114,7 @@ async def _see(
     from smallmodel_operator.clusters.wire import Limits
 
     name, capacity = cluster.metadata.name, cluster.status.capacity
-    if cluster.spec.connection.mode is ConnectionMode.PULL and capacity is not None:
+    if cluster.spec.connection.mode in _UNTOLD and capacity is not None:
         return view_of_capacity(name, capacity)
     try:
         if name == LOCAL_CLUSTER:
@@ -145,8 +148,8 @@ async def _credentials(hub: Hub, cluster: ModelCluster) -> "Credentials":
 
     wanted = cluster.spec.connection.kubeconfig_secret_ref
     if wanted is None:
-        pulls = cluster.spec.connection.mode is ConnectionMode.PULL
-        raise _Unseen(_UNTOLD if pulls else "nothing connects it and the hub")
+        mode = cluster.spec.connection.mode
+        raise _Unseen(_UNTOLD.get(mode, "nothing connects it and the hub"))
     ref = SECRETS.ref(wanted.name, hub.namespace)
     secret = await hub.session.api.get(ref) or {}
     try:

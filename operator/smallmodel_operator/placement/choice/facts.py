@@ -15,6 +15,8 @@ class Link(StrEnum):
     CONNECTED = "Connected"
     DEGRADED = "Degraded"
     """Slow; it answers."""
+    BUNDLED = "Bundled"
+    """Files are carried there, and what it told by one is new enough."""
     UNREACHABLE = "Unreachable"
     """The network: nothing is known of what runs there."""
     CREDENTIAL_ERROR = "CredentialError"
@@ -27,7 +29,11 @@ class Link(StrEnum):
     @property
     def is_healthy(self) -> bool:
         """Whether the hub can do something there."""
-        return self in (Link.CONNECTED, Link.DEGRADED, Link.TERMINATING)
+        return self in (*OPEN, Link.TERMINATING)
+
+
+OPEN: Final = (Link.CONNECTED, Link.DEGRADED, Link.BUNDLED)
+"""States in which new copies may go there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +145,9 @@ class Facts:
 
     @Once
     def is_plain(self) -> bool:
-        """Whether it answers, was seen now, serves, and is open to everybody and everything."""
+        """Whether it may be decided for, was seen now, serves, and is open to everything."""
         return (
-            self.link in (Link.CONNECTED, Link.DEGRADED)
+            self.link in OPEN
             and self.missing_api is None
             and not self.taints
             and not self.network.isolated

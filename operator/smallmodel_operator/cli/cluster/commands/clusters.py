@@ -8,6 +8,12 @@ import typer
 
 from smallmodel_operator.api.modelcluster import ConnectionMode, ModelCluster
 from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
+from smallmodel_operator.cli.cluster.bundles.keys import hub_secret
+from smallmodel_operator.cli.cluster.commands.joins import (
+    join_by_agent,
+    join_by_files,
+    join_by_hub,
+)
 from smallmodel_operator.cli.cluster.fleet import (
     DEBTS,
     DRAIN_KEY,
@@ -19,10 +25,9 @@ from smallmodel_operator.cli.cluster.fleet import (
     placements_on,
     record_debt,
 )
-from smallmodel_operator.cli.cluster.joining import Wish, join, secret_name
+from smallmodel_operator.cli.cluster.joining import Wish, secret_name
 from smallmodel_operator.cli.cluster.options import Access, ContextOption, KubeconfigOption
-from smallmodel_operator.cli.cluster.pulling import Prepared, pull, write_private
-from smallmodel_operator.cli.cluster.session import Session, ask, connected
+from smallmodel_operator.cli.cluster.session import Session, ask
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.cli.output import (
     Format,
@@ -35,8 +40,6 @@ from smallmodel_operator.cli.output import (
     print_note,
     print_section,
     print_table,
-    print_text,
-    yaml_text,
 )
 from smallmodel_operator.plan.agents import agent_role
 from smallmodel_operator.plan.pools.values import Manifest
@@ -48,9 +51,9 @@ class Mode(StrEnum):
 
     PUSH = "push"
     PULL = "pull"
+    BUNDLE = "bundle"
 
 
-STDOUT: Final = Path("-")
 _PUSH_NEEDS: Final = (
     "say which cluster joins: --kubeconfig FILE, or --context NAME of the default one; the hub is "
     "the current context, or --hub-kubeconfig and --hub-context. --hub-server and --secret-file "
@@ -60,6 +63,11 @@ _PULL_NEEDS: Final = (
     "say which cluster joins: --kubeconfig FILE or --context NAME; or, where it cannot be reached "
     "from here, --secret-file FILE, which gets what is to be applied there. --server is for "
     "--mode push; the hub's address is --hub-server"
+)
+_BUNDLE_NEEDS: Final = (
+    "say which cluster joins: --secret-file FILE, which gets what is to be applied there; or, if "
+    "it can be reached from here, --kubeconfig FILE or --context NAME. Nobody calls anybody, so "
+    "there is no --server and no --hub-server"
 )
 
 app = typer.Typer(
@@ -162,7 +170,9 @@ def join_cluster(
     mode: Annotated[
         Mode,
         typer.Option(
-            "--mode", help="push: the hub calls the cluster. pull: an agent in it calls the hub."
+            "--mode",
+            help="push: the hub calls the cluster. pull: an agent in it calls the hub. bundle: "
+            "nobody calls, and files are carried.",
         ),
     ] = Mode.PUSH,
     server: Annotated[
@@ -179,8 +189,8 @@ def join_cluster(
         Path | None,
         typer.Option(
             "--secret-file",
-            help="For pull, where the cluster cannot be reached from here: gets the Secret to "
-            "apply there. `-`: standard output.",
+            help="For pull and bundle, where the cluster cannot be reached from here: gets the "
+            "Secret to apply there. `-`: standard output.",
         ),
     ] = None,
     jurisdiction: Annotated[
@@ -194,6 +204,7 @@ def join_cluster(
     hub uses and no others, and the definition of placements; on the hub a Secret with that
     account's token, and the ModelCluster. For pull it makes an account for the agent on the hub,
     and in the cluster a Secret with its kubeconfig, and prints the command that installs the agent.
+    For bundle the Secret has the keys that the files of `slm bundle` are signed and checked with.
     """
     fields = {"jurisdiction": jurisdiction, "tier": tier}
     spec = {k: v for k, v in fields.items() if v is not None}
@@ -204,51 +215,17 @@ def join_cluster(
         if server is not None or (secret_file is None) is (member is None):
             raise CommandError(_PULL_NEEDS, ExitCode.USAGE)
         wish = Wish(name=name, server=hub_server, spec=spec)
-        _join_by_agent(access, member, wish, secret_file)
+        join_by_agent(access, member, wish, secret_file)
+        return
+    if mode is Mode.BUNDLE:
+        is_called = server is not None or hub_server is not None
+        if is_called or (secret_file is None) is (member is None):
+            raise CommandError(_BUNDLE_NEEDS, ExitCode.USAGE)
+        join_by_files(access, member, Wish(name=name, server=None, spec=spec), secret_file)
         return
     if member is None or hub_server is not None or secret_file is not None:
         raise CommandError(_PUSH_NEEDS, ExitCode.USAGE)
-    _join_by_hub(access, member, Wish(name=name, server=server, spec=spec))
-
-
-def _join_by_hub(access: Access, member: Access, wish: Wish) -> None:
-    async def work(session: Session) -> None:
-        hub = await find_hub(session)
-        async with connected(member) as other:
-            await join(hub, other, wish, print_text)
-
-    ask(access, work)
-    print_note(
-        f"The hub calls it within 10 s: `slm cluster describe {wish.name}{access.words()}` says "
-        "whether it can. A namespace there takes models once it is labelled: see "
-        "docs/how-to/connect-a-cluster.md."
-    )
-
-
-def _join_by_agent(
-    access: Access, member: Access | None, wish: Wish, secret_file: Path | None
-) -> None:
-    # What is on standard output is applied in the cluster.
-    tell = print_note if secret_file == STDOUT else print_text
-
-    async def work(session: Session) -> Prepared:
-        hub = await find_hub(session)
-        if member is None:
-            return await pull(hub, None, wish, tell)
-        async with connected(member) as other:
-            return await pull(hub, other, wish, tell)
-
-    prepared = ask(access, work)
-    if secret_file == STDOUT:
-        print_text(yaml_text(prepared.secret))
-    elif secret_file is not None:
-        write_private(secret_file, f"{yaml_text(prepared.secret)}\n")
-        print_text(f"{secret_file} has the Secret to apply in the cluster")
-    print_note(f"Install the agent there:\n\n  {prepared.install}\n")
-    print_note(
-        f"`slm cluster describe {wish.name}{access.words()}` says whether it calls. A namespace "
-        "there takes models once it is labelled: see docs/how-to/connect-a-cluster.md."
-    )
+    join_by_hub(access, member, Wish(name=name, server=server, spec=spec))
 
 
 @app.command()
@@ -368,7 +345,8 @@ async def _take_off(hub: Hub, name: str, placements: list[Manifest]) -> None:
         await api.merge_patch(ref, {"metadata": {"finalizers": []}})
         await api.delete(ref)
     await api.delete(NAMESPACES.ref(placement_namespace(name)))
-    await api.delete(SECRETS.ref(secret_name(name), hub.namespace))
+    for secret in (secret_name(name), hub_secret(name)):
+        await api.delete(SECRETS.ref(secret, hub.namespace))
     for kind in (CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES):
         await api.delete(kind.ref(agent_role(name)))
 
