@@ -89,6 +89,7 @@ class Agent:
             self.line.api,
             Asker(cluster=agent.cluster_name, hub_id=agent.hub_id, namespace=settings.namespace),
             self._hear,
+            clock=clock,
         )
         self.member = LinkedMember(
             name=agent.cluster_name,

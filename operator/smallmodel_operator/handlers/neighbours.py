@@ -6,9 +6,9 @@ so that the hub needs no right to make ConfigMaps.
 """
 
 import base64
+import contextlib
 import datetime
 import logging
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from smallmodel_operator.clusters.certificates import (
     sign_request,
     why_sign,
 )
+from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock
 from smallmodel_operator.clusters.ref import CONFIGMAPS, Manifest
 from smallmodel_operator.handlers.certificates import Certificates
 from smallmodel_operator.handlers.failures import log_failure
@@ -45,6 +46,13 @@ _RETRY_SECONDS: Final = 60.0
 
 
 _Facts: TypeAlias = tuple[tuple[ModelCluster, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    of: _Facts
+    entry: bytes
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class Neighbours:
         certificates: Certificates,
         links: Calls,
         conflicts: Counter[str],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Make it; whoever made it runs the queue.
 
@@ -84,14 +93,15 @@ class Neighbours:
             certificates: Who signs.
             links: Which agents call the hub, and what they ask for.
             conflicts: Counts writes over something that was newer, by queue.
+            clock: For how old what was made is.
         """
         self._api = api
+        self._clock = clock
         self._stores = stores
         self._certificates = certificates
         self._links = links
         self._written: dict[str, _Written] = {}
-        self._made: tuple[_Facts, bytes] | None = None
-        """What the entry was made of, and the entry."""
+        self._made: _Made | None = None
         self._said: dict[str, str] = {}
         self.queue = WorkQueue[str](
             "neighbours",
@@ -116,15 +126,19 @@ class Neighbours:
         if not self._links.hears(cluster):
             self._written.pop(cluster, None)
             return None
+        entry, is_fresh = self._entry()
+        again = await self._bring(cluster, entry)
+        return again if is_fresh else _REST
+
+    async def _bring(self, cluster: str, entry: bytes) -> float:
+        """Have it there, and return after how many seconds it is looked at again."""
         asked = self._links.gateway_request(cluster)
         request = asked.encode() if asked is not None else None
-        entry, before = self._entry(), self._written.get(cluster)
-        if (
-            before is not None
-            and time.monotonic() - before.at < _LOOK_SECONDS
-            and (before.entry, before.request) == (entry, request)
-        ):
-            return None
+        before = self._written.get(cluster)
+        if before is not None and (before.entry, before.request) == (entry, request):
+            left = before.at + _LOOK_SECONDS - self._clock.monotonic()
+            if left > 0:
+                return left
         ref = CONFIGMAPS.ref(TOLD_NAME, placement_namespace(cluster))
         live = await self._api.get(ref)
         if live is None:
@@ -143,19 +157,27 @@ class Neighbours:
         self._tell(cluster, problem)
         if problem is not None:
             return _RETRY_SECONDS
-        self._written[cluster] = _Written(entry, request, time.monotonic())
+        self._written[cluster] = _Written(entry, request, self._clock.monotonic())
         return _LOOK_SECONDS
 
-    def _entry(self) -> bytes:
-        """Return what all agents are told, made anew where a fact changed."""
+    def _entry(self) -> tuple[bytes, bool]:
+        """Return what all agents are told, and whether it has the facts of this moment.
+
+        Thousands of models take tens of milliseconds: it is made once for all agents, and no
+        more often than each of them is told.
+        """
         known = self._stores.clusters
         of = tuple(
             (known[name], self._stores.placements_on(name).changes) for name in sorted(known)
         )
-        if self._made is None or not _same(self._made[0], of):
-            said = told(known.values(), self._stores.all_placements())
-            self._made = of, told_entry(said)
-        return self._made[1]
+        now, made = self._clock.monotonic(), self._made
+        if made is not None and _same(made.of, of):
+            return made.entry, True
+        if made is not None and now - made.at < _REST:
+            return made.entry, False
+        entry = told_entry(told(known.values(), self._stores.all_placements()))
+        self._made = _Made(of, entry, now)
+        return entry, True
 
     async def _shown(self, cluster: str, live: Manifest, request: bytes | None) -> dict[str, str]:
         """Return the certificate of the gateway, where it has one, and of who signed it.
@@ -178,7 +200,7 @@ class Neighbours:
                 cluster,
                 extra=_fields(cluster),
             )
-        if shown:
+        with contextlib.suppress(CertificateUnreadable):
             issued = Issued(authority=ends_at(signer), leaf=end_of(shown))
             self._certificates.issued[cluster] = issued
         entries = {CERTIFICATE: shown, TRUSTED: signer.certificate}

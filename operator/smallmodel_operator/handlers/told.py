@@ -4,12 +4,10 @@ All of it is kept in the cluster, too: an agent that restarts needs no hub. What
 changes nothing.
 """
 
-import asyncio
 import base64
 import contextlib
 import datetime
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +29,7 @@ from smallmodel_operator.clusters.certificates import (
     make_request,
     why_renew,
 )
+from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock
 from smallmodel_operator.clusters.ref import CONFIGMAPS
 from smallmodel_operator.plan.gateway.config_map import InvalidSnapshot, entries_of
 from smallmodel_operator.plan.gateway.secret_files import CERTIFICATE, TRUSTED
@@ -69,7 +68,15 @@ class Hearing:
         ends: When the certificate of the gateway ends, as it was seen last; None: there is none.
     """
 
-    def __init__(self, api: Api, hub: Api, asker: Asker, taken: Callable[[Told], None]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        hub: Api,
+        asker: Asker,
+        taken: Callable[[Told], None],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         """Make it.
 
         Args:
@@ -77,11 +84,13 @@ class Hearing:
             hub: The hub's.
             asker: Whose agent it is.
             taken: Told of what the hub says now.
+            clock: For pauses.
         """
         self._api = api
         self._hub = hub
         self._asker = asker
         self._taken = taken
+        self._clock = clock
         self._identity = gateway_identity(asker.cluster, asker.hub_id)
         self._kept: bytes | None = None
         """The entry of which a copy is in the cluster."""
@@ -122,7 +131,7 @@ class Hearing:
             except Exception:
                 # Nothing that a hub says may end what serves.
                 _LOG.exception("hearing of other gateways failed by a defect of this program")
-            await asyncio.sleep(_PERIOD_SECONDS)
+            await self._clock.sleep(_PERIOD_SECONDS)
 
     async def look(self) -> None:
         """Ask the hub once, where it can be asked; why what it says cannot be used is told once."""
@@ -194,7 +203,7 @@ class Hearing:
     async def _needs_another(self, shown: Mapping[str, bytes], now: datetime.datetime) -> bool:
         """Look at the certificate that is there, where the hub shows another or an hour is over."""
         looked = self._looked_at
-        if looked and looked[0] == shown and time.monotonic() - looked[1] < _LOOK_SECONDS:
+        if looked and looked[0] == shown and self._clock.monotonic() - looked[1] < _LOOK_SECONDS:
             return False
         held = await held_leaf(self._api, self._asker.namespace)
         why = why_renew(held.leaf, shown[TRUSTED], self._identity, now)
@@ -202,7 +211,7 @@ class Hearing:
             why = "it lacks its authority"
         self._note_end(held.leaf)
         if why is None:
-            self._looked_at = shown, time.monotonic()
+            self._looked_at = shown, self._clock.monotonic()
             return False
         _LOG.info("the gateway needs another certificate: %s", why)
         return True

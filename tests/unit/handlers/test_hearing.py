@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from builders.fake_clock import FakeClock
 from builders.fake_kube_api import FakeKubeApi, fake_kube_api, refuse
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.authority import Held, held_leaf, hold_leaf
@@ -40,11 +41,12 @@ class Edge:
     def __init__(self, api: Api, kube: FakeKubeApi, hub_api: Api, hub: FakeKubeApi) -> None:
         self.api, self.kube, self.hub_api, self.hub = api, kube, hub_api, hub
         self.heard: list[Told] = []
+        self.clock = FakeClock()
         self.restart()
 
     def restart(self) -> None:
         asker = Asker(cluster="edge", hub_id="hub-1", namespace=SYSTEM)
-        self.hearing = Hearing(self.api, self.hub_api, asker, self.heard.append)
+        self.hearing = Hearing(self.api, self.hub_api, asker, self.heard.append, clock=self.clock)
 
     def say(self, said: Told | None = MUNICH, **texts: bytes) -> None:
         """Have the hub say that."""
@@ -155,6 +157,19 @@ async def test_an_agent_that_restarts_goes_on_with_its_certificate(edge: Edge) -
 
 async def holds(edge: Edge, leaf: Pair, trusted: bytes = AUTHORITY.certificate) -> None:
     await hold_leaf(edge.api, SYSTEM, Held(leaf=leaf, trusted=trusted))
+
+
+async def test_a_certificate_that_somebody_deletes_is_missed_within_an_hour(edge: Edge) -> None:
+    await holds(edge, make_leaf(AUTHORITY, EDGE, NOW))
+    edge.say(ca_crt=AUTHORITY.certificate)
+    await edge.look()
+    del edge.kube.objects[TLS]
+    await edge.look()
+    assert edge.hearing.request is None
+    edge.clock.turn(3600)
+    await edge.look()
+    assert edge.hearing.request is not None
+    assert edge.hearing.ends is None
 
 
 OLD = NOW - datetime.timedelta(days=89)

@@ -4,12 +4,13 @@ import base64
 import datetime
 import logging
 from collections import Counter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from builders.clusters import declared
-from builders.fake_kube_api import FakeKubeApi, refuse
+from builders.fake_clock import FakeClock
+from builders.fake_kube_api import FakeKubeApi
 from builders.placements import HASH, placed_status
 from builders.pool_values import placement_of
 from smallmodel_operator.clusters import errors
@@ -47,6 +48,7 @@ class Hub:
 
     def __init__(self, api: Api, kube: FakeKubeApi) -> None:
         self.kube = kube
+        self.clock = FakeClock()
         self.stores = HubStores(hub_id="hub-1")
         self.links = FakeLinks()
         self.certificates = Certificates(api, SYSTEM, "hub-1")
@@ -56,6 +58,7 @@ class Hub:
             certificates=self.certificates,
             links=self.links,
             conflicts=Counter(),
+            clock=self.clock,
         )
         self.stores.clusters["edge"] = declared("edge", connection={"mode": "Pull"})
         self.stores.clusters["munich"] = declared(
@@ -65,7 +68,12 @@ class Hub:
             MAP, {"metadata": {"name": "smallmodel-neighbours", "namespace": "slm-cluster-edge"}}
         )
 
+    def later(self, seconds: float = 1) -> None:
+        """Have time pass."""
+        self.clock.turn(seconds)
+
     def place(self, cluster: str, name: str = "chat") -> None:
+        """Have a copy answer there."""
         copy = placement_of(cluster=cluster, name=name)
         status = placed_status(verified_hash=HASH)
         there = self.stores.placements_on(cluster)
@@ -120,14 +128,36 @@ async def test_what_did_not_change_is_not_written_and_what_did_is(hub: Hub) -> N
     assert len(hub.kube.seen) == calls, "nobody is asked"
 
     hub.place("munich")
+    hub.later()
     await hub.neighbours.work("edge")
     assert hub.writes == 2
     assert hub.said.models
 
 
+async def test_facts_that_come_at_once_are_told_together(hub: Hub) -> None:
+    await hub.neighbours.work("edge")
+    hub.place("munich")
+    assert await hub.neighbours.work("edge") == 1
+    assert hub.said.models == (), "a second is not over"
+    hub.later()
+    assert (await hub.neighbours.work("edge") or 0) > 200
+    assert hub.said.models
+
+
+async def test_it_is_looked_at_again_though_nothing_changes(hub: Hub) -> None:
+    await hub.neighbours.work("edge")
+    hub.later()
+    assert 200 < (await hub.neighbours.work("edge") or 0) < 300
+    hub.kube.objects[MAP]["binaryData"] = {}
+    hub.later(300)
+    await hub.neighbours.work("edge")
+    assert hub.said.clusters
+
+
 async def test_another_address_is_told(hub: Hub) -> None:
     await hub.neighbours.work("edge")
     hub.stores.clusters["munich"] = declared("munich", gateway={"address": "https://new:443"})
+    hub.later()
     await hub.neighbours.work("edge")
 
     assert hub.said.clusters[1].gateway == "https://new:443"
@@ -155,6 +185,16 @@ async def test_who_asks_gets_a_certificate_for_its_own_name_and_once(hub: Hub) -
     assert hub.entries["tls.crt"] == leaf.certificate
 
 
+async def test_another_request_is_another_certificate(hub: Hub) -> None:
+    asks(hub)
+    await hub.neighbours.work("edge")
+    made = asks(hub)
+    await hub.neighbours.work("edge")
+
+    leaf = Pair(certificate=hub.entries["tls.crt"], key=made.key)
+    assert why_renew(leaf, hub.entries["ca.crt"], EDGE, now()) is None
+
+
 async def test_with_another_authority_it_is_signed_anew(hub: Hub) -> None:
     made = asks(hub)
     await hub.neighbours.work("edge")
@@ -164,6 +204,7 @@ async def test_with_another_authority_it_is_signed_anew(hub: Hub) -> None:
         "tls.key": base64.b64encode(other.key).decode(),
     }
     hub.place("munich")
+    hub.later()
     await hub.neighbours.work("edge")
 
     leaf = Pair(certificate=hub.entries["tls.crt"], key=made.key)
@@ -198,6 +239,7 @@ class TestWhatIsWrong:
         before = hub.entries["tls.crt"]
         hub.kube.objects[CA]["data"] = {}
         hub.place("munich")
+        hub.later()
         assert await hub.neighbours.work("edge") == 60
 
         assert hub.entries["tls.crt"] == before
@@ -232,8 +274,13 @@ class TestWhatIsWrong:
         assert not hub.neighbours.queue.is_wanted("munich")
 
     async def test_what_somebody_writes_in_between_is_not_overwritten(self, hub: Hub) -> None:
-        hub.kube.replies = [None, None, None, refuse(409, "Conflict")]
+        def meddle(_: Any) -> None:
+            hub.kube.put(MAP, {**hub.kube.objects[MAP], "data": {"theirs": "x"}})
+
+        # It is read, and so is the authority, which is made; then it is written.
+        hub.kube.replies = [None, None, None, meddle]
         with pytest.raises(errors.Conflict):
             await hub.neighbours.work("edge")
         await hub.neighbours.work("edge")
         assert hub.said.clusters
+        assert hub.entries["theirs"] == b"x"
