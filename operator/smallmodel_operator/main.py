@@ -15,8 +15,9 @@ from smallmodel_operator.clusters.ref import Resource
 from smallmodel_operator.handlers.login import login
 from smallmodel_operator.handlers.metrics import measures
 from smallmodel_operator.handlers.objects import namespaces_of
-from smallmodel_operator.handlers.operator import WATCHED, Operator
+from smallmodel_operator.handlers.operator import Operator
 from smallmodel_operator.handlers.watch import registry
+from smallmodel_operator.handlers.watched import WATCHED
 from smallmodel_operator.process import KUBECONFIG, USAGE, Process, program
 from smallmodel_operator.settings import Settings, SettingsError
 

@@ -16,6 +16,7 @@ from cluster.access import KubeAccess
 from cluster.waiting import wait_until
 from smallmodel_operator.api.names import HUB_ACCOUNT
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.claims import observe_claim
 from smallmodel_operator.clusters.clock import SYSTEM_CLOCK
 from smallmodel_operator.clusters.credentials import read_kubeconfig
 from smallmodel_operator.clusters.requests import Call
@@ -24,6 +25,7 @@ from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
 from smallmodel_operator.plan.members import EVERYWHERE, OWN, TOKEN_SECRET, member_manifests
 from support.linked_members import SYSTEM, LinkedPair, until
 from support.paper_serving import serving_on_paper
+from support.volumes import Volumes
 
 from .conftest import CRDS
 
@@ -112,6 +114,7 @@ async def test_the_account_may_do_what_the_hub_does_and_nothing_else(pair: Linke
     name = HubName(hub_id=pair.hub_id, namespace=SYSTEM, identity="operator-0")
     canary = await send_canary(pair.member_api, name, SYSTEM_CLOCK, lambda _uid: None)
     assert canary.failure is None
+    await _find_data(pair)
     await pair.member_admin.apply(GATEWAY)
     async with serving_on_paper(pair.member_admin, pair.namespace), pair.working():
         await pair.decide()
@@ -135,3 +138,19 @@ async def test_the_account_may_do_what_the_hub_does_and_nothing_else(pair: Linke
     )
     assert sorted(map(str, called - GRANTED)) == []
     assert sorted(map(str, GRANTED - called - NOT_HERE)) == []
+
+
+async def _find_data(pair: LinkedPair) -> None:
+    """Have a claim be looked for whose volume does not say where it is."""
+    volumes = Volumes(pair.member_admin, pair.namespace)
+    try:
+        await volumes.classify()
+        await volumes.offer()
+        await volumes.ask()
+        await volumes.bound()
+        found = await observe_claim(pair.member_api, pair.namespace, volumes.claim.name)
+        await pair.member_admin.delete(volumes.claim)
+    finally:
+        await volumes.remove()
+    assert found is not None
+    assert found.is_bound

@@ -29,6 +29,7 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
     CLAIMS,
     CONFIGMAPS,
+    DATASOURCES,
     HTTPROUTES,
     JOBS,
     LEASES,
@@ -52,6 +53,7 @@ from smallmodel_operator.plan.agents import agent_manifests
 from smallmodel_operator.plan.gateway.http_route import GATEWAY_API_TRIED
 from smallmodel_operator.plan.gateway.told import TOLD_NAME
 from support.paper_serving import ray_cluster_of, serving_on_paper
+from support.volumes import Volumes
 from support.watched_roles import (
     GATEWAY,
     OPERATOR,
@@ -199,7 +201,8 @@ class Life:
     """A Gateway of somebody's leads to them."""
 
     async def run(self) -> None:
-        """Have a model come, change and go; another one stays."""
+        """Have data be found, and a model come, change and go; another one stays."""
+        await self._find_data()
         await self._apply("chat")
         await self._until(self._is_ready, "the model is Ready")
         if self.routed:
@@ -210,6 +213,34 @@ class Life:
         await self._until(self._nothing_is_left, "nothing is left of the model")
         await self._apply("left")
         await self._until(self._is_held, "the finalizer is on what is left")
+
+    async def _find_data(self) -> None:
+        """Have a claim be looked for whose volume does not say where it is."""
+        volumes = Volumes(self.admin, self.namespace)
+        try:
+            await volumes.classify()
+            await volumes.offer()
+            await volumes.ask()
+            await volumes.bound()
+            source = DATASOURCES.ref("records", self.namespace)
+            await self.admin.create(
+                {
+                    "apiVersion": DATASOURCES.api_version,
+                    "kind": DATASOURCES.kind,
+                    "metadata": {"name": source.name, "namespace": self.namespace},
+                    "spec": {"claim": volumes.claim.name},
+                }
+            )
+
+            async def found() -> bool:
+                live = await self.admin.get(source) or {}
+                return bool((live.get("status") or {}).get("found"))
+
+            await self._until(found, "the claim is found")
+            await self.admin.delete(source)
+            await self.admin.delete(volumes.claim)
+        finally:
+            await volumes.remove()
 
     async def _apply(self, name: str) -> None:
         await self.admin.create(

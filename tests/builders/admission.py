@@ -97,6 +97,7 @@ ACCEPTED: dict[str, YamlObject] = {
         residency={"jurisdictions": ["EU", "CH"]}, locations=[{"site": "munich"}]
     ),
     "data needs no field": data_source(),
+    "data may lie in a claim": data_source(claim="records.v2", locations=[{"cluster": "munich"}]),
 }
 
 REFUSED: dict[str, YamlObject] = {
@@ -188,6 +189,10 @@ REFUSED: dict[str, YamlObject] = {
     "a law of no country": data_source(residency={"jurisdictions": []}),
     "a law of an unknown country": data_source(residency={"jurisdictions": ["UK"]}),
     "a location that says nothing": data_source(locations=[{}]),
+    "a claim with a capital": data_source(claim="Records"),
+    "a claim of another namespace": data_source(claim="other/records"),
+    "a claim that ends with a dot": data_source(claim="records."),
+    "a claim without a name": data_source(claim=""),
     "more than all is cached": data_source(cached=[{"cluster": "a", "percent": 101}]),
     "an address without https": model_card(provenance={"card": "http://example.com"}),
 }

@@ -23,9 +23,11 @@ from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.plan.placements import spec_hash
 from smallmodel_operator.reconcile.mirror import Mirrored, MirrorSight, decide_mirror
 from smallmodel_operator.settings import Settings, SettingsError
+from smallmodel_operator.status.data import ClaimSight, Look, summarise_source
 
 NOW: Final = "2026-11-24T12:00:00Z"
 RECORDS: Final = law("DE", locations=[{"cluster": "munch"}])
+IN_A_CLAIM: Final = law("DE", claim="records")
 
 
 def placed(
@@ -98,6 +100,11 @@ def mirrored(*, accepted: bool = True, contract: int = CONTRACT) -> str:
     return status.problem.message
 
 
+def located(look: Look) -> str:
+    """What the status of data says whose claim was looked for."""
+    return summarise_source(IN_A_CLAIM, [look], NOW).conditions[0].message
+
+
 def contradiction() -> str:
     """Why a model stands still that two laws bind."""
     hub = served("home")
@@ -153,6 +160,26 @@ SAID: Final[dict[str, tuple[Callable[[], str], tuple[str, ...]]]] = {
     "data that is named with its namespace": (
         lambda: manifest(written_model(model="tiny", data=[{"name": "other/records"}])),
         ("spec.data[0].name: 'other/records' is not a name", "for example chat-small"),
+    ),
+    "a claim with a capital": (
+        lambda: manifest(data_source(claim="Records")),
+        ("spec.claim: 'Records' is not a PersistentVolumeClaim's name", "for example records"),
+    ),
+    "a claim of another namespace": (
+        lambda: manifest(data_source(claim="other/records")),
+        ("spec.claim: 'other/records' is not a PersistentVolumeClaim's name",),
+    ),
+    "a claim that no cluster has": (
+        lambda: located(Look(cluster="local")),
+        ("The namespace team has no claim records in local", "Correct spec.claim, make the claim"),
+    ),
+    "a claim that is not bound": (
+        lambda: located(Look(cluster="local", claim=ClaimSight(phase="Pending"))),
+        ("The claim records is Pending in local", "kubectl -n team describe pvc records"),
+    ),
+    "a claim that nobody found": (
+        lambda: assumed({"data": [{"name": "records", "readPerHour": "1G"}]}, IN_A_CLAIM),
+        ("table egress, unknown location",),
     ),
     "laws that contradict each other": (
         contradiction,

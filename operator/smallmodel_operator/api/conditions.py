@@ -1,4 +1,4 @@
-"""The condition types of a SmallModel and of a ModelCluster, each with what makes it true."""
+"""The condition types of each kind that has some, each with what makes it true."""
 
 from enum import StrEnum
 
@@ -37,3 +37,10 @@ class ClusterConditionType(StrEnum):
     """New copies may go there: it is connected, seen and Ready, and no taint keeps models away."""
     MIRRORED = "Mirrored"
     """It has no placements but those that the hub has; another cluster than the hub's own."""
+
+
+class DataConditionType(StrEnum):
+    """Types of a DataSource's `status.conditions[]`; without `spec.claim` it has none."""
+
+    LOCATED = "Located"
+    """A bound claim of that name was found in a cluster, and where its volume is was read."""

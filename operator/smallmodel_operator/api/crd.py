@@ -63,8 +63,12 @@ class Kind:
         return f"{self.plural}.{GROUP}"
 
 
+def _condition(kind: str, part: str) -> str:
+    return f'.status.conditions[?(@.type=="{kind}")].{part}'
+
+
 def _ready(part: str) -> str:
-    return f'.status.conditions[?(@.type=="Ready")].{part}'
+    return _condition("Ready", part)
 
 
 KINDS: Final = (
@@ -125,6 +129,9 @@ KINDS: Final = (
             Column(name="Jurisdictions", path=".spec.residency.jurisdictions[*]"),
             Column(name="Enforcement", path=".spec.residency.enforcement"),
             Column(name="Applies to", path=".spec.appliesTo"),
+            Column(name="Claim", path=".spec.claim", priority=1),
+            Column(name="Found in", path=".status.found[*].cluster"),
+            Column(name="Located", path=_condition("Located", "status"), priority=1),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     ),

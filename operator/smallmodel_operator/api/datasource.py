@@ -5,12 +5,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel, Duration, seconds
-from smallmodel_operator.api.cel import Rule, checked_by
-from smallmodel_operator.api.meta import ObjectMeta
+from smallmodel_operator.api.cel import Rule, checked_by, keyed_by
+from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.names import API_VERSION
 from smallmodel_operator.api.smallmodel import Name
-from smallmodel_operator.api.where import Jurisdiction, Where
+from smallmodel_operator.api.where import Jurisdiction, PlaceName, Where
 
 _GRACE_MAX_SECONDS: Final = 3600.0
 
@@ -48,7 +49,7 @@ class DataLocation(Where):
     )
 
     cluster: Name | None = None
-    """The ModelCluster in which it is; its own location counts then."""
+    """The ModelCluster in which it is, whose own location counts for what is left open here."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "DataLocation":
@@ -89,18 +90,66 @@ class Residency(ApiModel):
     default it ends at once."""
 
 
+ClaimName = Annotated[str, Field(pattern=patterns.CLAIM_NAME, max_length=253)]
+
+
 class DataSourceSpec(ApiModel):
     """What the data's owner says of it."""
 
     locations: Annotated[tuple[DataLocation, ...], Field(max_length=16)] = ()
-    """Places, each with all of it. None: bytes of it cost what the tables say of an unknown
-    place."""
+    """Places, each with all of it. None, and no claim either: bytes of it cost what the tables say
+    of an unknown place."""
+    claim: ClaimName | None = None
+    """A PersistentVolumeClaim of the DataSource's namespace. All of the data is in each cluster of
+    mode Local or Push where a claim of this name is bound; where its volume is there is read, and
+    told in `status.found`. What `locations` says of a cluster counts in place of what is read."""
     cached: Annotated[tuple[CachedShare, ...], Field(max_length=64)] = ()
     """Copies of parts of it."""
     residency: Residency | None = None
     """Where it may be read; unset: anywhere."""
     applies_to: AppliesTo = AppliesTo.NAMESPACE
     """Which models the residency binds."""
+
+
+class ReadFrom(StrEnum):
+    """What said where a volume is."""
+
+    VOLUME = "Volume"
+    """The node affinity of the PersistentVolume; by a node's labels where it names a node."""
+    STORAGE_CLASS = "StorageClass"
+    """The allowed topologies of the volume's StorageClass: the volume has no node affinity."""
+    CLUSTER = "Cluster"
+    """Neither says it, so the cluster's own location counts."""
+
+
+class FoundClaim(ApiModel):
+    """A bound claim in a cluster."""
+
+    cluster: Name
+    """The ModelCluster."""
+    region: PlaceName | None = None
+    """Where its volume is; unset: nothing says it, or several are said."""
+    zone: PlaceName | None = None
+    """The zone; unset: nothing says it, or several are said."""
+    size: Annotated[str, Field(max_length=32)] | None = None
+    """The claim's capacity."""
+    read_from: ReadFrom
+    """What said it."""
+
+
+class DataSourceStatus(ApiModel):
+    """What was read of where the data is; empty without `spec.claim`."""
+
+    observed_generation: int = 0
+    """The generation of the spec that this status speaks of."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))
+    ] = ()
+    """The facts, by type."""
+    claim: Annotated[str, Field(max_length=253)] | None = None
+    """The claim that was looked for."""
+    found: Annotated[tuple[FoundClaim, ...], Field(json_schema_extra=keyed_by("cluster"))] = ()
+    """Where it is bound. A cluster that does not answer keeps what was found there."""
 
 
 class DataSource(ApiModel):
@@ -110,3 +159,4 @@ class DataSource(ApiModel):
     kind: Literal["DataSource"] = "DataSource"
     metadata: ObjectMeta
     spec: DataSourceSpec = DataSourceSpec()
+    status: DataSourceStatus = DataSourceStatus()

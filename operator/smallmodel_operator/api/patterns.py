@@ -8,6 +8,7 @@ from typing import Final
 
 NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 CARD_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+CLAIM_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 VARIANT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 PLACE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SHA256: Final = r"^[0-9a-f]{64}$"
@@ -31,6 +32,8 @@ MEANINGS: Final[dict[str, str]] = {
     NAME: "a name of lower-case letters, digits and inner hyphens, for example chat-small",
     CARD_NAME: "a ModelCard's name of lower-case letters, digits, inner hyphens and dots, for "
     "example qwen2.5-0.5b-instruct",
+    CLAIM_NAME: "a PersistentVolumeClaim's name of lower-case letters, digits, inner hyphens and "
+    "dots, for example records",
     VARIANT_NAME: "a variant's name of letters, digits, `_`, `.` and `-`, for example q4_1",
     PLACE_NAME: "a name of letters, digits, `.`, `_` and `-`, for example eu-central-1",
     SHA256: "a SHA-256 of 64 lower-case hexadecimal digits, as sha256sum prints it",

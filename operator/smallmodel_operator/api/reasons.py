@@ -33,6 +33,9 @@ class Reason(StrEnum):
     RESIDENCY_FORBIDDEN = "ResidencyForbidden"
     RESIDENCY_REFUSED = "ResidencyRefused"
     DATA_SOURCE_MISSING = "DataSourceMissing"
+    LOCATED = "Located"
+    CLAIM_NOT_FOUND = "ClaimNotFound"
+    CLAIM_NOT_BOUND = "ClaimNotBound"
     NOT_SELECTED = "NotSelected"
     TAINTED = "Tainted"
     UPLINK_CAPACITY = "UplinkCapacity"
@@ -149,6 +152,13 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "allow. The message has both.",
     Reason.DATA_SOURCE_MISSING: "`spec.data` names a DataSource that the namespace does not have, "
     "or one of the namespace cannot be read. The message lists those that are there.",
+    Reason.LOCATED: "The claim that a DataSource names is bound in a cluster. The message says in "
+    "which ones, where its volume is, and from what that was read.",
+    Reason.CLAIM_NOT_FOUND: "No cluster that was asked has a claim of the name in `spec.claim` in "
+    "the DataSource's namespace. The message lists the clusters; correct the name, make the claim, "
+    "or write `spec.locations`. Until then, where the data is counts as unknown.",
+    Reason.CLAIM_NOT_BOUND: "The claim in `spec.claim` is there and has no volume, and data is "
+    "where the volume is. `kubectl describe pvc` says what it waits for.",
     Reason.NOT_SELECTED: "`spec.placement` leaves every cluster out, by tier or label; or it is "
     "set, or `spec.data` is, on a machine without Kubernetes, of which nothing is declared.",
     Reason.TAINTED: "The ModelCluster has a taint that `spec.placement.tolerations` does not name.",

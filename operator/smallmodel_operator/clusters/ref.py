@@ -93,6 +93,7 @@ SECRETS: Final = Resource(plural="secrets", kind="Secret")
 CONFIGMAPS: Final = Resource(plural="configmaps", kind="ConfigMap")
 SERVICEACCOUNTS: Final = Resource(plural="serviceaccounts", kind="ServiceAccount")
 CLAIMS: Final = Resource(plural="persistentvolumeclaims", kind="PersistentVolumeClaim")
+VOLUMES: Final = Resource(plural="persistentvolumes", kind="PersistentVolume", namespaced=False)
 DEPLOYMENTS: Final = Resource(group="apps", plural="deployments", kind="Deployment")
 JOBS: Final = Resource(group="batch", plural="jobs", kind="Job")
 NETWORKPOLICIES: Final = Resource(
@@ -138,7 +139,6 @@ ACCESS_REVIEWS: Final = Resource(
 STORAGE_CLASSES: Final = Resource(
     group="storage.k8s.io", plural="storageclasses", kind="StorageClass", namespaced=False
 )
-"""Which the operator does not read: `slm doctor` does."""
 
 RESOURCES: Final = (
     SMALLMODELS,
@@ -156,6 +156,8 @@ RESOURCES: Final = (
     CONFIGMAPS,
     SERVICEACCOUNTS,
     CLAIMS,
+    VOLUMES,
+    STORAGE_CLASSES,
     DEPLOYMENTS,
     JOBS,
     NETWORKPOLICIES,

@@ -72,7 +72,7 @@ class LinkedMember:
         """
         self.name = name
         self.reach = reach or ForwardedReach(api, cluster=name)
-        self._api = api
+        self.api = api
         self._namespace = all_of.namespace
         self._decided = all_of.stores.placements_on(name)
         mirrors = Placements(hub_id=all_of.settings.hub_id, mirrored=True)
@@ -169,7 +169,7 @@ class LinkedMember:
                     group.create_task(queue.run(), name=queue.name)
                 group.create_task(self._resync(), name=f"resync {self.name}")
                 if self._gateways is not None and self._gateways.certificates is not None:
-                    own = self._gateways.certificates.run(self.name, self._api)
+                    own = self._gateways.certificates.run(self.name, self.api)
                     group.create_task(own, name=f"certificate {self.name}")
         finally:
             await self.member.close()
@@ -207,14 +207,14 @@ class LinkedMember:
             metadata = placement.metadata
             if (metadata.namespace, metadata.name) in there:
                 continue
-            if await self._api.get(resource.ref(metadata.name, metadata.namespace)) is None:
+            if await self.api.get(resource.ref(metadata.name, metadata.namespace)) is None:
                 last = placement_manifest(placement)
                 last["metadata"]["uid"] = metadata.uid
                 self._see_mirror(last, gone=True)
 
     def _gateway(self, gateways: Gateways, all_of: Installation, hub: Hub) -> GatewayLoop:
         return GatewayLoop(
-            api=self._api,
+            api=self.api,
             hub=hub.stores,
             stores=self.stores,
             namespace=all_of.namespace,

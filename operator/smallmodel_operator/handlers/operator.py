@@ -13,13 +13,9 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
 from smallmodel_operator.clusters.ref import (
     DATASOURCES,
-    JOBS,
     MODELCARDS,
     MODELCLUSTERS,
     MODELPLACEMENTS,
-    NAMESPACES,
-    PODS,
-    RAYSERVICES,
     SMALLMODELS,
     Resource,
 )
@@ -27,6 +23,7 @@ from smallmodel_operator.handlers import link
 from smallmodel_operator.handlers.agents import Agents
 from smallmodel_operator.handlers.canary import HubName
 from smallmodel_operator.handlers.certificates import Certificates
+from smallmodel_operator.handlers.claims import Claims, reached
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.failures import log_failure
@@ -45,24 +42,12 @@ from smallmodel_operator.handlers.objects import ObjectKey, key_of, namespaces_o
 from smallmodel_operator.handlers.queue import WorkQueue
 from smallmodel_operator.handlers.sources import Scales
 from smallmodel_operator.handlers.stores import HubStores
+from smallmodel_operator.handlers.watched import WATCHED
 from smallmodel_operator.placement.cluster_values import ClusterView
 from smallmodel_operator.plan.pools.values import Manifest
 from smallmodel_operator.settings import Settings
 
 _LOG: Final = logging.getLogger(__name__)
-
-WATCHED: Final = (
-    NAMESPACES,
-    MODELCARDS,
-    MODELCLUSTERS,
-    DATASOURCES,
-    SMALLMODELS,
-    MODELPLACEMENTS,
-    RAYSERVICES,
-    JOBS,
-    PODS,
-)
-"""In the order in which they are listed: what is decided on comes before what is decided."""
 
 _RESYNC_SECONDS: Final = 300.0
 _MODEL_WORKERS: Final = 16
@@ -126,6 +111,13 @@ class Operator:
         )
         self.agents = Agents(
             api=api, stores=self.stores, hears=self.links.hears, conflicts=self.conflicts
+        )
+        self.claims = Claims(
+            api=api,
+            stores=self.stores,
+            members=lambda: reached(self.members),
+            now=now,
+            conflicts=self.conflicts,
         )
         self.certificates = Certificates(api, settings.namespace, hub_id)
         self.neighbours = Neighbours(
@@ -215,7 +207,7 @@ class Operator:
     def queues(self) -> tuple[WorkQueue[Any], ...]:
         """All queues, for metrics."""
         others = (queue for member in self.members for queue in member.queues)
-        return self.model_queue, *self._own_queues, *others
+        return self.model_queue, self.claims.queue, *self._own_queues, *others
 
     @property
     def _own_queues(self) -> tuple[WorkQueue[Any], ...]:
@@ -256,10 +248,13 @@ class Operator:
     async def _decide(self) -> None:
         """Decide, once the clusters that were connected before this process have been read.
 
-        One that was not would be passed over, and what is placed elsewhere then stays there.
+        One that was not would be passed over, and what is placed elsewhere then stays there; and of
+        data it would be said that nobody looked for it there.
         """
         await until_seen(self.stores.connected(), self._views, within=_OTHERS_SECONDS)
-        await self.model_queue.run()
+        async with asyncio.TaskGroup() as group:
+            for queue in (self.model_queue, self.claims.queue):
+                group.create_task(queue.run(), name=queue.name)
 
     def see(self, resource: Resource, manifest: Manifest, *, gone: bool) -> None:
         """Take an object as it is now, and have worked on what depends on it."""
@@ -286,6 +281,8 @@ class Operator:
             self.local.namespace_queue.add(key[0])
         for member in self.members:
             member.work_on_all()
+        for key in self.stores.sources:
+            self.claims.queue.add(key, later=True)
         self.gateway_queue.add(LOOK)
 
     async def _ask_for_missing(
@@ -369,6 +366,7 @@ class Operator:
     def _see_source(self, manifest: Manifest, gone: bool) -> None:
         namespace = self.stores.see_source(manifest, gone=gone)
         if namespace is not None:
+            self.claims.see(key_of(manifest))
             # It may bind every model of the namespace, named or not.
             for key in self.stores.models:
                 if key[0] == namespace:

@@ -11,7 +11,6 @@ from smallmodel_operator.api.datasource import (
     AppliesTo,
     DataLocation,
     DataSource,
-    DataSourceSpec,
     Enforcement,
 )
 from smallmodel_operator.api.jurisdictions import countries
@@ -190,7 +189,7 @@ def laws_of(spec: SmallModelSpec, sources: Sequence[DataSource]) -> tuple[Law, .
 
 def reads_of(spec: SmallModelSpec, sources: Sequence[DataSource]) -> tuple[Read, ...]:
     """Return what the model reads of the sources that are there."""
-    by_name = {source.metadata.name: source.spec for source in sources}
+    by_name = {source.metadata.name: source for source in sources}
     return tuple(
         Read(
             source=use.name,
@@ -261,8 +260,18 @@ def bounds_of(bounds: PlacementBounds) -> Bounds:
     )
 
 
-def _locations(spec: DataSourceSpec) -> tuple[Location, ...]:
-    return tuple(_location(one) for one in spec.locations)
+def _locations(source: DataSource) -> tuple[Location, ...]:
+    """Return where all of the data is: what its owner says, then what was read of its claim."""
+    by_hand = tuple(_location(one) for one in source.spec.locations)
+    if source.status.claim != source.spec.claim:
+        return by_hand
+    named = {one.cluster for one in by_hand}
+    found = (
+        Location(cluster=one.cluster, region=one.region, zone=one.zone)
+        for one in source.status.found
+        if one.cluster not in named
+    )
+    return (*by_hand, *found)
 
 
 def _location(where: Where) -> Location:

@@ -52,8 +52,8 @@ OWN: Final = (
 """In the cluster's own namespace on the hub."""
 
 
-_BY_THE_HUB_ALONE: Final = frozenset({"pods/portforward"})
-"""An agent reaches the pods of its cluster."""
+_BY_THE_HUB_ALONE: Final = frozenset({"pods/portforward", "persistentvolumes", "storageclasses"})
+"""An agent reaches the pods of its cluster, and does not know which claims DataSources name."""
 
 IN_CLUSTER: Final = tuple(
     grant for grant in members.EVERYWHERE if _BY_THE_HUB_ALONE.isdisjoint(grant.resources)

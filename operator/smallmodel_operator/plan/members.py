@@ -23,6 +23,17 @@ EVERYWHERE: Final = (
         verbs=("list",),
     ),
     Grant(
+        why="Where the volume of a claim is that a DataSource names.",
+        resources=("persistentvolumes",),
+        verbs=("get",),
+    ),
+    Grant(
+        why="As above, where the volume does not say it.",
+        group="storage.k8s.io",
+        resources=("storageclasses",),
+        verbs=("get",),
+    ),
+    Grant(
         why="What is taken of the nodes; addresses of heads, and what a fetch waits for.",
         resources=("pods",),
         verbs=("list", "watch"),

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from smallmodel_operator.api.conditions import ClusterConditionType, ConditionType
+from smallmodel_operator.api.conditions import (
+    ClusterConditionType,
+    ConditionType,
+    DataConditionType,
+)
 from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.smallmodel import Engine, SmallModelStatus
 from smallmodel_operator.placement.placement import Placement
@@ -77,7 +81,9 @@ def summarise(seen: Observation, previous: SmallModelStatus, now: str) -> SmallM
 
 
 def conditions(
-    verdicts: Mapping[ConditionType, Verdict] | Mapping[ClusterConditionType, Verdict],
+    verdicts: Mapping[ConditionType, Verdict]
+    | Mapping[ClusterConditionType, Verdict]
+    | Mapping[DataConditionType, Verdict],
     previous: Sequence[Condition],
     generation: int,
     now: str,

@@ -20,6 +20,7 @@ from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.placement.placement import Unplaced
+from smallmodel_operator.status.data import ClaimSight, Look, summarise_source
 from support.command_line import Slm
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -106,3 +107,30 @@ def test_the_law_of_the_example_holds_and_its_model_is_placed() -> None:
     refused = outcome(abroad).lacking
     assert isinstance(refused, Unplaced)
     assert refused.reason is Reason.RESIDENCY_FORBIDDEN
+
+
+def test_the_model_of_the_example_goes_to_the_cluster_that_has_the_claim() -> None:
+    text = (EXAMPLES / "hybrid/claim.yaml").read_text(encoding="utf-8")
+    documents = list(yaml.safe_load_all(text))
+    clusters = [ModelCluster.model_validate(one) for one in documents[:2]]
+    model = SmallModel.model_validate(documents[3])
+    resolved = resolve(model, fetch_bundled_cards(), secrets=frozenset())
+    assert isinstance(resolved, ResolvedModel)
+
+    def chosen(*looks: Look) -> tuple[str, ...]:
+        source = DataSource.model_validate(documents[2])
+        status = summarise_source(source, looks, "2026-11-24T12:00:00Z")
+        source = source.model_copy(update={"status": status})
+        facts = tuple(facts_of(one, [source]) for one in clusters)
+        around = Around(clusters=facts, sources=(source,))
+        views = {one.metadata.name: view(name=one.metadata.name) for one in clusters}
+        found = place_among(
+            resolved, model.spec, around, views, namespace="team", key="tags"
+        ).decision
+        assert found is not None
+        return found.clusters
+
+    claim = ClaimSight(phase="Bound")
+    assert chosen(Look(cluster="local"), Look(cluster="munich", claim=claim)) == ("munich",)
+    assert chosen(Look(cluster="local", claim=claim), Look(cluster="munich")) == ("local",)
+    assert chosen(Look(cluster="local"), Look(cluster="munich")) == ("local",), "the cheaper one"

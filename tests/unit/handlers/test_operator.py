@@ -1,5 +1,6 @@
 """What is read by lists, at the start and every five minutes, and what is worked on for it."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from smallmodel_operator.clusters.ref import (
     SMALLMODELS,
     Resource,
 )
+from smallmodel_operator.handlers.claims import Reached, reached
 from smallmodel_operator.handlers.objects import namespaces_of
 from smallmodel_operator.placement.choice.tables import SHIPPED
 from smallmodel_operator.plan.placements import placement_manifest, spec_hash
@@ -107,8 +109,9 @@ async def test_a_list_that_expired_is_begun_anew(api: Api, kube: FakeKubeApi) ->
 SOURCE = "/apis/smallmodel.dev/v1alpha1/namespaces/{}/datasources/records"
 
 
-def put_source(kube: FakeKubeApi, namespace: str = "team") -> dict[str, Any]:
-    manifest = data_source() | {"metadata": {"name": "records", "namespace": namespace}}
+def put_source(kube: FakeKubeApi, namespace: str = "team", **spec: object) -> dict[str, Any]:
+    metadata = {"name": "records", "namespace": namespace, "generation": 1}
+    manifest = data_source(**spec) | {"metadata": metadata}
     return kube.put(SOURCE.format(namespace), manifest)
 
 
@@ -125,6 +128,35 @@ async def test_data_has_every_model_of_its_namespace_worked_on_once(
         assert one.model_queue.is_wanted(("team", "chat"))
         assert one.model_queue.is_wanted(("team", "draft"))
         assert not one.model_queue.is_wanted(("other", "chat"))
+
+
+async def test_the_claim_of_data_is_looked_for_as_it_comes_and_once_all_is_read(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    manifest = put_source(kube, claim="records")
+    async with operator(api) as one:
+        one.see(DATASOURCES, manifest, gone=False)
+        assert one.claims.queue.is_wanted(("team", "records"))
+        assert one.claims.queue in one.queues
+
+    async with operator(api) as another:
+        await another._read_everything()
+        assert another.claims.queue.is_wanted(("team", "records"))
+
+
+async def test_only_clusters_that_were_read_are_asked_for_claims(
+    api: Api,
+) -> None:
+    async with operator(api) as one, contextlib.AsyncExitStack() as stack:
+        member = one.members._members["edge"] = one._linked("edge", api)
+        stack.push_async_callback(member.member.close)
+        member.stores.accepting.add("team")
+        assert reached(one.members) == {}
+
+        for watch in member._watches:
+            watch._read.set()
+
+        assert reached(one.members) == {"edge": Reached(api=api, accepting={"team"})}
 
 
 async def test_the_end_of_data_that_the_watch_missed_is_found(api: Api, kube: FakeKubeApi) -> None:

@@ -138,6 +138,43 @@ def test_of_several_locations_the_cheapest_is_read() -> None:
     assert cost(cluster("cloud"), dear, cheap, wish=wish).data == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ({}, ("aws", "eu-central-1", "eu-central-1a", "munich")),
+        ({"zone": "eu-central-1b"}, ("aws", "eu-central-1", "eu-central-1b", "munich")),
+        ({"region": "eu-central-1"}, ("aws", "eu-central-1", "eu-central-1a", "munich")),
+        ({"region": "eu-west-1"}, ("aws", "eu-west-1", None, "munich")),
+        ({"provider": "gcp"}, ("gcp", "eu-central-1", "eu-central-1a", "munich")),
+        ({"site": "ulm"}, ("aws", "eu-central-1", "eu-central-1a", "ulm")),
+    ],
+    ids=str,
+)
+def test_data_in_a_cluster_is_where_the_cluster_is_unless_more_is_known_of_it(
+    said: dict[str, str], where: tuple[str | None, ...]
+) -> None:
+    own = Location(provider="aws", region="eu-central-1", zone="eu-central-1a", site="munich")
+    market = market_of((cluster("a", where=own),))
+
+    assert market.located(Location(cluster="a", **said)) == Location("a", *where)
+    assert market.located(Location(cluster="b", **said)) == Location(cluster="b", **said)
+
+
+def test_a_volume_in_another_zone_than_its_cluster_is_read_for_nothing_in_that_zone() -> None:
+    near, far = (
+        cluster(
+            name, where=Location(provider="aws", region="eu-central-1", zone=f"eu-central-1{z}")
+        )
+        for name, z in (("near", "b"), ("far", "c"))
+    )
+    home = cluster("home", where=Location(provider="aws", region="eu-central-1"))
+    wish = reads(Location(cluster="home", zone="eu-central-1b"))
+
+    assert cost(near, home, wish=wish).data == 0.0
+    assert cost(far, home, wish=wish).data > 0.0
+    assert cost(home, wish=wish).data == 0.0
+
+
 def test_data_of_no_known_location_is_never_free() -> None:
     assert cost(cluster("cloud"), wish=reads(gb=10.0)).data == pytest.approx(1.2)
 

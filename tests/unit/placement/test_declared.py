@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from builders.clusters import declared
 from builders.models import small_model
 from smallmodel_operator.api.conditions import ClusterConditionType
-from smallmodel_operator.api.datasource import DataSource, DataSourceSpec
+from smallmodel_operator.api.datasource import DataSource, DataSourceSpec, DataSourceStatus
 from smallmodel_operator.api.jurisdictions import GROUPS
 from smallmodel_operator.api.meta import Condition, ConditionStatus, ObjectMeta
 from smallmodel_operator.api.modelcluster import (
@@ -130,6 +130,52 @@ def test_what_is_read_is_counted_in_gb_from_each_location() -> None:
 
     assert [(read.source, read.gb_per_hour) for read in reads] == [("video", 36.0)]
     assert reads[0].locations == (Location(cluster="edge"), Location(site="munich"))
+
+
+CLAIM = {"claim": "videos", "found": [{"cluster": "local", "readFrom": "Cluster"}]}
+ZONED = {"cluster": "edge", "region": "r", "zone": "z", "readFrom": "Volume"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "locations"),
+    [
+        ({"claim": "videos"}, CLAIM, (Location(cluster="local"),)),
+        (
+            {"claim": "videos"},
+            CLAIM | {"found": [ZONED]},
+            (Location(cluster="edge", region="r", zone="z"),),
+        ),
+        (
+            {"claim": "videos", "locations": [{"cluster": "edge", "site": "s"}, {"site": "m"}]},
+            CLAIM | {"found": [ZONED, *CLAIM["found"]]},
+            (
+                Location(cluster="edge", site="s"),
+                Location(site="m"),
+                Location(cluster="local"),
+            ),
+        ),
+        ({"claim": "videos"}, {}, ()),
+        ({"claim": "others"}, CLAIM, ()),
+        ({"locations": [{"site": "m"}]}, CLAIM, (Location(site="m"),)),
+    ],
+    ids=[
+        "in the cluster that has its claim",
+        "where the volume of its claim is",
+        "where its owner says, before what is read",
+        "nowhere before its claim was looked for",
+        "not where another claim was found",
+        "where its owner says without a claim, whatever the status said",
+    ],
+)
+def test_data_is(
+    spec: dict[str, object], status: dict[str, object], locations: tuple[Location, ...]
+) -> None:
+    video = source("video", **spec)
+    video = video.model_copy(update={"status": DataSourceStatus.model_validate(status)})
+
+    (read,) = reads_of(small_model({"data": [{"name": "video"}]}).spec, [video])
+
+    assert read.locations == locations
 
 
 def test_bounds_are_none_unless_they_are_set() -> None:

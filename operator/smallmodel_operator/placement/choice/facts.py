@@ -71,6 +71,19 @@ class Location(NamedTuple):
         """Names under which something may be declared of it, the most precise first."""
         return tuple(filter(None, (self.cluster, self.site, self.zone, self.region)))
 
+    def within(self, cluster: "Location") -> "Location":
+        """Return it with what the cluster in which it is says of what is left open here."""
+        if not (self.provider or self.region or self.zone or self.site):
+            return cluster
+        is_its_region = self.region in (None, cluster.region)
+        return Location(
+            cluster=cluster.cluster,
+            provider=self.provider or cluster.provider,
+            region=self.region or cluster.region,
+            zone=self.zone or (cluster.zone if is_its_region else None),
+            site=self.site or cluster.site,
+        )
+
 
 NOWHERE: Final = Location()
 """A place of which nothing is known."""

@@ -103,7 +103,7 @@ class Market:
     def located(self, location: Location) -> Location:
         """Return a location with all that is known of the cluster that it names."""
         found = self.rates.get(location.cluster or "")
-        return found.facts.location if found else location
+        return location.within(found.facts.location) if found else location
 
     def way(self, read: Read, place: Facts) -> Way:
         """Return how what a model reads comes to a cluster."""
