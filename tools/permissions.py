@@ -13,6 +13,7 @@ _PLACES: Final = {
     "agents": "For clusters whose agents call the hub",
     "neighbours": "For the gateways of such clusters",
     "httpRoute": "With a Gateway of your own",
+    "clusterProfiles": "With ClusterProfiles",
     "own": "In the operator's own namespace",
     "gateway": "In the operator's own namespace, for the gateway",
 }
@@ -23,6 +24,8 @@ _MEANINGS: Final = {
     "neighbours": "As above, and unless a Gateway of your own leads to models.",
     "httpRoute": "In every namespace with models too, where the chart's value "
     "`gateway.httpRoute.enabled` is true.",
+    "clusterProfiles": "In the whole cluster too, where the chart's value "
+    "`clusters.credentialProviders` lists a program.",
     "own": "Nothing here is granted elsewhere.",
     "gateway": "Unless a Gateway of your own leads to models.",
 }

@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 from smallmodel_operator.api import patterns
 from smallmodel_operator.api.base import ApiModel, Duration, Quantity, amount, seconds
+from smallmodel_operator.api.credential_providers import CredentialProviders
 from smallmodel_operator.api.where import Country
 from smallmodel_operator.placement_settings import CURRENCY, PlacementSettings
 from smallmodel_operator.plan.gateway.cluster_values import ClusterGatewaySettings
@@ -182,6 +183,8 @@ class Settings(ApiModel):
     """A JSON object: further variables of fetch Jobs, for example `PIP_INDEX_URL`."""
     weights_volume: Json[WeightsSettings] = WeightsSettings()
     """A JSON object: kind, storageClassName, size, accessMode, existingClaim."""
+    credential_providers: Json[CredentialProviders] = ()
+    """A JSON array of {name, execConfig}: programs that give tokens for ClusterProfiles."""
     cluster_jurisdiction: Country | None = None
     """The country whose law holds in this cluster; unset: placements are not compared with it."""
     placement: Json[PlacementSettings] = PlacementSettings()

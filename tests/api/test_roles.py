@@ -18,6 +18,7 @@ import pytest
 
 from bench.children import child, free_port, until
 from bench.cluster.operator_process import operator_process
+from builders.cluster_profiles import CRD as PROFILES
 from cluster.access import KubeAccess
 from cluster.running import Cluster
 from smallmodel_operator.api.names import (
@@ -28,6 +29,7 @@ from smallmodel_operator.api.names import (
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
     CLAIMS,
+    CLUSTERPROFILES,
     CONFIGMAPS,
     DATASOURCES,
     HTTPROUTES,
@@ -75,6 +77,7 @@ ROUTES: Final = (
     / f"gateway-api-{GATEWAY_API_TRIED}-httproute.json"
 )
 TEAM: Final = "NAMESPACE"
+PROVIDER: Final = "clusters.credentialProviders[0]"
 CASES: Final = {
     "it serves the whole cluster": (),
     "it watches one namespace": (f"--set=watchNamespaces={{{TEAM}}}",),
@@ -85,18 +88,24 @@ CASES: Final = {
         "--set=gateway.httpRoute.parentRef.name=public",
         "--set=gateway.httpRoute.parentRef.namespace=gateways",
     ),
+    "a program gives tokens for clusters of ClusterProfiles": (
+        f"--set=watchNamespaces={{{TEAM}}}",
+        f"--set={PROVIDER}.name=gke,{PROVIDER}.execConfig.command=/plugins/gke",
+        f"--set={PROVIDER}.execConfig.apiVersion=client.authentication.k8s.io/v1",
+    ),
 }
 _WITHIN: Final = 30.0
 
 
 @pytest.fixture
 def plane(control_plane: KubeAccess, crds: None) -> Cluster:
-    """An API server with the Gateway API's kind, whose audit log can be read."""
+    """An API server with the kinds of others, whose audit log can be read."""
     del crds
     if not isinstance(control_plane, Cluster):
         pytest.skip("reads the API server's audit log, which only a cluster of ours shows")
-    control_plane.kubectl("apply", "--server-side", "-f", str(ROUTES))
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{HTTPROUTES.full_name}")
+    for file, kind in ((ROUTES, HTTPROUTES), (PROFILES, CLUSTERPROFILES)):
+        control_plane.kubectl("apply", "--server-side", "-f", str(file))
+        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind.full_name}")
     return control_plane
 
 
@@ -116,6 +125,8 @@ async def test_each_account_may_do_what_it_does_and_nothing_else(
                 await operator.wait_ready()
                 if not values:
                     await _listen_to_an_agent(api)
+                if any(PROVIDER in word for word in values):
+                    await _look_for_a_profile(api)
                 await Life(api, namespace, routed=not roles.has(GATEWAY)).run()
         await _uninstall(roles, api, namespace)
 
@@ -164,6 +175,30 @@ async def _listen_to_an_agent(admin: Api) -> None:
 
     await until(is_told, "the hub tells the agent", _WITHIN * 2, 1.0)
     await admin.delete(NAMESPACES.ref(namespace))
+
+
+async def _look_for_a_profile(admin: Api) -> None:
+    """Have a cluster be declared whose ClusterProfile is missing, until the hub has said so."""
+    await admin.create(
+        {
+            "apiVersion": MODELCLUSTERS.api_version,
+            "kind": MODELCLUSTERS.kind,
+            "metadata": {"name": "profiled"},
+            "spec": {
+                "connection": {
+                    "mode": "Push",
+                    "clusterProfileRef": {"name": "profiled", "namespace": "fleet"},
+                }
+            },
+        }
+    )
+
+    async def looked() -> bool:
+        live = await admin.get(MODELCLUSTERS.ref("profiled")) or {}
+        link = (live.get("status") or {}).get("link") or {}
+        return link.get("reason") == "ClusterProfileMissing"
+
+    await until(looked, "the hub has looked for the profile", _WITHIN, 0.1)
 
 
 @contextlib.asynccontextmanager

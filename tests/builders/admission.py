@@ -28,6 +28,11 @@ def pushed(**secret: object) -> YamlObject:
     return {"mode": "Push", "kubeconfigSecretRef": {"name": "edge", **secret}}
 
 
+def profiled() -> YamlObject:
+    """That of one that it calls by a ClusterProfile."""
+    return {"mode": "Push", "clusterProfileRef": {"name": "edge", "namespace": "fleet"}}
+
+
 def data_source(**spec: object) -> YamlObject:
     """A DataSource with those fields."""
     return {
@@ -71,6 +76,7 @@ ACCEPTED: dict[str, YamlObject] = {
         taints=[{"key": "gpu"}],
     ),
     "a cluster may be called by the operator": model_cluster(connection=pushed()),
+    "a cluster may be called by a ClusterProfile": model_cluster(connection=profiled()),
     "a kubeconfig may have another key": model_cluster(connection=pushed(key="config.yaml")),
     "a cluster may be bound to one UID": model_cluster(
         connection={**pushed(), "clusterUID": "0f3c-11"}
@@ -140,6 +146,18 @@ REFUSED: dict[str, YamlObject] = {
     "a pushed cluster without a kubeconfig": model_cluster(connection={"mode": "Push"}),
     "a pulled cluster with a kubeconfig": model_cluster(connection={**pushed(), "mode": "Pull"}),
     "a kubeconfig and no mode": model_cluster(connection={"kubeconfigSecretRef": {"name": "edge"}}),
+    "a pushed cluster with a kubeconfig and a ClusterProfile": model_cluster(
+        connection=pushed() | profiled()
+    ),
+    "a pulled cluster with a ClusterProfile": model_cluster(
+        connection={**profiled(), "mode": "Pull"}
+    ),
+    "a ClusterProfile and no mode": model_cluster(
+        connection={"clusterProfileRef": {"name": "edge", "namespace": "fleet"}}
+    ),
+    "a ClusterProfile without a namespace": model_cluster(
+        connection={"mode": "Push", "clusterProfileRef": {"name": "edge"}}
+    ),
     "a kubeconfig without a Secret": model_cluster(
         connection={"mode": "Push", "kubeconfigSecretRef": {"key": "kubeconfig"}}
     ),

@@ -12,9 +12,11 @@ from aiohttp import web
 from builders.fake_clock import FakeClock
 from builders.fake_kube_api import FakeKubeApi, failure, fake_kube_api
 from builders.kubeconfigs import TOKEN, encoded, kubeconfig, pair, server_tls, written
+from smallmodel_operator.api.credential_providers import CredentialProvider
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.credentials import Credentials
+from smallmodel_operator.clusters.plugins import PLUGIN_SECONDS, Plugins
 from smallmodel_operator.clusters.ref import LEASES, MODELCLUSTERS, SECRETS, Manifest
 from smallmodel_operator.handlers.canary import HubName
 from smallmodel_operator.handlers.link import Hub, Link, Peers
@@ -72,6 +74,9 @@ class Linked:
     members: dict[str, Member] = field(default_factory=dict)
     links: Links = field(init=False)
     task: asyncio.Task[None] | None = None
+    providers: tuple[CredentialProvider, ...] = ()
+    """Who gives tokens for clusters of ClusterProfiles, from the next restart on."""
+    patience: float = PLUGIN_SECONDS
 
     def __post_init__(self) -> None:
         self.hub.put("/api/v1/namespaces/kube-system", kube_system("uid-hub"))
@@ -85,7 +90,14 @@ class Linked:
             heard=lambda: self.told.append(("heard", "")),
             asked=lambda name: self.told.append(("asked", name)),
         )
-        hub = Hub(api=self.api, name=HUB, now=self.now, clock=self.clock)
+        hub = Hub(
+            api=self.api,
+            name=HUB,
+            now=self.now,
+            clock=self.clock,
+            providers=self.providers,
+            plugins=Plugins(seconds=self.patience),
+        )
         self.links = Links(hub, peers)
 
     def now(self) -> str:

@@ -17,6 +17,11 @@ HTTP_ROUTE: Final = [
     "--set=gateway.httpRoute.enabled=true",
     "--set=gateway.httpRoute.parentRef.name=public,gateway.httpRoute.parentRef.namespace=gateways",
 ]
+PROVIDER: Final = (
+    "clusters.credentialProviders[0].name=gke"
+    ",clusters.credentialProviders[0].execConfig.apiVersion=client.authentication.k8s.io/v1"
+    ",clusters.credentialProviders[0].execConfig.command=/plugins/gke"
+)
 WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection", "*"})
 
 
@@ -42,16 +47,24 @@ def by_hand(path: Path, *, without: Container[str]) -> set[Permission]:
 
 
 def test_the_operator_is_granted_the_list_and_nothing_else(default_render: list[Manifest]) -> None:
-    listed = by_hand(LISTS, without={"httpRoute"})
+    listed = by_hand(LISTS, without={"httpRoute", "clusterProfiles"})
     assert granted_to("smallmodel-operator", default_render) == listed
 
 
 def test_routes_are_granted_where_they_are_to_be_written() -> None:
     with_routes = helm.render(HTTP_ROUTE)
-    assert granted_to("smallmodel-operator", with_routes) == by_hand(
-        LISTS, without={"gateway", "neighbours"}
-    )
+    listed = by_hand(LISTS, without={"gateway", "neighbours", "clusterProfiles"})
+    assert granted_to("smallmodel-operator", with_routes) == listed
     assert granted_to("smallmodel-gateway", with_routes) == set()
+
+
+def test_cluster_profiles_are_read_where_a_program_gives_tokens_for_them() -> None:
+    with_profiles = helm.render([f"--set={PROVIDER}"])
+    assert granted_to("smallmodel-operator", with_profiles) == by_hand(LISTS, without={"httpRoute"})
+    everywhere = permissions_of(
+        role(with_profiles, "smallmodel-system:smallmodel-operator")["rules"]
+    )
+    assert Permission("multicluster.x-k8s.io", "clusterprofiles", "get") in everywhere
 
 
 def test_with_watched_namespaces_it_is_the_same_and_only_there(

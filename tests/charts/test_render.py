@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from builders.cluster_profiles import provider
 from smallmodel_operator.api import crd
 from smallmodel_operator.plan.gateway.config_map import GATEWAY_NAME
 from smallmodel_operator.plan.pools.values import PoolSettings
@@ -25,6 +26,20 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 # The oldest that Chart.yaml admits, what the tests' own cluster is, and the newest schema there is.
 VERSIONS: Final = ("1.30", "1.36", "1.37")
 RENDERS: Final = ("default_render", "everything", "agent_render", "member_render")
+PLUGINS: Final = """\
+clusters:
+  credentialProviders:
+    - name: gke
+      execConfig:
+        apiVersion: client.authentication.k8s.io/v1
+        command: /plugins/gke
+        args: [--all]
+        env: [{name: A, value: b}]
+        provideClusterInfo: true
+operator:
+  extraVolumes: [{name: plugins, image: {reference: "plugins:1"}}]
+  extraVolumeMounts: [{name: plugins, mountPath: /plugins, readOnly: true}]
+"""
 OTHERS: Final = frozenset({"smallmodel.dev", "monitoring.coreos.com"})
 
 
@@ -214,6 +229,24 @@ def test_values_reach_the_operator(everything: list[Manifest]) -> None:
     assert pools.fault_tolerance is not None
     service = "smallmodel-operator-redis.smallmodel-system.svc:6379"
     assert pools.fault_tolerance.redis_address == service
+
+
+def test_credential_plugins_and_where_they_lie_reach_the_operator(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text(PLUGINS)
+    manifests = helm.render(["--values", str(values)])
+    told = Settings.from_environment(environment_of(manifests))
+    assert told.credential_providers == (
+        provider(args=["--all"], env=[{"name": "A", "value": "b"}], provideClusterInfo=True),
+    )
+    (pod,) = (
+        one["spec"]["template"]["spec"]
+        for one in manifests
+        if one["kind"] == "Deployment" and one["metadata"]["name"] == "smallmodel-operator"
+    )
+    assert pod["volumes"][-1] == {"name": "plugins", "image": {"reference": "plugins:1"}}
+    mount = {"name": "plugins", "mountPath": "/plugins", "readOnly": True}
+    assert pod["containers"][0]["volumeMounts"][-1] == mount
 
 
 def test_the_clusters_own_jurisdiction_reaches_the_operator() -> None:

@@ -7,6 +7,11 @@ import pytest
 
 from tools import helm
 
+PROVIDER: Final = (
+    "clusters.credentialProviders[0].name=gke"
+    ",clusters.credentialProviders[0].execConfig.apiVersion=client.authentication.k8s.io/v1"
+    ",clusters.credentialProviders[0].execConfig.command=/plugins/gke"
+)
 REFUSED: Final = {
     "gateways.replicas=2": "additional properties 'gateways' not allowed",
     "gateway.replica=2": "at '/gateway': additional properties 'replica' not allowed",
@@ -29,6 +34,10 @@ REFUSED: Final = {
     "pools.modelsMax=0": "at '/pools/modelsMax': minimum: got 0, want 1",
     "pools.requestTimeout=10": "at '/pools/requestTimeout': got number, want string",
     "pools.tolerations[0].effect=Never": "at '/pools/tolerations/0",
+    "clusters.credentialProviders[0].name=gke": "missing property 'execConfig'",
+    "clusters.credentialProviders[0].execConfig.command=gke": "execConfig/command': 'gke' does not",
+    "clusters.credentialProviders[0].profileSourcedCLIArgsPolicy=Append": "must be 'Ignore'",
+    "operator.extraVolumeMounts[0].name=plugins": "missing property 'mountPath'",
     "cluster.jurisdiction=EEA": "at '/cluster/jurisdiction': 'EEA' does not match",
     "placement.currency=euro": "at '/placement/currency': 'euro' does not match",
     "placement.tables.cpuHour=1": "at '/placement/tables/cpuHour': got number, want string",
@@ -59,6 +68,7 @@ NOT_TOGETHER: Final = {
     "role=Agent,agent.clusterName=edge": "set agent.clusterName and agent.hubID",
     "agent.clusterName=edge": "set role=Agent, or leave them out",
     "role=Member,watchNamespaces={team}": "watchNamespaces is for role Hub, and role is Member",
+    f"role=Member,{PROVIDER}": "clusters.credentialProviders is for role Hub, and role is Member",
     "role=Member,gateway.enabled=false,gateway.httpRoute.enabled=true"
     ",gateway.httpRoute.parentRef.name=a,gateway.httpRoute.parentRef.namespace=b"
     ",gateway.url=https://a.example": "gateway.httpRoute.enabled is for role Hub",

@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
+from builders.cluster_profiles import provider
 from smallmodel_operator.placement.choice.tables import SHIPPED, in_currency
 from smallmodel_operator.placement.choice.wish import USUAL
 from smallmodel_operator.plan.gateway.http_route import ParentGateway
@@ -60,6 +61,17 @@ def test_models_of_a_gateway_of_somebodys_own_have_a_path_each() -> None:
         read().model_url("team", "chat")
         == "http://smallmodel-gateway.smallmodel-system.svc/team/v1"
     )
+
+
+def test_credential_plugins_are_as_the_administrator_lists_them() -> None:
+    exec_config = '{"apiVersion": "client.authentication.k8s.io/v1", "command": "/plugins/gke"}'
+    listed = f'[{{"name": "gke", "execConfig": {exec_config}}}]'
+    assert read(CREDENTIAL_PROVIDERS=listed).credential_providers == (provider(),)
+    assert read().credential_providers == ()
+    told = refused(CREDENTIAL_PROVIDERS=listed.replace("/plugins/gke", "gke"))
+    assert "SMALLMODEL_CREDENTIAL_PROVIDERS=" in told
+    assert " at 0.execConfig.command: " in told
+    assert "'gke' is not a whole path" in told
 
 
 def test_its_pods_may_be_elsewhere() -> None:

@@ -200,6 +200,9 @@ imagePullSecrets:
 {{- if $v.weights.fetchEnv }}
 {{- $_ := set $values "FETCH_ENV" (toJson $v.weights.fetchEnv) }}
 {{- end }}
+{{- if $v.clusters.credentialProviders }}
+{{- $_ := set $values "CREDENTIAL_PROVIDERS" (toJson $v.clusters.credentialProviders) }}
+{{- end }}
 {{- if $v.pools.tolerations }}
 {{- $_ := set $values "POOL_TOLERATIONS" (toJson $v.pools.tolerations) }}
 {{- end }}

@@ -24,10 +24,13 @@ from smallmodel_operator.api.where import (
 )
 
 _PUSH_NEEDS: Final = (
-    "mode Push needs kubeconfigSecretRef: a Secret with a kubeconfig in the operator's own "
-    "namespace, which `slm cluster join` makes"
+    "mode Push needs one of kubeconfigSecretRef (a Secret with a kubeconfig in the operator's own "
+    "namespace, which `slm cluster join` makes) and clusterProfileRef, and not both"
 )
-_ONLY_PUSH: Final = "kubeconfigSecretRef is for mode Push alone; remove it, or write `mode: Push`"
+_ONLY_PUSH: Final = (
+    "kubeconfigSecretRef and clusterProfileRef are for mode Push alone; remove what is there, or "
+    "write `mode: Push`"
+)
 _LOCAL_IS_LOCAL: Final = (
     f"the ModelCluster {LOCAL_CLUSTER} is the operator's own cluster, whose connection.mode is "
     "Local; give another cluster another name"
@@ -57,13 +60,30 @@ class KubeconfigSecretRef(ApiModel):
     a client certificate, all inside the file."""
 
 
+class ClusterProfileRef(ApiModel):
+    """A ClusterProfile (multicluster.x-k8s.io) of the operator's own cluster."""
+
+    name: Annotated[str, Field(pattern=patterns.CARD_NAME, max_length=253)]
+    """The ClusterProfile."""
+    namespace: Annotated[str, Field(pattern=patterns.NAME, max_length=63)]
+    """Where it is."""
+
+
 class Connection(ApiModel):
     """How the cluster is reached."""
 
     model_config = ConfigDict(
         json_schema_extra=checked_by(
-            Rule("self.mode != 'Push' || has(self.kubeconfigSecretRef)", _PUSH_NEEDS),
-            Rule("self.mode == 'Push' || !has(self.kubeconfigSecretRef)", _ONLY_PUSH),
+            Rule(
+                "self.mode != 'Push' || "
+                "has(self.kubeconfigSecretRef) != has(self.clusterProfileRef)",
+                _PUSH_NEEDS,
+            ),
+            Rule(
+                "self.mode == 'Push' || "
+                "!(has(self.kubeconfigSecretRef) || has(self.clusterProfileRef))",
+                _ONLY_PUSH,
+            ),
         )
     )
 
@@ -72,6 +92,9 @@ class Connection(ApiModel):
     it calls the operator's. Bundle: signed files are carried there and back."""
     kubeconfig_secret_ref: KubeconfigSecretRef | None = None
     """With which kubeconfig; for mode Push."""
+    cluster_profile_ref: ClusterProfileRef | None = None
+    """For mode Push instead of a kubeconfig: by the address in this ClusterProfile, with a token of
+    a credential plugin that the operator was installed with."""
     cluster_uid: Annotated[str | None, Field(alias="clusterUID", max_length=63)] = None
     """The UID of its namespace kube-system; any other cluster is refused. Unset: that of the one
     which answers first."""
@@ -80,10 +103,12 @@ class Connection(ApiModel):
     answer; unset: 168h."""
 
     @model_validator(mode="after")
-    def _push_has_a_kubeconfig(self) -> Self:
-        if self.mode is ConnectionMode.PUSH and self.kubeconfig_secret_ref is None:
+    def _push_has_one_way_in(self) -> Self:
+        ways = (self.kubeconfig_secret_ref, self.cluster_profile_ref)
+        given = len(ways) - ways.count(None)
+        if self.mode is ConnectionMode.PUSH and given != 1:
             raise ValueError(_PUSH_NEEDS)
-        if self.mode is not ConnectionMode.PUSH and self.kubeconfig_secret_ref is not None:
+        if self.mode is not ConnectionMode.PUSH and given:
             raise ValueError(_ONLY_PUSH)
         return self
 

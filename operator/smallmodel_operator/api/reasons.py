@@ -76,6 +76,9 @@ class Reason(StrEnum):
     UNREACHABLE = "Unreachable"
     KUBECONFIG_MISSING = "KubeconfigMissing"
     KUBECONFIG_REFUSED = "KubeconfigRefused"
+    CLUSTER_PROFILE_MISSING = "ClusterProfileMissing"
+    CLUSTER_PROFILE_REFUSED = "ClusterProfileRefused"
+    CREDENTIAL_PLUGIN_FAILED = "CredentialPluginFailed"
     UNAUTHORIZED = "Unauthorized"
     FORBIDDEN = "Forbidden"
     NOT_PREPARED = "NotPrepared"
@@ -234,8 +237,17 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "a minute, so that a Secret may be made anew.",
     Reason.KUBECONFIG_REFUSED: "The kubeconfig asks for more than it may: a program, a path, a "
     "proxy, or a server that is not verified. The message has the field and what to write instead.",
+    Reason.CLUSTER_PROFILE_MISSING: "The ClusterProfile that `spec.connection.clusterProfileRef` "
+    "names is not there, or the hub has no such kind. The message says which.",
+    Reason.CLUSTER_PROFILE_REFUSED: "The ClusterProfile lists no credential provider that the "
+    "operator was installed with (the chart's `clusters.credentialProviders`), or its address or "
+    "authority cannot be used. The message has the value.",
+    Reason.CREDENTIAL_PLUGIN_FAILED: "The credential plugin gave no token: it is not there, ended "
+    "with an error, took too long or answered with something else. The message says which; what "
+    "it wrote on its standard error is in the operator's log. It is run again every 10 s.",
     Reason.UNAUTHORIZED: "The cluster's API server does not know the token or certificate. Run "
-    "`slm cluster join` again, or write a new kubeconfig into the Secret; no restart is needed.",
+    "`slm cluster join` again, or write a new kubeconfig into the Secret; no restart is needed. A "
+    "credential plugin is asked for another token by itself.",
     Reason.FORBIDDEN: "The cluster's API server knows the hub and does not let it read or write. "
     "The message has the call; `slm cluster join` grants what is needed. Of a model: its pool "
     "cannot be asked for want of a right, and what runs goes on.",

@@ -12,7 +12,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -25,13 +25,13 @@ _FLATTEN: Final = (
     "`kubectl config view --minify --flatten`, or use `slm cluster join`"
 )
 _ACCOUNT: Final = "give a token of a ServiceAccount, as `slm cluster join` does"
-_REFUSED: Final[Mapping[str, tuple[str, str]]] = {
+_REFUSED: Final[Mapping[str, tuple[str, str | None]]] = {
     "exec": ("a program would run in the operator", _ACCOUNT),
     "auth-provider": ("a program would run in the operator", _ACCOUNT),
-    "certificate-authority": ("a path would read the operator's own files", _FLATTEN),
-    "client-certificate": ("a path would read the operator's own files", _FLATTEN),
-    "client-key": ("a path would read the operator's own files", _FLATTEN),
-    "tokenFile": ("a path would read the operator's own files", _FLATTEN),
+    "certificate-authority": ("a path would read the operator's own files", None),
+    "client-certificate": ("a path would read the operator's own files", None),
+    "client-key": ("a path would read the operator's own files", None),
+    "tokenFile": ("a path would read the operator's own files", None),
     "insecure-skip-tls-verify": (
         "anybody on the way could answer in the cluster's place",
         "give certificate-authority-data",
@@ -88,6 +88,20 @@ def read_kubeconfig(content: bytes, source: str) -> Credentials:
     return _Reader(source).read(content)
 
 
+def read_cluster(given: Mapping[str, Any], source: str, instead: str) -> Credentials:
+    """Return what the cluster's part of a kubeconfig says: where, but not who.
+
+    Args:
+        given: That part, as other objects have it too.
+        source: As above.
+        instead: What to do about a field that is wrong or refused.
+
+    Raises:
+        KubeconfigRefused: It is not whole, or asks for more than it may.
+    """
+    return _Reader(source, instead).read_cluster(given, "")
+
+
 @contextmanager
 def certificate_files(credentials: Credentials) -> Iterator[tuple[str, str] | None]:
     """Give paths of the client certificate and its key while the block runs; None: there is none.
@@ -115,8 +129,9 @@ def _in_memory(name: str, content: bytes) -> Iterator[str]:
 class _Reader:
     """One reading, whose errors say where the kubeconfig is from."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, instead: str = _FLATTEN) -> None:
         self._source = source
+        self._instead = instead
 
     def read(self, content: bytes) -> Credentials:
         """Return the credentials."""
@@ -129,17 +144,20 @@ class _Reader:
         context = self._single(config, "contexts", "context", name)
         self._only(context, _CONTEXT, "contexts[0].context.")
         cluster = self._single(config, "clusters", "cluster", context.get("cluster"))
-        self._only(cluster, _CLUSTER, "clusters[0].cluster.")
+        where = self.read_cluster(cluster, "clusters[0].cluster.")
         user = self._single(config, "users", "user", context.get("user"))
         self._only(user, _USER, "users[0].user.")
         certificate, key = self._client_certificate(user)
+        token = self._token(user, certified=certificate is not None)
+        return replace(where, token=token, certificate=certificate, key=key)
+
+    def read_cluster(self, cluster: Mapping[str, Any], place: str) -> Credentials:
+        """Return where it is, and nothing of who calls."""
+        self._only(cluster, _CLUSTER, place)
         return Credentials(
             server=self._server(cluster),
             authority=self._authority(cluster),
             server_name=self._text(cluster, "tls-server-name"),
-            token=self._token(user, certified=certificate is not None),
-            certificate=certificate,
-            key=key,
         )
 
     def _parsed(self, content: bytes) -> Mapping[str, Any]:
@@ -161,7 +179,9 @@ class _Reader:
         for name in given:
             if name in _REFUSED:
                 why, instead = _REFUSED[name]
-                raise self._refused(f"has {place}{name}, which is refused: {why}; {instead}")
+                raise self._refused(
+                    f"has {place}{name}, which is refused: {why}; {instead or self._instead}"
+                )
         if given.keys() - known:
             # Its name is not told: it may be what should have been kept secret.
             raise self._refused(
@@ -220,7 +240,7 @@ class _Reader:
             ssl.create_default_context(cadata=text)
         except (UnicodeDecodeError, ssl.SSLError):
             raise self._refused(
-                f"has certificate-authority-data without a certificate as PEM; {_FLATTEN}"
+                f"has certificate-authority-data without a certificate as PEM; {self._instead}"
             ) from None
         return text
 
@@ -266,14 +286,14 @@ class _Reader:
         try:
             return base64.b64decode("".join(text.split()), validate=True)
         except (binascii.Error, ValueError):
-            raise self._refused(f"has {name} that is not base64; {_FLATTEN}") from None
+            raise self._refused(f"has {name} that is not base64; {self._instead}") from None
 
     def _text(self, given: Mapping[str, Any], name: str) -> str | None:
         value = given.get(name)
         if value is None or value == "":
             return None
         if not isinstance(value, str):
-            raise self._refused(f"has {name} that is not a text; {_FLATTEN}")
+            raise self._refused(f"has {name} that is not a text; {self._instead}")
         return value
 
     def _refused(self, what: str) -> KubeconfigRefused:

@@ -105,6 +105,12 @@ DISRUPTIONBUDGETS: Final = Resource(
 HTTPROUTES: Final = Resource(
     group="gateway.networking.k8s.io", plural="httproutes", kind="HTTPRoute"
 )
+CLUSTERPROFILES: Final = Resource(
+    group="multicluster.x-k8s.io",
+    version="v1alpha1",
+    plural="clusterprofiles",
+    kind="ClusterProfile",
+)
 LEASES: Final = Resource(group="coordination.k8s.io", plural="leases", kind="Lease")
 ROLES: Final = Resource(group="rbac.authorization.k8s.io", plural="roles", kind="Role")
 ROLE_BINDINGS: Final = Resource(
@@ -163,6 +169,7 @@ RESOURCES: Final = (
     NETWORKPOLICIES,
     DISRUPTIONBUDGETS,
     HTTPROUTES,
+    CLUSTERPROFILES,
     LEASES,
     ROLES,
     ROLE_BINDINGS,

@@ -3,14 +3,16 @@
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+from smallmodel_operator.api.credential_providers import CredentialProvider
 from smallmodel_operator.api.modelcluster import LinkState, ModelCluster, ModelClusterStatus
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock
+from smallmodel_operator.clusters.plugins import Plugins
 from smallmodel_operator.clusters.ref import MODELCLUSTERS
 from smallmodel_operator.handlers.canary import HubName
 from smallmodel_operator.status.cluster import summarise_link
@@ -53,6 +55,9 @@ class Hub:
     name: HubName
     now: Callable[[], str]
     clock: Clock = SYSTEM_CLOCK
+    providers: Sequence[CredentialProvider] = ()
+    """Programs that give tokens for clusters of ClusterProfiles."""
+    plugins: Plugins = field(default_factory=Plugins)
 
 
 class Link(ABC):

@@ -101,7 +101,7 @@ class Operator:
         self.members = Members(self._linked)
         called = HubName(hub_id=hub_id, namespace=settings.namespace, identity=settings.pod_name)
         self.links = Links(
-            link.Hub(api=api, name=called, now=now),
+            link.Hub(api=api, name=called, now=now, providers=settings.credential_providers),
             Peers(
                 connected=self.members.connected,
                 disconnected=self.members.disconnected,

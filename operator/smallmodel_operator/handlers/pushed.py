@@ -1,25 +1,19 @@
 """The link to a cluster whose API server the hub calls: credentials, and canaries."""
 
-import base64
-import binascii
 import logging
 from typing import Final
 
-from smallmodel_operator.api.modelcluster import LinkState, ModelCluster
+from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
-from smallmodel_operator.clusters.credentials import (
-    Credentials,
-    KubeconfigRefused,
-    read_kubeconfig,
-)
-from smallmodel_operator.clusters.ref import SECRETS
+from smallmodel_operator.clusters.credentials import Credentials
 from smallmodel_operator.clusters.refusals import Answer
 from smallmodel_operator.clusters.requests import Request
 from smallmodel_operator.clusters.wire import Send
 from smallmodel_operator.handlers.canary import LIMITS, send_canary
 from smallmodel_operator.handlers.link import Hub, Link, Objection, Peers
+from smallmodel_operator.handlers.ways import way_to
 from smallmodel_operator.status.link import Canary, Failure
 
 _LOG: Final = logging.getLogger(__name__)
@@ -30,6 +24,8 @@ class PushedLink(Link):
 
     def __init__(self, cluster: ModelCluster, hub: Hub, peers: Peers, objection: Objection) -> None:
         super().__init__(cluster, hub, peers, objection)
+        self._declared = cluster.spec.connection
+        self._way = way_to(cluster, hub)
         self._credentials: Credentials | None = None
         self._prober: Api | None = None
         self._api: Api | None = None
@@ -40,21 +36,24 @@ class PushedLink(Link):
         try:
             refused = await self._read_credentials()
         except errors.ApiError as error:
-            _LOG.warning("the kubeconfig of cluster %s could not be read: %s", self.name, error)
+            _LOG.warning("the credentials of cluster %s could not be read: %s", self.name, error)
             refused = None
         if refused is not None:
             return Canary(failure=refused)
         if self._prober is None:
             return None
-        return await send_canary(
+        canary = await send_canary(
             self._prober,
             self._hub.name,
             self._hub.clock,
             lambda uid: self._objection(self, uid),
         )
+        if canary.failure is not None and canary.failure.reason is Reason.UNAUTHORIZED:
+            self._way.refuse()
+        return canary
 
     async def _read_credentials(self) -> Failure | None:
-        """Have the client of the canaries use what the Secret says now.
+        """Have the client of the canaries use what the way into the cluster gives now.
 
         Returns:
             Why it cannot be used. Whoever works on the cluster goes on with the credentials from
@@ -63,23 +62,12 @@ class PushedLink(Link):
         Raises:
             ApiError: The hub could not read it.
         """
-        wanted = self.cluster.spec.connection.kubeconfig_secret_ref
-        assert wanted is not None  # noqa: S101 - mode Push has one
-        ref = SECRETS.ref(wanted.name, self._hub.name.namespace)
-        secret = await self._hub.api.get(ref)
-        content = _decoded(((secret or {}).get("data") or {}).get(wanted.key))
-        if content is None:
-            what = f"has no key {wanted.key}" if secret is not None else "is not there"
-            return Failure(
-                LinkState.CREDENTIAL_ERROR,
-                Reason.KUBECONFIG_MISSING,
-                f"{ref} {what}, and spec.connection.kubeconfigSecretRef names it; make it, for "
-                f"example by `slm cluster join {self.name}`",
-            )
-        try:
-            credentials = read_kubeconfig(content, f"The kubeconfig in {ref} ({wanted.key})")
-        except KubeconfigRefused as error:
-            return Failure(LinkState.CREDENTIAL_ERROR, Reason.KUBECONFIG_REFUSED, str(error))
+        declared = self.cluster.spec.connection
+        if declared != self._declared:
+            self._way, self._declared = way_to(self.cluster, self._hub), declared
+        credentials = await self._way.read()
+        if isinstance(credentials, Failure):
+            return credentials
         if self._prober is None:
             self._prober = Api.of(credentials, limits=LIMITS)
         elif credentials != self._credentials:
@@ -117,10 +105,3 @@ class PushedLink(Link):
         for api in filter(None, (self._prober, self._api)):
             await api.close()
         self._prober = self._api = self._credentials = self._served_by = None
-
-
-def _decoded(text: object) -> bytes | None:
-    try:
-        return base64.b64decode(text, validate=True) if isinstance(text, str) else None
-    except binascii.Error:
-        return None

@@ -75,6 +75,7 @@ async def join(hub: Hub, member: Session, wish: Wish, tell: Tell) -> None:
     connection = {
         "mode": "Push",
         "kubeconfigSecretRef": {"name": secret, "key": KUBECONFIG_KEY},
+        "clusterProfileRef": None,
         "clusterUID": uid,
     }
     await declare(hub, wish, connection, tell)

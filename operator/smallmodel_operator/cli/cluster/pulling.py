@@ -68,7 +68,11 @@ async def carry(hub: Hub, member: Session | None, wish: Wish, tell: Tell) -> Pre
     await apply_all(hub.session, (namespace,), tell)
     keys = await make_hub_keys(hub, wish.name)
     tell(f"Secret {hub.namespace}/{hub_secret(wish.name)} has the keys of both sides")
-    connection: Manifest = {"mode": "Bundle", "kubeconfigSecretRef": None}
+    connection: Manifest = {
+        "mode": "Bundle",
+        "kubeconfigSecretRef": None,
+        "clusterProfileRef": None,
+    }
     await declare(hub, wish, connection | ({"clusterUID": uid} if uid else {}), tell)
     secret = member_secret(hub, wish.name, keys)
     if member is not None:
@@ -94,7 +98,11 @@ async def pull(hub: Hub, member: Session | None, wish: Wish, tell: Tell) -> Prep
     _check_name(wish)
     uid = await uid_of_another(hub, member, wish) if member is not None else None
     await apply_all(hub.session, agent_manifests(wish.name, hub.hub_id), tell)
-    connection: Manifest = {"mode": "Pull", "kubeconfigSecretRef": None}
+    connection: Manifest = {
+        "mode": "Pull",
+        "kubeconfigSecretRef": None,
+        "clusterProfileRef": None,
+    }
     await declare(hub, wish, connection | ({"clusterUID": uid} if uid else {}), tell)
     account = agent_account(wish.name)
     token = await token_in(hub.session.api, account.token_secret, account.namespace)

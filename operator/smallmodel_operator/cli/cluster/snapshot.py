@@ -41,6 +41,7 @@ _UNTOLD: Final = {
     ConnectionMode.PULL: "its agent has told nothing of its nodes yet",
     ConnectionMode.BUNDLE: "no file of it has been imported yet",
 }
+_BY_PLUGIN: Final = "its token is given by a credential plugin, which runs in the operator alone"
 _Kind = TypeVar("_Kind", bound=ApiModel)
 
 
@@ -146,6 +147,8 @@ async def _credentials(hub: Hub, cluster: ModelCluster) -> "Credentials":
     from smallmodel_operator.clusters.credentials import read_kubeconfig
     from smallmodel_operator.clusters.ref import SECRETS
 
+    if cluster.spec.connection.cluster_profile_ref is not None:
+        raise _Unseen(_BY_PLUGIN)
     wanted = cluster.spec.connection.kubeconfig_secret_ref
     if wanted is None:
         mode = cluster.spec.connection.mode

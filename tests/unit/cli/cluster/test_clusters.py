@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from builders.admission import profiled
 from builders.cluster_objects import put_definition, rayservice_definition
 from builders.fake_cluster import SYSTEM, FakeCluster, fake_cluster
 from builders.kube_objects import HUB
@@ -136,6 +137,28 @@ def test_joining_again_keeps_what_an_administrator_declared(
     assert spec_of(hub)["taints"] == [{"key": "edge"}]
     assert spec_of(hub)["connection"]["clusterUID"] == "uid-munich"
     assert "and what it had besides" in outcome.out
+
+
+def test_a_cluster_of_a_cluster_profile_may_join_by_a_kubeconfig(
+    slm: Slm, hub: FakeCluster, munich: FakeCluster, admin: Path
+) -> None:
+    declare(hub)
+    spec_of(hub)["connection"] = profiled()
+    outcome = slm("cluster", "join", "munich", "--kubeconfig", str(admin))
+
+    assert outcome.code == 0, outcome.err
+    assert spec_of(hub)["connection"].get("clusterProfileRef") is None
+    assert spec_of(hub)["connection"]["kubeconfigSecretRef"]["key"] == "kubeconfig"
+
+
+def test_it_is_described_how_a_cluster_is_reached(slm: Slm, hub: FakeCluster) -> None:
+    declare(hub)
+    secret = slm("cluster", "describe", "munich").out
+    spec_of(hub)["connection"] = profiled()
+    profile = slm("cluster", "describe", "munich").out
+
+    assert "the kubeconfig in Secret munich (kubeconfig)" in secret
+    assert "ClusterProfile fleet/edge" in profile
 
 
 def test_a_missing_kuberay_is_told(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders.admission import data_source, model_cluster
+from builders.admission import data_source, model_cluster, profiled
 from builders.cluster_objects import put_deployment, put_model, put_placement, put_pool
 from builders.fake_cluster import SYSTEM, FakeCluster, fake_cluster
 from builders.kube_objects import node
@@ -119,6 +119,10 @@ UNSEEN: dict[str, tuple[Callable[[FakeCluster], None], str]] = {
     "an agent calls": (
         lambda hub: declare(hub, "munich"),
         "its agent has told nothing of its nodes yet",
+    ),
+    "a credential plugin gives its token": (
+        lambda hub: hub.put(cluster_path("munich"), model_cluster("munich", connection=profiled())),
+        "which runs in the operator alone",
     ),
     "its Secret is not there": (
         lambda hub: declare(hub, "munich", secret="other"),

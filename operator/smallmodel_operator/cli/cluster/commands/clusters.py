@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from smallmodel_operator.api.modelcluster import ConnectionMode, ModelCluster
+from smallmodel_operator.api.modelcluster import Connection, ConnectionMode, ModelCluster
 from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.cli.cluster.bundles.keys import hub_secret
 from smallmodel_operator.cli.cluster.commands.joins import (
@@ -117,6 +117,7 @@ def describe(
         [
             ("Name", name),
             ("Connection", spec.connection.mode),
+            ("Reached by", _way(spec.connection)),
             ("Tier", spec.tier),
             ("Jurisdiction", spec.jurisdiction or "unknown"),
             ("Gateway", spec.gateway.address if spec.gateway else None),
@@ -349,6 +350,13 @@ async def _take_off(hub: Hub, name: str, placements: list[Manifest]) -> None:
         await api.delete(SECRETS.ref(secret, hub.namespace))
     for kind in (CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES):
         await api.delete(kind.ref(agent_role(name)))
+
+
+def _way(connection: Connection) -> str | None:
+    profile, secret = connection.cluster_profile_ref, connection.kubeconfig_secret_ref
+    if profile is not None:
+        return f"ClusterProfile {profile.namespace}/{profile.name}"
+    return f"the kubeconfig in Secret {secret.name} ({secret.key})" if secret is not None else None
 
 
 def _row(cluster: ModelCluster) -> tuple[str, ...]:
