@@ -134,3 +134,8 @@ def _duplicate(other: str, uid: str) -> Failure:
         f"ModelCluster {other} leads to the same cluster (UID {uid}), and one cluster is one "
         "ModelCluster; delete this one, or correct its kubeconfig",
     )
+
+
+def state_of(cluster: ModelCluster) -> LinkState | None:
+    """Return what the status of a cluster says of its link; None: it has none, or none yet."""
+    return cluster.status.link.state if cluster.status.link is not None else None

@@ -31,7 +31,7 @@ from smallmodel_operator.handlers.gateway import LOOK, GatewayLoop
 from smallmodel_operator.handlers.http_routes import HttpRouteLoop
 from smallmodel_operator.handlers.link import Peers
 from smallmodel_operator.handlers.linked import Gateways, LinkedMember
-from smallmodel_operator.handlers.links import Links
+from smallmodel_operator.handlers.links import Links, state_of
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.member import SERVED, Installation, Listeners, Member, now
 from smallmodel_operator.handlers.members import Members, until_seen
@@ -362,6 +362,10 @@ class Operator:
             self._lead()
         elif cluster and before and cluster.status.capacity != before.status.capacity:
             self._cluster_changed()
+        if cluster and before and state_of(cluster) is not state_of(before):
+            # Models with a copy there tell whether it can be reached.
+            for key in self.stores.placements_on(name).by_model:
+                self.model_queue.add(key)
 
     def _see_source(self, manifest: Manifest, gone: bool) -> None:
         namespace = self.stores.see_source(manifest, gone=gone)

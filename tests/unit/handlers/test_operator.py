@@ -254,6 +254,25 @@ async def test_a_cluster_that_is_declared_is_linked_and_weighed_for_every_model(
         assert not one.stores.clusters
 
 
+async def test_a_link_that_is_lost_is_told_by_the_models_with_a_copy_there(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    labels = {"smallmodel.dev/hub": "hub-1"}
+    lost = {"link": {"state": "Unreachable", "reason": "Unreachable", "message": "", "since": ""}}
+    async with operator(api) as one:
+        for name, cluster in (("chat", "edge"), ("embed", "other")):
+            metadata = {"namespace": f"slm-cluster-{cluster}", "labels": labels}
+            made = placement_of(name, cluster=cluster, metadata=metadata)
+            path = MODELPLACEMENTS.ref(made.metadata.name, made.metadata.namespace).path
+            one.stores.see_placement(kube.put(path, placement_manifest(made)), gone=False)
+        one.stores.see_cluster(put_cluster(kube, "edge"), gone=False)
+
+        one.see(MODELCLUSTERS, put_cluster(kube, "edge") | {"status": lost}, gone=False)
+
+        assert one.model_queue.is_wanted((NAMESPACE, "chat"))
+        assert not one.model_queue.is_wanted((NAMESPACE, "embed"))
+
+
 async def test_what_is_decided_for_another_cluster_is_not_served_by_the_hubs_own(
     api: Api, kube: FakeKubeApi
 ) -> None:
