@@ -28,10 +28,10 @@ _WORKERS: Final = 4
 
 _WITH_AGENTS: Final = frozenset({ConnectionMode.PULL, ConnectionMode.BUNDLE})
 _NOT_ASKED: Final = (
-    "its agent is not asked for claims; where the data is there too, write it in spec.locations"
+    "agents are not asked for claims; where the data is there too, write it in spec.locations"
 )
 _NOT_CONNECTED: Final = (
-    "the hub does not work on it at the moment, so what was found there before counts"
+    "the hub is not connected at the moment, so what was found there before counts"
 )
 
 

@@ -97,7 +97,7 @@ def _located(
         for one in looks
         if one.claim is not None and not one.claim.is_bound
     ]
-    unasked = [f"{one.cluster}: {one.unasked}" for one in looks if one.unasked is not None]
+    unasked = _unasked(looks)
     if found:
         by_hand = {one.cluster for one in source.spec.locations}
         where = ", ".join(_described(one, by_hand) for one in found)
@@ -128,6 +128,15 @@ def _described(found: FoundClaim, by_hand: Iterable[str | None]) -> str:
     place = found.zone or found.region
     said = f"{place} {_SAID_BY[found.read_from]}" if place else _SAID_BY[ReadFrom.CLUSTER]
     return f"{found.cluster} ({', '.join(filter(None, (said, found.size)))})"
+
+
+def _unasked(looks: Iterable[Look]) -> list[str]:
+    """Return why clusters were not asked, each reason once: many may have the same."""
+    names: dict[str, list[str]] = {}
+    for one in looks:
+        if one.unasked is not None:
+            names.setdefault(one.unasked, []).append(one.cluster)
+    return [f"{', '.join(clusters)}: {why}" for why, clusters in names.items()]
 
 
 def _sentences(said: Iterable[str]) -> str:

@@ -138,9 +138,8 @@ async def test_a_cluster_that_cannot_be_asked_is_named_with_what_to_do(hub: Hub)
     status, _, message = said(await hub.work())
 
     assert status == "True"
-    assert "pulled: its agent is not asked for claims; where the data is there" in message
-    assert "carried: its agent is not asked" in message
-    assert "cut: the hub does not work on it at the moment" in message
+    assert "carried, pulled: agents are not asked for claims; where the data is" in message
+    assert "cut: the hub is not connected at the moment" in message
     assert "elsewhere: its namespace team takes no models of this hub" in message
     assert "labels it smallmodel.dev/accept-from=hub-1" in message
     assert "strict: " in message

@@ -61,12 +61,15 @@ def located(status: DataSourceStatus) -> Condition:
                         phase="Bound", region="eu-central-1", read_from=ReadFrom.STORAGE_CLASS
                     ),
                 ),
-                Look(cluster="edge", claim=ClaimSight(phase="Pending")),
-                Look(cluster="far", unasked="its agent is not asked"),
+                Look(cluster="near", claim=ClaimSight(phase="Pending")),
+                Look(cluster="far", unasked="agents are not asked"),
+                LOST,
+                Look(cluster="out", unasked="agents are not asked"),
             ],
             ("True", "Located"),
             "The claim records is bound in local (eu-central-1 by its StorageClass). It is Pending "
-            "in edge, and has no volume there. far: its agent is not asked",
+            "in near, and has no volume there. edge: it did not answer within 10 s. far, out: "
+            "agents are not asked",
         ),
         (
             [NONE, Look(cluster="local")],

@@ -345,3 +345,17 @@ def test_exactly_one_record_is_given(slm: Slm, taken: Path, both: bool) -> None:
     outcome = slm("whatif", *([taken, "--snapshot", taken] if both else []))
     assert outcome.code == 2
     assert "give one of FILE" in outcome.err
+
+
+def test_where_the_claim_of_data_was_found_is_recorded(
+    slm: Slm, hub: FakeCluster, tmp_path: Path
+) -> None:
+    found = [{"cluster": "munich", "zone": "eu-1a", "readFrom": "Volume"}]
+    source = data_source(claim="records") | {"status": {"claim": "records", "found": found}}
+    hub.put("/apis/smallmodel.dev/v1alpha1/namespaces/team/datasources/records", source)
+    path = tmp_path / "snapshot.json"
+
+    path.write_text(slm("snapshot").out)
+
+    (read,) = read_snapshot(path).sources
+    assert [(one.cluster, one.zone) for one in read.status.found] == [("munich", "eu-1a")]
