@@ -1,9 +1,6 @@
 """The hub and its ModelClusters, read for `slm cluster`."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import ValidationError
@@ -11,10 +8,7 @@ from pydantic import ValidationError
 from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.names import (
-    LABEL_HUB,
-    LABEL_MANAGED_BY,
     LOCAL_CLUSTER,
-    MANAGER,
     placement_namespace,
 )
 from smallmodel_operator.cli.cluster.observed import find_operators, read_hub
@@ -24,8 +18,6 @@ from smallmodel_operator.plan.pools.values import Manifest
 
 DRAIN_KEY: Final = "smallmodel.dev/drain"
 """The taint of a cluster that is being emptied."""
-DEBTS: Final = "smallmodel-debts"
-"""The ConfigMap that says what removed clusters still have of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,37 +133,6 @@ async def check_is_another(hub: Hub, name: str, uid: str) -> None:
 def condition(cluster: ModelCluster, kind: str) -> Condition | None:
     """Return a condition of a ModelCluster; None: nobody said anything of it."""
     return next((one for one in cluster.status.conditions if one.type == kind), None)
-
-
-async def record_debt(hub: Hub, cluster: ModelCluster, placements: list[Manifest]) -> None:
-    """Keep in mind what a cluster that is removed unseen still has.
-
-    Raises:
-        ApiError: It could not be written.
-    """
-    link = cluster.status.link
-    debt = {
-        "clusterUID": link.cluster_uid if link else None,
-        "removedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "placements": sorted(one["metadata"]["name"] for one in placements),
-    }
-    labels = {LABEL_HUB: hub.hub_id, LABEL_MANAGED_BY: MANAGER}
-    known = await _debts(hub)
-    await hub.session.api.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": DEBTS, "namespace": hub.namespace, "labels": labels},
-            "data": {**known, cluster.metadata.name: json.dumps(debt, sort_keys=True)},
-        }
-    )
-
-
-async def _debts(hub: Hub) -> Mapping[str, str]:
-    from smallmodel_operator.clusters.ref import CONFIGMAPS
-
-    found = await hub.session.api.get(CONFIGMAPS.ref(DEBTS, hub.namespace)) or {}
-    return found.get("data") or {}
 
 
 def _read(manifest: Manifest) -> ModelCluster:

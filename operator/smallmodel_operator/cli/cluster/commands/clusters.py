@@ -10,12 +10,13 @@ from smallmodel_operator.api.modelcluster import Connection, ConnectionMode, Mod
 from smallmodel_operator.api.names import LOCAL_CLUSTER, placement_namespace
 from smallmodel_operator.cli.cluster.bundles.keys import hub_secret
 from smallmodel_operator.cli.cluster.commands.joins import (
+    Joining,
     join_by_agent,
     join_by_files,
     join_by_hub,
 )
+from smallmodel_operator.cli.cluster.debts import DEBTS, record_debt
 from smallmodel_operator.cli.cluster.fleet import (
-    DEBTS,
     DRAIN_KEY,
     Hub,
     all_clusters,
@@ -23,7 +24,6 @@ from smallmodel_operator.cli.cluster.fleet import (
     find_hub,
     one_cluster,
     placements_on,
-    record_debt,
 )
 from smallmodel_operator.cli.cluster.joining import Wish, secret_name
 from smallmodel_operator.cli.cluster.options import Access, ContextOption, KubeconfigOption
@@ -198,6 +198,13 @@ def join_cluster(
         str | None, typer.Option("--jurisdiction", help="The country it is in, for example DE.")
     ] = None,
     tier: Annotated[str | None, typer.Option("--tier", help="Cloud, OnPrem or Edge.")] = None,
+    allow_deletions: Annotated[
+        bool,
+        typer.Option(
+            "--allow-deletions",
+            help="End many models that it has from before it was removed, and that nobody wants.",
+        ),
+    ] = False,
 ) -> None:
     """Prepare another cluster for the hub, and declare it there; safe to run twice.
 
@@ -212,21 +219,21 @@ def join_cluster(
     is_reached = kubeconfig is not None or context is not None
     member = Access(context=context, kubeconfig=kubeconfig) if is_reached else None
     access = Access(context=hub_context, kubeconfig=hub_kubeconfig)
+    joining = Joining(hub=access, member=member, allow_deletions=allow_deletions)
     if mode is Mode.PULL:
         if server is not None or (secret_file is None) is (member is None):
             raise CommandError(_PULL_NEEDS, ExitCode.USAGE)
-        wish = Wish(name=name, server=hub_server, spec=spec)
-        join_by_agent(access, member, wish, secret_file)
+        join_by_agent(joining, Wish(name=name, server=hub_server, spec=spec), secret_file)
         return
     if mode is Mode.BUNDLE:
         is_called = server is not None or hub_server is not None
         if is_called or (secret_file is None) is (member is None):
             raise CommandError(_BUNDLE_NEEDS, ExitCode.USAGE)
-        join_by_files(access, member, Wish(name=name, server=None, spec=spec), secret_file)
+        join_by_files(joining, Wish(name=name, server=None, spec=spec), secret_file)
         return
     if member is None or hub_server is not None or secret_file is not None:
         raise CommandError(_PUSH_NEEDS, ExitCode.USAGE)
-    join_by_hub(access, member, Wish(name=name, server=server, spec=spec))
+    join_by_hub(joining, member, Wish(name=name, server=server, spec=spec))
 
 
 @app.command()
