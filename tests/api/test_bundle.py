@@ -203,8 +203,15 @@ async def test_a_file_that_somebody_changed_is_not_taken_and_what_runs_goes_on(
     assert refused.returncode == ExitCode.INVALID_MANIFEST
     assert "it was changed on its way, or somebody else wrote it" in refused.stderr
     assert await carrier.mirror() == before
+    patch = '{"spec":{"maxReplicas":9}}'
+    words = ("modelplacement", pair.on_member().name, "--type", "merge", "-p", patch)
+    carrier.member.kubectl("-n", SYSTEM, "patch", *words)
     path.write_text(text)
-    await carrier.done(carrier.member, "bundle", "import", str(path))
+    taken = await carrier.slm(carrier.member, "bundle", "import", str(path))
+    assert taken.returncode == ExitCode.OK, taken.stderr
+    assert "somebody wrote" in taken.stderr
+    assert "maxReplicas" in taken.stderr
+    assert (await carrier.mirror())["spec"]["maxReplicas"] != 9
     assert (await carrier.mirror())["spec"]["variant"] == "q8_0"
     await pair.member_admin.merge_patch(pair.on_member(), {"metadata": {"finalizers": None}})
     await pair.member_admin.delete(pair.on_member())

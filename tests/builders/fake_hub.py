@@ -97,6 +97,11 @@ class FakeHub:
             self.cut_at.setdefault(name, self.now)
         return self
 
+    def carry(self, *names: str) -> "FakeHub":
+        """Have files be all that goes between the hub and clusters, and none come for now."""
+        self.links |= dict.fromkeys(names, Link.BUNDLED)
+        return self
+
     def mend(self, *names: str) -> "FakeHub":
         """Have clusters answer again."""
         for name in names:
@@ -198,7 +203,7 @@ class FakeHub:
         found = facts_of(cluster, self.sources)
         cut_at = self.cut_at.get(name)
         if cut_at is None:
-            return found
+            return replace(found, link=self.links.get(name, found.link))
         age = seconds_between(cut_at, self.now)
         return replace(found, link=self.links[name], capacity_age=age, seen_at=cut_at)
 

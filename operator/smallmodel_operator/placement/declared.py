@@ -83,6 +83,11 @@ class Around:
         return frozenset(one.name for one in self.clusters)
 
     @Once
+    def carried(self) -> frozenset[str]:
+        """Names of clusters that are heard of by files alone."""
+        return frozenset(one.name for one in self.clusters if one.link is Link.BUNDLED)
+
+    @Once
     def places(self) -> frozenset[str]:
         """Names of clusters, and of what is declared of where they and others are."""
         return self.names.union(

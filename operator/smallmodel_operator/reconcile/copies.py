@@ -1,6 +1,6 @@
 """The copies of one model, each on a cluster of its own: which answered, which are late."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,10 +114,18 @@ def challenge_of(streak: Streak | None, before: Challenge | None, now: str) -> C
     )
 
 
-def failures_of(copies: Copies, model: SmallModel, now: str) -> tuple[FailedCluster, ...]:
+def failures_of(
+    copies: Copies, model: SmallModel, carried: Collection[str], now: str
+) -> tuple[FailedCluster, ...]:
     """Return where a copy was not verified in time, and is not tried for now.
 
     A change of the spec is tried everywhere at once.
+
+    Args:
+        copies: The placements.
+        model: The model.
+        carried: Clusters that are heard of by files alone: nothing is late there.
+        now: RFC 3339 time.
     """
     if any(not is_decided(one, model) for one in copies.living):
         return ()
@@ -127,7 +135,7 @@ def failures_of(copies: Copies, model: SmallModel, now: str) -> tuple[FailedClus
         for one in (before.failures if before else None) or ()
         if one.generation == generation
     }
-    late = {one.spec.cluster for one in copies.living if _is_late(one, model, now)}
+    late = {one.spec.cluster for one in copies.living if _is_late(one, model, now)} - {*carried}
     for name in sorted(late):
         last = known.get(name)
         if last is None or seconds_between(last.until, now) >= 0:

@@ -178,7 +178,7 @@ def _find(sight: ModelSight, copies: Copies, settings: PoolSettings, now: str) -
         # What is decided stays, whatever the cards say now.
         weighed = _weighed(sight, copies, now)
         return _Found(decision=weighed) if decided else _Found(decided=resolved)
-    failures = failures_of(copies, sight.model, now)
+    failures = failures_of(copies, sight.model, around.carried, now)
     placed = _placed(sight, copies, resolved, around, failures, now)
     if placed.decision is None:
         return _Found() if decided else _Found(decided=placed.lacking)
@@ -217,7 +217,8 @@ def decide_place(
     resolved = _resolved(sight, copies, settings, now)
     if not isinstance(resolved, ResolvedModel):
         return resolved
-    return _placed(sight, copies, resolved, around, failures_of(copies, sight.model, now), now)
+    failures = failures_of(copies, sight.model, around.carried, now)
+    return _placed(sight, copies, resolved, around, failures, now)
 
 
 def _placed(

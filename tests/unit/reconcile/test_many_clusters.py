@@ -228,6 +228,16 @@ def test_a_copy_that_never_answers_is_tried_elsewhere_and_there_again_later() ->
     assert hub.candidate("home").reason != Reason.FAILED_HERE, "it may be tried again"
 
 
+def test_a_copy_that_is_heard_of_by_files_alone_is_never_late() -> None:
+    hub = FakeHub().join(priced("home", "1"), priced("cloud", "2")).carry("home")
+    hub.ask(placement={"progressDeadline": "5m"}).settle().wait(2 * HOUR)
+
+    assert (hub.where(), hub.dropped) == (["home"], [])
+    decision = hub.models["chat"].status.decision
+    assert decision is not None
+    assert decision.failures is None
+
+
 def test_a_copy_that_never_answers_and_has_nowhere_to_go_stays() -> None:
     hub = FakeHub(broken={"home"}).join(priced("home", "1"), priced("cloud", "2", "US"))
     hub.sources = (law("DE"),)

@@ -42,7 +42,8 @@ def test_the_hub_knows_the_cluster_by_its_first_file_and_never_as_connected(join
 
 
 def test_a_decision_is_carried_there_and_what_became_of_it_back(gap: Gap) -> None:
-    done = gap.take(gap.exported())
+    file = gap.exported()
+    done = gap.take(file)
 
     assert done.code == ExitCode.OK, done.err
     mirror = gap.mirror()
@@ -61,7 +62,14 @@ def test_a_decision_is_carried_there_and_what_became_of_it_back(gap: Gap) -> Non
     status = gap.hub.kube.objects[f"{DECIDED}/{NAME}"]["status"]
     assert status["pool"] == said["pool"]
     assert status["observedGeneration"] == 3
-    assert gap.status()["bundle"]["applied"] == content_of(gap.exported())["serial"] - 1
+    assert gap.status()["bundle"]["applied"] == content_of(file)["serial"]
+
+
+def test_what_is_none_of_the_hubs_stays_out_of_its_file(gap: Gap) -> None:
+    stranger = manifest_of(decided("other"))
+    stranger["metadata"]["labels"] = {}
+    gap.hub.put(f"{DECIDED}/{stranger['metadata']['name']}", stranger)
+    assert len(content_of(gap.exported())["placements"]) == 1
 
 
 def test_the_same_file_may_be_taken_twice(gap: Gap) -> None:

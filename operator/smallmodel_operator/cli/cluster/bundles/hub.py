@@ -61,6 +61,8 @@ async def export_placements(session: Session, name: str) -> str:
         ApiError: The hub could not be read or written.
         CommandError: There is no such cluster, or nothing is carried there.
     """
+    from smallmodel_operator.clusters.guard import owner_of
+
     hub = await find_hub(session)
     cluster, keys = await _carried(hub, name)
     uid = _uid(cluster)
@@ -70,7 +72,9 @@ async def export_placements(session: Session, name: str) -> str:
             "`slm bundle export --status` there writes that down, `slm bundle import` here takes "
             "it; then export again"
         )
-    placements = await placements_on(session, name)
+    found = await placements_on(session, name)
+    # Who made another in that namespace would keep the cluster from taking the file at all.
+    placements = [one for one in found if owner_of(one) == hub.hub_id]
     time = now()
     serial = next_serial(keys.serial, time)
     await keep_serial(hub, name, keys, serial)

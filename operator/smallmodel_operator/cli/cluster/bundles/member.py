@@ -90,6 +90,8 @@ class Taken:
     coming: Import
     refused: tuple[tuple[str, Problem], ...]
     """Models that are not served by it, with the reason; the others go on."""
+    edits: tuple[str, ...]
+    """What somebody wrote into the mirrors here, which was taken back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,8 @@ async def import_placements(
             check_deletions(coming, len(sight.mirrors))
     # First the serial: whatever comes of the rest, nothing older is taken afterwards.
     await _keep(member, taken(bundle, digest, before, coming.steps))
-    steps = [await _carried_out(member, step, sight) for step in coming.steps]
+    edits = list[str]()
+    steps = [await _carried_out(member, step, sight, edits) for step in coming.steps]
     await _keep(member, taken(bundle, digest, before, steps))
     problems = ((one.model, one.problem or one.refused) for one in steps)
     return Taken(
@@ -136,6 +139,7 @@ async def import_placements(
         serial=bundle.serial,
         coming=coming,
         refused=tuple((model, problem) for model, problem in problems if problem is not None),
+        edits=tuple(edits),
     )
 
 
@@ -222,11 +226,17 @@ def _is_ours(manifest: Manifest, hub_id: str) -> bool:
     return (manifest["metadata"].get("labels") or {}).get(LABEL_HUB) == hub_id
 
 
-async def _carried_out(member: _Member, step: Step, sight: MemberSight) -> Step:
+async def _carried_out(member: _Member, step: Step, sight: MemberSight, edits: list[str]) -> Step:
     """Do what is to be done about one placement; what is said against it is kept for the hub."""
     from smallmodel_operator.clusters import errors
+    from smallmodel_operator.clusters.edits import describe_edits, edits_of
     from smallmodel_operator.clusters.guard import apply_owned, delete_owned
     from smallmodel_operator.clusters.ref import MODELPLACEMENTS
+
+    async def note(live: Manifest, wanted: Manifest) -> None:
+        found = edits_of(live, wanted)
+        if found:
+            edits.append(f"{step.model}: somebody wrote {describe_edits(found)}")
 
     api, hub_id = member.session.api, member.keys.hub_id
     try:
@@ -234,7 +244,7 @@ async def _carried_out(member: _Member, step: Step, sight: MemberSight) -> Step:
             seen = sight.mirrors.get(step.name)
             version = seen.metadata.resource_version if seen is not None else None
             wanted = mirror_manifest(step.orders.apply)
-            await apply_owned(api, wanted, hub_id, resource_version=version)
+            await apply_owned(api, wanted, hub_id, resource_version=version, overwriting=note)
         if step.orders.delete:
             await delete_owned(api, MODELPLACEMENTS.ref(step.name, member.namespace), hub_id)
     except (errors.Forbidden, errors.Invalid, errors.NameConflict) as error:

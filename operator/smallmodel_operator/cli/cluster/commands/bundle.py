@@ -98,6 +98,8 @@ def _show(taken: Taken) -> None:
         f"{taken.cluster} has file {taken.serial} of its hub: {len(steps)} models, {carried} new "
         f"or changed, {len(taken.coming.deletions)} ending, {len(taken.refused)} refused"
     )
+    for edit in taken.edits:
+        print_note(f"{edit}. It is set back to what the hub decided.")
     if taken.coming.orphans:
         print_note(
             f"Not in the file, and served on: {', '.join(taken.coming.orphans)}. To end one, "
