@@ -92,6 +92,7 @@ async def test_what_was_computed_from_another_version_is_a_conflict(api: Api) ->
         api.patch_status(CHAT, {"pool": "two"}, resource_version=version),
         api.apply(placement(), resource_version=version),
         api.apply(placement(), uid="another"),
+        api.apply(placement(metadata={"namespace": "gone"}), uid="another"),
         api.merge_patch(CHAT, {"metadata": {"resourceVersion": version}}),
         api.delete(CHAT, uid="another"),
     ]
