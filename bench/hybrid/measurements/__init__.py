@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from bench.hybrid.measurements import cold, cut, deciding, idle, pulling, pushing
+from bench.hybrid.measurements import cold, cut, deciding, idle, pulling, pushing, replay
 from bench.plan import Measurement
 
 MEASUREMENTS: Final[tuple[Measurement, ...]] = (
     deciding.MEASUREMENT,
+    replay.MEASUREMENT,
     pushing.MEASUREMENT,
     pulling.MEASUREMENT,
     cold.MEASUREMENT,

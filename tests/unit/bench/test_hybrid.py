@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.hybrid import world
-from bench.hybrid.measurements import deciding
+from bench.hybrid.measurements import deciding, replay
 from bench.plan import Bench
 from smallmodel_operator.placement.among import place_among
 from smallmodel_operator.placement.choice.codes import Code
@@ -56,3 +56,22 @@ def test_each_figure_is_measured_in_each_run(
         assert len(figure.runs) == 2
         assert min(figure.runs) > 0
         assert figure.target is not None
+
+
+def test_no_copy_moves_in_a_cut_and_a_stand_in_would_be_counted() -> None:
+    names = ["one", "two", "three", "four"]
+    kept = replay.served(names, 8)
+    cut = kept.where("chat-000")
+    assert replay.moves_by_cut(kept, cut, 300.0) == 0
+
+    replaced = replay.served(names, 8, whenUnreachable="Substitute")
+    assert replay.moves_by_cut(replaced, cut, 600.0) > 0
+
+
+def test_a_replay_cuts_off_clusters_with_models(tmp_path: Path) -> None:
+    bench = Bench(runs=1, quick=True, folder=tmp_path, say=lambda text: None)
+
+    there, moves = asyncio.run(replay.measure(bench)).figures
+
+    assert min(there.runs) > 0
+    assert moves.runs == (0,)
