@@ -257,7 +257,7 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "kube-system. The one that was connected first counts; delete the other.",
     Reason.ANOTHER_CLUSTER: "The address leads to another cluster than before. Where it was made "
     "anew, write its UID, which the message has, into `spec.connection.clusterUID`; otherwise "
-    "correct the kubeconfig.",
+    "correct the kubeconfig or the ClusterProfile.",
     Reason.NOT_CONNECTED: "Nothing connects the hub and the cluster: `spec.connection.mode` is "
     "Local and this is not the operator's own cluster, or Pull and no agent called, or Bundle and "
     "no file was imported.",

@@ -25,6 +25,8 @@ PLUGIN_SECONDS: Final = 10.0
 """All of a run; one that takes longer is ended."""
 _AT_ONCE: Final = 8
 """A hub with many clusters does not start as many programs in one moment."""
+_REAP_TIMES: Final = 50
+_REAP_SECONDS: Final = 0.02
 _OUTPUT_MAX: Final = 64 * 1024
 _SAID_MAX: Final = 1000
 _KEPT: Final = (
@@ -215,7 +217,16 @@ async def _ending(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        await _reap(process.pid)
         raise
+
+
+async def _reap(group: int) -> None:
+    """Take leave of what an ended program had started: a pod's first process inherits it."""
+    with contextlib.suppress(ChildProcessError):
+        for _ in range(_REAP_TIMES):
+            if os.waitpid(-group, os.WNOHANG) == (0, 0):
+                await asyncio.sleep(_REAP_SECONDS)
 
 
 async def _first(stream: asyncio.StreamReader | None, most: int) -> bytes:

@@ -116,7 +116,7 @@ class Links:
                 f"The cluster at this address has the UID {uid}, and {expected} is expected; "
                 "nothing is written there. Where it was made anew, set "
                 f"spec.connection.clusterUID of ModelCluster {link.name} to {uid}; otherwise "
-                "correct the kubeconfig",
+                "correct the kubeconfig or the ClusterProfile",
             )
         if uid == self._own_uid:
             return _duplicate(LOCAL_CLUSTER, uid)
@@ -132,7 +132,8 @@ def _duplicate(other: str, uid: str) -> Failure:
         LinkState.CREDENTIAL_ERROR,
         Reason.DUPLICATE_CLUSTER,
         f"ModelCluster {other} leads to the same cluster (UID {uid}), and one cluster is one "
-        "ModelCluster; delete this one, or correct its kubeconfig",
+        "ModelCluster; delete this one, or correct its kubeconfig or "
+        "ClusterProfile",
     )
 
 

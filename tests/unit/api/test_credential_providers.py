@@ -22,6 +22,15 @@ def test_what_the_upstream_library_writes_is_read() -> None:
     assert (found.exec_config.args, found.exec_config.env) == ((), ())
 
 
+def test_a_program_may_have_arguments_and_variables() -> None:
+    variable = {"name": "AWS_REGION", "value": "eu-central-1"}
+    (found,) = LIST.validate_python([listed(args=["--cluster", "a"], env=[variable])])
+    assert found.exec_config.args == ("--cluster", "a")
+    assert [(one.name, one.value) for one in found.exec_config.env] == [
+        ("AWS_REGION", "eu-central-1")
+    ]
+
+
 WRONG: dict[str, tuple[Any, str]] = {
     "a program that is looked for": ([listed(command="gke")], "'gke' is not a whole path"),
     "the operator's own variable": (

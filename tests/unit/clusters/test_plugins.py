@@ -1,9 +1,11 @@
 """A credential plugin is run with little, for a short time, and believed only when it is right."""
 
 import asyncio
+import ctypes
 import json
 import logging
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from smallmodel_operator.clusters.profiles import Access, read_profile
 from support.waiting import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PR_SET_CHILD_SUBREAPER = 36
 SECRET = "eyJhbGciOiJSUzI1NiJ9.secret"
 
 
@@ -167,6 +170,24 @@ async def test_one_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) 
         await Plugins(seconds=0.5).ask(by(plugin), NOW)
     started = [int(pid) for pid in pids.read_text().split()]
     await eventually(lambda: not any(map(alive, started)), "nothing of it is left")
+
+
+@pytest.fixture
+def first_process() -> Iterator[None]:
+    """Be what a pod's first process is: whose parent has ended becomes this one's child."""
+    libc = ctypes.CDLL(None)
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    yield
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) == 0
+
+
+@pytest.mark.usefixtures("first_process")
+async def test_nothing_of_one_that_hung_stays_behind_in_a_pod(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    plugin = program(tmp_path / "plugin", f"sleep 600 &\necho $! > {pids}; wait")
+    with pytest.raises(PluginFailed, match="was ended"):
+        await Plugins(seconds=0.5).ask(by(plugin), NOW)
+    assert not Path("/proc", pids.read_text().strip()).exists()
 
 
 async def test_one_is_ended_with_whoever_asked_it(tmp_path: Path) -> None:
