@@ -1,5 +1,8 @@
 """Where requests for a model go, and when the gateway's ConfigMap is written."""
 
+import asyncio
+import contextlib
+import threading
 from typing import Any
 
 import pytest
@@ -290,3 +293,26 @@ async def test_an_api_server_that_fails_is_for_the_queue_to_try_again(
     kube.replies = [refuse(403, "Forbidden")] * 9
     with pytest.raises(errors.ApiError):
         await fixed.work()
+
+
+async def test_the_gateways_of_many_clusters_are_built_one_at_a_time(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = threading.Barrier(2)
+    together: list[str] = []
+
+    def build(*given: Any) -> GatewayConfig:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            met.wait(0.5)
+            together.append("two at once")
+        return build_cluster_gateway(*given)
+
+    monkeypatch.setattr("smallmodel_operator.handlers.gateway.build_cluster_gateway", build)
+    gateways = [Fixed(api, name=name) for name in ("local", "edge")]
+    for one in gateways:
+        one.serve("chat")
+
+    await asyncio.gather(*(one.work() for one in gateways))
+
+    assert together == []
+    assert all(one.loop.withheld is None for one in gateways)
