@@ -1,7 +1,6 @@
 """The hub knows which clusters it can work on, and works on no other."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,7 +22,6 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.ref import NAMESPACES
 from smallmodel_operator.handlers import canary
 from smallmodel_operator.handlers.metrics import forward_measures, link_measures
-from smallmodel_operator.status.link import PERIOD_SECONDS
 from support.waiting import eventually
 
 SOMETHING = NAMESPACES.ref("kube-system")
@@ -431,22 +429,3 @@ def test_connections_that_led_nowhere_are_counted_by_cluster() -> None:
     assert metric.name == "smallmodel_operator_forward_failures"
     counts = {one.labels["cluster"]: one.value for one in metric.samples}
     assert counts == {"munich": 3, "oslo": 0}
-
-
-async def test_links_that_began_together_do_not_look_together_for_ever(
-    hub: Linked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shares = itertools.cycle((0.1, 0.9))
-    monkeypatch.setattr("smallmodel_operator.handlers.link.random.random", lambda: next(shares))
-    early, late = await hub.join("early"), await hub.join("late")
-    await hub.look()
-    asked = [len(member.kube.seen) for member in (early, late)]
-
-    hub.clock.turn(PERIOD_SECONDS / 2)
-    await hub.settled()
-    assert len(early.kube.seen) > asked[0]
-    assert len(late.kube.seen) == asked[1]
-
-    hub.clock.turn(PERIOD_SECONDS * 0.4)
-    await hub.settled()
-    assert len(late.kube.seen) > asked[1]
