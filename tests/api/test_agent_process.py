@@ -19,12 +19,18 @@ from cluster.access import KubeAccess
 from cluster.running import Cluster
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.identity import hub_id
-from smallmodel_operator.clusters.ref import NAMESPACES, RAYSERVICES, SMALLMODELS, Manifest
+from smallmodel_operator.clusters.ref import (
+    NAMESPACES,
+    RAYSERVICES,
+    SMALLMODELS,
+    Manifest,
+)
 from support.agents import AgentPair
 from support.chart_roles import Grant, Permission
 from support.linked_members import SYSTEM, until
 from support.paper_serving import serving_on_paper
 from support.watched_roles import OPERATOR, WatchedRoles, watched_roles
+from support.watched_roles import SYSTEM as OF_CHART
 
 from .conftest import CRDS
 
@@ -102,7 +108,7 @@ async def test_the_agent_needs_its_rights_and_little_memory(
             print(f"the agent's memory: {used / 2**20:.0f} MiB")  # noqa: T201 - it is measured
             await pair.revoke()
             await until(lambda: _is_gone(pair))
-            await until(lambda: _is_certified(pair))
+            await until(lambda: _is_certified(pair, OF_CHART))
 
         not_needed = _not_here(roles)
         # The last call is written down a moment after it was answered.
@@ -189,8 +195,8 @@ async def _has_one(pair: AgentPair) -> bool:
     return '"max_replicas":1' in (await pair.pools())[0]["spec"]["serveConfigV2"]
 
 
-async def _is_certified(pair: AgentPair) -> bool:
-    return bool((await pair.held()).leaf.certificate)
+async def _is_certified(pair: AgentPair, namespace: str) -> bool:
+    return bool((await pair.held(namespace)).leaf.certificate)
 
 
 async def _is_gone(pair: AgentPair) -> bool:

@@ -256,9 +256,9 @@ class AgentPair(LinkedPair):
         await self.admin.patch_status(ref, values)
         return ref
 
-    async def held(self) -> Held:
-        """Return what the member's gateway shows to others."""
-        return await held_leaf(self.member_admin, SYSTEM)
+    async def held(self, namespace: str = SYSTEM) -> Held:
+        """Return what the member's gateway shows to others, which is where its agent is."""
+        return await held_leaf(self.member_admin, namespace)
 
     async def is_led_to(self, pool: str) -> bool:
         """Tell whether the member's gateway leads requests to a pool of the model's namespace."""
