@@ -3,7 +3,8 @@
 import pytest
 
 from cluster.waiting import wait_until
-from support.hybrid import CLOUD, ONPREM, Hybrid, HybridTeam
+from support.counting import counting, tell
+from support.hybrid import CLOUD, EDGE, ONPREM, Hybrid, HybridTeam
 
 pytestmark = pytest.mark.hybrid
 
@@ -13,6 +14,11 @@ def test_without_data_a_model_goes_where_it_costs_least(hybrid: Hybrid, team: Hy
     team.wait_on("chat", CLOUD)
     hybrid.tell_why(team, "chat", "it goes where it costs least")
     assert team.reasons("chat")[ONPREM] == "CostHigher"
+    for site in (ONPREM, EDGE):
+        # Its own gateway leads there: the edge's too, which no other can call.
+        with counting(hybrid.installed[site], team.sites[site], ["chat"], seconds=60) as client:
+            client.wait_for_answers(4)
+            tell(f"a client at {site} of a model in the cloud", client.stop())
 
 
 def test_a_model_lands_beside_its_data(hybrid: Hybrid, team: HybridTeam) -> None:
