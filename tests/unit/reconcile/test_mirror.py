@@ -21,7 +21,7 @@ from smallmodel_operator.api.names import (
 )
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.serving import CONTRACT
-from smallmodel_operator.plan.placements import spec_hash
+from smallmodel_operator.plan.placements import placement_manifest, spec_hash
 from smallmodel_operator.reconcile.mirror import (
     Mirrored,
     MirrorOrders,
@@ -29,6 +29,7 @@ from smallmodel_operator.reconcile.mirror import (
     build_mirror,
     decide_mirror,
     is_whole,
+    mirror_manifest,
 )
 
 NOW = "2026-11-29T12:00:00Z"
@@ -347,3 +348,12 @@ def test_nothing_is_deleted_unless_the_hubs_object_was_seen_to_be_deleted(
     told = orders.status
     if placement is not None and told is not None:
         assert told != placement.status
+
+
+def test_a_mirror_is_applied_with_the_uid_of_its_origin_and_its_finalizer() -> None:
+    manifest = mirror_manifest(build_mirror(decided(), SYSTEM))
+
+    assert manifest["metadata"]["annotations"] == {ANNOTATION_ORIGIN: "hub-uid"}
+    assert manifest["metadata"]["finalizers"] == [FINALIZER]
+    assert manifest["metadata"]["namespace"] == SYSTEM
+    assert manifest["spec"] == placement_manifest(decided())["spec"]
