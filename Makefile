@@ -72,7 +72,7 @@ e2e-faults: $(READY) ## Break something of that Kubernetes and count what is los
 
 e2e-hybrid: $(READY) ## Three of them, joined by lines that break, and models among them (root)
 	$(call say,'Tests on three clusters (memory: 12 GiB)')
-	@$(BIN)/pytest tests/hybrid -m 'hybrid and not faults' $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/hybrid -m hybrid $(PYTEST_ARGS)
 
 hybrid-up: $(READY) ## Bring up three clusters with lines between them (root)
 	@PYTHONPATH=tests $(BIN)/python -m cluster hybrid-up $(CLUSTER_ARGS)
