@@ -24,7 +24,7 @@ _MEANINGS: Final = {
     "neighbours": "As above, and unless a Gateway of your own leads to models.",
     "httpRoute": "In every namespace with models too, where the chart's value "
     "`gateway.httpRoute.enabled` is true.",
-    "clusterProfiles": "In the whole cluster too, where the chart's value "
+    "clusterProfiles": "As for such clusters, where the chart's value "
     "`clusters.credentialProviders` lists a program.",
     "own": "Nothing here is granted elsewhere.",
     "gateway": "Unless a Gateway of your own leads to models.",
