@@ -29,6 +29,10 @@ from cluster.running import Cluster
 
 # The first test also waits for the cluster, and its images.
 LIMIT: Final = 900
+_LEFT_TO_THE_COLLECTOR: Final = (
+    "ignore:Exception ignored in. <(socket|function _SelectorTransport)"
+    ":pytest.PytestUnraisableExceptionWarning"
+)
 LOGS: Final = Path(__file__).parents[2] / ".ci" / "logs"
 
 
@@ -66,9 +70,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests on a cluster more time, unless they say themselves how much."""
+    """Give tests on a cluster more time, unless they say themselves how much.
+
+    Where a task is cancelled while a connection is made, Python leaves its socket to the garbage
+    collector, which finds it in whatever test comes next.
+    """
     for item in items:
         on_cluster = any(item.get_closest_marker(one) for one in ("api", "e2e", "hybrid"))
+        if on_cluster:
+            item.add_marker(pytest.mark.filterwarnings(_LEFT_TO_THE_COLLECTOR))
         if on_cluster and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LIMIT))
 
