@@ -1,5 +1,7 @@
 """The hub and its ModelClusters, read for `slm cluster`."""
 
+import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +10,10 @@ from pydantic import ValidationError
 from smallmodel_operator.api.meta import Condition
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.names import (
+    LABEL_HUB,
+    LABEL_MANAGED_BY,
     LOCAL_CLUSTER,
+    MANAGER,
     placement_namespace,
 )
 from smallmodel_operator.cli.cluster.observed import find_operators, read_hub
@@ -33,6 +38,20 @@ class Hub:
     session: Session
     namespace: str
     hub_id: str
+
+    def secret(self, name: str, data: Mapping[str, bytes]) -> Manifest:
+        """Return a Secret of this installation, in a namespace of the operator's name."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "namespace": self.namespace,
+                "labels": {LABEL_HUB: self.hub_id, LABEL_MANAGED_BY: MANAGER},
+            },
+            "type": "Opaque",
+            "data": {key: base64.b64encode(content).decode() for key, content in data.items()},
+        }
 
 
 async def find_hub(session: Session) -> Hub:

@@ -11,9 +11,6 @@ from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import (
     API_VERSION,
     HUB_ACCOUNT,
-    LABEL_HUB,
-    LABEL_MANAGED_BY,
-    MANAGER,
 )
 from smallmodel_operator.cli.cluster.fleet import Hub, check_is_another
 from smallmodel_operator.cli.cluster.session import Session
@@ -70,7 +67,7 @@ async def join(hub: Hub, member: Session, wish: Wish, tell: Tell) -> None:
     await _prove(content)
     tell("the hub's account can read the cluster")
     secret = secret_name(wish.name)
-    await hub.session.api.apply(_secret(hub, secret, content))
+    await hub.session.api.apply(hub.secret(secret, {KUBECONFIG_KEY: content}))
     tell(f"Secret {hub.namespace}/{secret} on the hub has its kubeconfig")
     connection = {
         "mode": "Push",
@@ -199,20 +196,6 @@ async def _prove(content: bytes) -> None:
 
     async with Api.of(read_kubeconfig(content, "The kubeconfig for the hub")) as api:
         await cluster_uid(api)
-
-
-def _secret(hub: Hub, name: str, content: bytes) -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": name,
-            "namespace": hub.namespace,
-            "labels": {LABEL_HUB: hub.hub_id, LABEL_MANAGED_BY: MANAGER},
-        },
-        "type": "Opaque",
-        "data": {KUBECONFIG_KEY: base64.b64encode(content).decode()},
-    }
 
 
 async def declare(hub: Hub, wish: Wish, connection: Manifest, tell: Tell) -> None:

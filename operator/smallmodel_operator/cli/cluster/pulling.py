@@ -1,6 +1,5 @@
 """Preparing a cluster that the hub does not call, step by step; each step may be taken again."""
 
-import base64
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,7 @@ from typing import Final
 
 from smallmodel_operator.api.names import (
     LABEL_HUB,
-    LABEL_MANAGED_BY,
     LOCAL_CLUSTER,
-    MANAGER,
     placement_namespace,
 )
 from smallmodel_operator.cli.cluster.bundles.keys import hub_secret, make_hub_keys, member_secret
@@ -116,7 +113,7 @@ async def pull(hub: Hub, member: Session | None, wish: Wish, tell: Tell) -> Prep
     )
     # As suspicious as the agent will be.
     read_kubeconfig(content, "The hub's kubeconfig for the agent (see --hub-server)")
-    secret = _secret(hub, content)
+    secret = hub.secret(HUB_KUBECONFIG, {KUBECONFIG_KEY: content})
     if member is not None:
         await _prepare(hub, member, secret, tell)
     return Prepared(secret=secret, install=_install(hub, wish.name))
@@ -152,20 +149,6 @@ async def _prepare(hub: Hub, member: Session, secret: Manifest, tell: Tell) -> N
     await apply_all(member, (made("v1", "Namespace", hub.namespace), secret), tell)
     problem = await kuberay_problem_of(member.api, hub.hub_id)
     tell(f"KubeRay: {problem or 'is there'}")
-
-
-def _secret(hub: Hub, content: bytes) -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": HUB_KUBECONFIG,
-            "namespace": hub.namespace,
-            "labels": {LABEL_HUB: hub.hub_id, LABEL_MANAGED_BY: MANAGER},
-        },
-        "type": "Opaque",
-        "data": {KUBECONFIG_KEY: base64.b64encode(content).decode()},
-    }
 
 
 def _install(hub: Hub, name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from smallmodel_operator.api.names import BUNDLE_MEMBER, LABEL_HUB, LABEL_MANAGED_BY, MANAGER
+from smallmodel_operator.api.names import BUNDLE_MEMBER
 from smallmodel_operator.cli.cluster.fleet import Hub
 from smallmodel_operator.cli.cluster.session import Session
 from smallmodel_operator.cli.errors import CommandError, ExitCode
@@ -101,7 +101,7 @@ async def make_hub_keys(hub: Hub, cluster: str) -> HubKeys:
         return known
     own, member = SigningKey.make(), SigningKey.make()
     data = {_HUB_KEY: own.private, _MEMBER_KEY: member.private, _SERIAL: "0"}
-    made = await hub.session.api.create(_secret(hub, hub_secret(cluster), data))
+    made = await hub.session.api.create(hub.secret(hub_secret(cluster), _as_bytes(data)))
     version = made["metadata"]["resourceVersion"]
     return HubKeys(own=own, member=member, serial=0, version=version)
 
@@ -123,16 +123,13 @@ async def keep_serial(hub: Hub, cluster: str, keys: HubKeys, serial: int) -> Non
 
 def member_secret(hub: Hub, cluster: str, keys: HubKeys) -> Manifest:
     """Return what is to be applied in the cluster."""
-    return _secret(
-        hub,
-        BUNDLE_MEMBER,
-        {
-            _HUB_ID: hub.hub_id,
-            _CLUSTER: cluster,
-            _TRUSTED: keys.own.public,
-            _OWN: keys.member.private,
-        },
-    )
+    texts = {
+        _HUB_ID: hub.hub_id,
+        _CLUSTER: cluster,
+        _TRUSTED: keys.own.public,
+        _OWN: keys.member.private,
+    }
+    return hub.secret(BUNDLE_MEMBER, _as_bytes(texts))
 
 
 async def read_member_keys(session: Session, namespace: str) -> MemberKeys:
@@ -163,18 +160,8 @@ async def read_member_keys(session: Session, namespace: str) -> MemberKeys:
     )
 
 
-def _secret(hub: Hub, name: str, data: Mapping[str, str]) -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {
-            "name": name,
-            "namespace": hub.namespace,
-            "labels": {LABEL_HUB: hub.hub_id, LABEL_MANAGED_BY: MANAGER},
-        },
-        "type": "Opaque",
-        "data": {key: _encoded(text) for key, text in data.items()},
-    }
+def _as_bytes(texts: Mapping[str, str]) -> dict[str, bytes]:
+    return {key: text.encode() for key, text in texts.items()}
 
 
 def _encoded(text: str) -> str:
