@@ -212,8 +212,8 @@ class AgentPair(LinkedPair):
                 self.agents.see(cluster, key)
                 self.neighbours.lead()
             return
-        cluster, is_another = self.stores.see_cluster(manifest, gone=gone)
-        if is_another:
+        cluster, news = self.stores.see_cluster(manifest, gone=gone)
+        if news.declared:
             self.neighbours.lead()
         # Others' tests have clusters of their own.
         if cluster is not None and cluster.metadata.name.startswith(self.cluster):

@@ -179,7 +179,7 @@ class LinkedPair:
             api=api,
             all_of=all_of,
             hub=Hub(api=self.hub_api, stores=self.stores, is_read=lambda: self._is_read()),
-            listeners=Listeners(changed=lambda: None, declared=lambda: None, told=lambda _: None),
+            listeners=Listeners(changed=lambda: None, news=lambda _: None, told=lambda _: None),
             reach=PaperReach(api),
             gateway=Gateways(
                 settings=ClusterGatewaySettings(),

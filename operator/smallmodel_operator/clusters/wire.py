@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import aiohttp
@@ -54,10 +55,26 @@ async def send_on(request: Request, send: Send) -> Answer:
     return await send(request)
 
 
+def proxy_to(server: str) -> str | None:
+    """Return the proxy that the environment names for a server, by the names that curl reads.
+
+    Args:
+        server: Its URL.
+    """
+    address = urlsplit(server)
+    if not address.hostname or proxy_bypass(address.netloc.rpartition("@")[2]):
+        return None
+    proxy = getproxies().get(address.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
 class Wire:
     """The connections to one API server."""
 
     def __init__(self, configuration: Configuration, limits: Limits) -> None:
+        self._proxy = configuration.proxy = proxy_to(configuration.host)
+        # Or the environment would be read with each call, twice and by another thread.
+        configuration.client_session_kwargs = {"trust_env": False}
         self._client = ApiClient(configuration)
         self._timeout = aiohttp.ClientTimeout(total=limits.total, sock_connect=limits.connect)
         self._host: str = configuration.host
@@ -149,7 +166,7 @@ class Wire:
         if self._stream_session is None:
             # Streams are open for long: they must not take the connections that calls wait for.
             connector = aiohttp.TCPConnector(limit=0, ssl=self._client.rest_client.ssl_context)
-            self._stream_session = aiohttp.ClientSession(connector=connector, trust_env=True)
+            self._stream_session = aiohttp.ClientSession(connector=connector, proxy=self._proxy)
         try:
             with self._running():
                 async with asyncio.timeout(self._timeout.total):

@@ -106,7 +106,7 @@ class Agent:
                 by_agent=True,
             ),
             hub=Hub(api=self.line.api, stores=self.stores, is_read=self.hub_is_read, lets_go=False),
-            listeners=Listeners(changed=lambda: None, declared=lambda: None, told=lambda _: None),
+            listeners=Listeners(changed=lambda: None, news=lambda _: None, told=lambda _: None),
             jurisdiction=lambda: settings.cluster_jurisdiction,
             reach=DIRECT,
             gateway=Gateways(settings=settings.gateway(), allow_from=settings.gateway_allow_from),

@@ -28,6 +28,7 @@ from smallmodel_operator.clusters.guard import apply_owned
 from smallmodel_operator.clusters.observe import ClusterObserver
 from smallmodel_operator.clusters.ref import MODELCLUSTERS
 from smallmodel_operator.clusters.view import sight_of
+from smallmodel_operator.handlers.cluster_news import ClusterNews
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.placement.cluster import ClusterView, PoolSeats
@@ -61,7 +62,7 @@ class ClusterLoop:
         now: Callable[[], str],
         gateway_problem: Callable[[], str | None],
         changed: Callable[[], None],
-        declared: Callable[[], None],
+        news: Callable[[ClusterNews], None],
         orphans: Callable[[], Sequence[str] | None] = lambda: None,
         by_agent: bool = False,
     ) -> None:
@@ -78,7 +79,7 @@ class ClusterLoop:
             now: Tells the time as RFC 3339.
             gateway_problem: Tells what is to be done before requests can be led to models.
             changed: Called when something is there, or free, that was not before.
-            declared: Called when an administrator says something else of the cluster.
+            news: Called with what is new of its ModelCluster, where the watch did not say it yet.
             orphans: Tells the models of which it has placements and the hub has not.
             by_agent: This is the cluster's agent, which tells the hub what to decide by, and may
                 make nothing there.
@@ -93,7 +94,7 @@ class ClusterLoop:
         self._now = now
         self._gateway_problem = gateway_problem
         self._changed = changed
-        self._declared = declared
+        self._news = news
         self._orphans = orphans
         self._by_agent = by_agent
         self._observer = ClusterObserver(api, settings.hub_id)
@@ -231,9 +232,8 @@ class ClusterLoop:
         return True
 
     def _take(self, cluster: ModelCluster) -> None:
-        """Keep what is declared of the cluster, and have acted on what is new of it."""
-        if self._hub.take_cluster(cluster):
-            self._declared()
+        """Keep what is said of the cluster, and have acted on what is new of it."""
+        self._news(self._hub.take_cluster(cluster))
 
     def _capacity(self) -> ClusterCapacity | None:
         view = self.view() if self._by_agent else None

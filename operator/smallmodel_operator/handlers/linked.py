@@ -71,6 +71,7 @@ class LinkedMember:
             gateway: What gateways of all clusters have in common; None: there are none.
         """
         self.name = name
+        self._changed = listeners.changed
         self.reach = reach or ForwardedReach(api, cluster=name)
         self.api = api
         self._namespace = all_of.namespace
@@ -84,7 +85,7 @@ class LinkedMember:
             stores=self.stores,
             listeners=Listeners(
                 changed=listeners.changed,
-                declared=listeners.declared,
+                news=listeners.news,
                 told=self.mirror,
                 pod=self.lead,
             ),
@@ -165,6 +166,8 @@ class LinkedMember:
                     # What is not read yet is not absent: nothing is decided before.
                     await watch.read()
                 self.work_on_all()
+                # Before, it was none that models could be placed on.
+                self._changed()
                 for queue in self.queues:
                     group.create_task(queue.run(), name=queue.name)
                 group.create_task(self._resync(), name=f"resync {self.name}")

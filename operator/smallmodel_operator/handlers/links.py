@@ -135,8 +135,3 @@ def _duplicate(other: str, uid: str) -> Failure:
         "ModelCluster; delete this one, or correct its kubeconfig or "
         "ClusterProfile",
     )
-
-
-def state_of(cluster: ModelCluster) -> LinkState | None:
-    """Return what the status of a cluster says of its link; None: it has none, or none yet."""
-    return cluster.status.link.state if cluster.status.link is not None else None

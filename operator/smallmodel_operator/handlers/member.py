@@ -18,6 +18,7 @@ from smallmodel_operator.clusters.events import Events
 from smallmodel_operator.clusters.reach import DIRECT, Reach
 from smallmodel_operator.clusters.ref import JOBS, NAMESPACES, PODS, RAYSERVICES, Resource
 from smallmodel_operator.handlers.cluster import ClusterLoop
+from smallmodel_operator.handlers.cluster_news import ClusterNews
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.edits import Edits
 from smallmodel_operator.handlers.failures import log_failure
@@ -65,8 +66,8 @@ class Listeners:
 
     changed: Callable[[], None]
     """Called when something is there, or free, that was not before."""
-    declared: Callable[[], None]
-    """Called when an administrator says something else of the cluster."""
+    news: Callable[[ClusterNews], None]
+    """Called with what is new of its ModelCluster, where its writer was the first to read it."""
     told: Callable[[ObjectKey], None]
     """Called with a SmallModel's key when the status of its placement was written."""
     job: Callable[[str, str], None] = lambda _namespace, _job: None
@@ -119,7 +120,7 @@ class Member:
             now=now,
             gateway_problem=gateway_problem,
             changed=self._changed,
-            declared=listeners.declared,
+            news=listeners.news,
             orphans=orphans,
             by_agent=all_of.by_agent,
         )

@@ -24,6 +24,7 @@ from smallmodel_operator.handlers.agents import Agents
 from smallmodel_operator.handlers.canary import HubName
 from smallmodel_operator.handlers.certificates import Certificates
 from smallmodel_operator.handlers.claims import Claims, reached
+from smallmodel_operator.handlers.cluster_news import ClusterNews
 from smallmodel_operator.handlers.cluster_stores import ClusterStores
 from smallmodel_operator.handlers.events import EventWriter
 from smallmodel_operator.handlers.failures import log_failure
@@ -31,7 +32,7 @@ from smallmodel_operator.handlers.gateway import LOOK, GatewayLoop
 from smallmodel_operator.handlers.http_routes import HttpRouteLoop
 from smallmodel_operator.handlers.link import Peers
 from smallmodel_operator.handlers.linked import Gateways, LinkedMember
-from smallmodel_operator.handlers.links import Links, state_of
+from smallmodel_operator.handlers.links import Links
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.member import SERVED, Installation, Listeners, Member, now
 from smallmodel_operator.handlers.members import Members, until_seen
@@ -40,6 +41,7 @@ from smallmodel_operator.handlers.models import ModelLoop
 from smallmodel_operator.handlers.neighbours import Neighbours
 from smallmodel_operator.handlers.objects import ObjectKey, key_of, namespaces_of
 from smallmodel_operator.handlers.queue import WorkQueue
+from smallmodel_operator.handlers.routes import Led
 from smallmodel_operator.handlers.sources import Scales
 from smallmodel_operator.handlers.stores import HubStores
 from smallmodel_operator.handlers.watched import WATCHED
@@ -90,7 +92,7 @@ class Operator:
             stores=ClusterStores(placements=self.stores.placements_on(LOCAL_CLUSTER)),
             listeners=Listeners(
                 changed=self._cluster_changed,
-                declared=self._cluster_declared,
+                news=self._act_on,
                 told=self._told,
                 job=self._see_fetch,
                 pod=lambda: self.gateway_queue.add(LOOK),
@@ -148,9 +150,10 @@ class Operator:
             now=now,
             views=self._views,
             placed=self._placed,
-            told=lambda _: self._lead(),
+            told=self._lead_to,
         )
         self.gateway = self._gateway(events)
+        self._led = Led(self.stores)
         self.model_queue = WorkQueue[ObjectKey](
             "model",
             named(self.models.work, _model_fields),
@@ -173,7 +176,7 @@ class Operator:
             hub=Hub(api=self._api, stores=self.stores, is_read=lambda: self._synced),
             listeners=Listeners(
                 changed=self._cluster_changed,
-                declared=self._cluster_declared,
+                news=self._act_on,
                 told=self._told,
             ),
             jurisdiction=lambda: self.links.jurisdiction(name),
@@ -340,7 +343,7 @@ class Operator:
             # It may have a fetch Job and no placement yet.
             self.local.namespace_queue.add(key[0])
         self.model_queue.add(key)
-        self._lead()
+        self._lead_to(key)
 
     def _see_card(self, manifest: Manifest, gone: bool) -> None:
         name = self.stores.see_card(manifest, gone=gone)
@@ -350,22 +353,13 @@ class Operator:
 
     def _see_cluster(self, manifest: Manifest, gone: bool) -> None:
         name = manifest["metadata"]["name"]
-        before = self.stores.clusters.get(name)
-        cluster, is_another = self.stores.see_cluster(manifest, gone=gone)
+        cluster, news = self.stores.see_cluster(manifest, gone=gone)
         if gone:
             self.links.forget(name)
         elif cluster is not None and not self._settings.watch_namespaces:
             # With chosen namespaces alone, what is decided for other clusters cannot be read.
             self.links.see(cluster)
-        if is_another:
-            self._cluster_declared()
-            self._lead()
-        elif cluster and before and cluster.status.capacity != before.status.capacity:
-            self._cluster_changed()
-        if cluster and before and state_of(cluster) is not state_of(before):
-            # Models with a copy there tell whether it can be reached.
-            for key in self.stores.placements_on(name).by_model:
-                self.model_queue.add(key)
+        self._act_on(news)
 
     def _see_source(self, manifest: Manifest, gone: bool) -> None:
         namespace = self.stores.see_source(manifest, gone=gone)
@@ -399,10 +393,17 @@ class Operator:
         self._cluster_changed()
         self.neighbours.lead()
 
-    def _cluster_declared(self) -> None:
-        """Have everything worked on that may not run there any more, or may now."""
-        for key in self.stores.models:
-            self.model_queue.add(key)
+    def _act_on(self, news: ClusterNews) -> None:
+        """Have everything worked on that what is new of a cluster concerns."""
+        if news.declared:
+            for key in self.stores.models:
+                self.model_queue.add(key)
+            self._lead()
+        elif news.room:
+            self._cluster_changed()
+        if news.link:
+            for key in self.stores.placements_on(news.name).by_model:
+                self.model_queue.add(key)
 
     def _views(self) -> Mapping[str, ClusterView]:
         """Return each cluster that is connected as it was seen last, but for those not seen yet."""
@@ -417,7 +418,7 @@ class Operator:
         elif cluster is not None:
             self.members.decided(cluster, key)
             self.agents.see(cluster, key)
-        self._lead()
+        self._lead_to(key)
 
     def _placed(self, key: ObjectKey) -> None:
         """Have served what the decide loop placed, and then said that it is placed."""
@@ -428,7 +429,13 @@ class Operator:
     def _told(self, key: ObjectKey) -> None:
         """Have said of a SmallModel what the serve loop said of its placement."""
         self.model_queue.add(key, later=True)
-        self._lead()
+        self._lead_to(key)
+
+    def _lead_to(self, key: ObjectKey) -> None:
+        """Have gateways learn where requests for a model go now, where that may be new to them."""
+        self.gateway_queue.add(LOOK)
+        if self._led.changed(key):
+            self._lead()
 
     def _lead(self) -> None:
         """Have the gateways of all clusters learn where requests go now."""

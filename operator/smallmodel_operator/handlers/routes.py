@@ -47,6 +47,38 @@ class _Made:
 
 
 @dataclass(slots=True)
+class Led:
+    """By what gateways of other clusters led requests last, of each model.
+
+    Of what is written of a model, most changes nothing there; and to look at each model for the
+    gateway of each cluster takes long where both are many.
+    """
+
+    hub: HubStores
+    _by: dict[RouteKey, tuple[object, ...]] = field(default_factory=dict)
+
+    def changed(self, key: RouteKey) -> bool:
+        """Return whether a model is led by something else now, and remember that."""
+        before, now = self._by.pop(key, None), self._facts(key)
+        if now is not None:
+            self._by[key] = now
+        return before != now
+
+    def _facts(self, key: RouteKey) -> tuple[object, ...] | None:
+        model, copies = self.hub.models.get(key), self.hub.placements_of(key)
+        if model is None and not copies:
+            return None
+        asked = route_of(model, None) if model is not None else None
+        deleted = model is not None and model.metadata.deletion_timestamp
+        return (asked, deleted, *map(_led_by, copies))
+
+
+def _led_by(copy: ModelPlacement) -> tuple[object, ...]:
+    going = copy.metadata.deletion_timestamp, is_leaving(copy)
+    return copy.spec.cluster, copy.spec.scaling.request_timeout, answering(copy), *going
+
+
+@dataclass(slots=True)
 class ModelRoutes:
     """Routes of all models as one cluster has them: most stay the same from pass to pass."""
 

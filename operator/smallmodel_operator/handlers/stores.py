@@ -19,6 +19,7 @@ from smallmodel_operator.api.names import LOCAL_CLUSTER, cluster_of_namespace
 from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelStatus
 from smallmodel_operator.catalog.cards import Catalog
 from smallmodel_operator.clusters.ref import DATASOURCES, SMALLMODELS, Resource
+from smallmodel_operator.handlers.cluster_news import ClusterNews, news_of
 from smallmodel_operator.handlers.objects import (
     Ends,
     ObjectKey,
@@ -109,31 +110,31 @@ class HubStores:
             return None
         return name
 
-    def see_cluster(self, manifest: Manifest, *, gone: bool) -> tuple[ModelCluster | None, bool]:
+    def see_cluster(
+        self, manifest: Manifest, *, gone: bool
+    ) -> tuple[ModelCluster | None, ClusterNews]:
         """Take a ModelCluster.
 
         Returns:
-            It, or None where it cannot be read or is gone; and whether something else is declared
-            of it now.
+            It, or None where it cannot be read or is gone; and what is new of it.
         """
         name: str = manifest["metadata"]["name"]
         if gone:
             # What was said of the hub's own is said again when it is made anew.
             known = self.clusters.pop(name, None) if name != LOCAL_CLUSTER else None
-            return None, known is not None
+            return None, ClusterNews(name=name, declared=known is not None)
         try:
             cluster = ModelCluster.model_validate(manifest)
         except ValidationError as error:
             _LOG.warning("ModelCluster %s cannot be read, and stays as it was: %s", name, error)
-            return None, False
+            return None, ClusterNews(name=name)
         return cluster, self.take_cluster(cluster)
 
-    def take_cluster(self, cluster: ModelCluster) -> bool:
-        """Keep a ModelCluster, and return whether something else is declared of it now."""
+    def take_cluster(self, cluster: ModelCluster) -> ClusterNews:
+        """Keep a ModelCluster, and return what is new of it."""
         before = self.clusters.get(cluster.metadata.name)
         self.clusters[cluster.metadata.name] = cluster
-        known = (before.spec, before.metadata.labels) if before is not None else None
-        return known != (cluster.spec, cluster.metadata.labels)
+        return news_of(before, cluster)
 
     def connected(self) -> frozenset[str]:
         """Return the other clusters that could be decided for when somebody looked last."""

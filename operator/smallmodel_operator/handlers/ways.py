@@ -60,6 +60,8 @@ class SecretWay:
         self._wanted = wanted
         self._hub = hub
         self._cluster = cluster
+        self._read: tuple[bytes, Credentials | Failure] | None = None
+        """The file that was there last, and what it says."""
 
     async def read(self) -> Credentials | Failure:
         """Return what the Secret says now.
@@ -77,14 +79,20 @@ class SecretWay:
                 f"{ref} {what}, and spec.connection.kubeconfigSecretRef names it; make it, for "
                 f"example by `slm cluster join {self._cluster}`",
             )
-        try:
-            return read_kubeconfig(content, f"The kubeconfig in {ref} ({self._wanted.key})")
-        except KubeconfigRefused as error:
-            return _failure(Reason.KUBECONFIG_REFUSED, str(error))
+        if self._read is None or self._read[0] != content:
+            self._read = content, _said_in(content, f"The kubeconfig in {ref} ({self._wanted.key})")
+        return self._read[1]
 
     def refuse(self) -> None:
         """Do nothing: the Secret is read each time."""
         return
+
+
+def _said_in(content: bytes, source: str) -> Credentials | Failure:
+    try:
+        return read_kubeconfig(content, source)
+    except KubeconfigRefused as error:
+        return _failure(Reason.KUBECONFIG_REFUSED, str(error))
 
 
 @dataclass(frozen=True, slots=True)

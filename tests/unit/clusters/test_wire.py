@@ -12,8 +12,9 @@ from builders.fake_kube_api import FakeKubeApi, Reply, hang_up, refuse, serving,
 from builders.kube_objects import CONFIG_MAP_PATH, config_map, secret
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
+from smallmodel_operator.clusters.credentials import Credentials
 from smallmodel_operator.clusters.ref import CONFIGMAPS, PODS, SECRETS
-from smallmodel_operator.clusters.wire import Limits
+from smallmodel_operator.clusters.wire import Limits, proxy_to
 
 SETTINGS = CONFIGMAPS.ref("settings", "team")
 
@@ -148,3 +149,47 @@ async def test_an_answer_that_is_cut_short_is_unreachable(api: Api, kube: FakeKu
     kube.replies = [short]
     with pytest.raises(errors.Unreachable):
         await api.apply(config_map())
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that names proxies, as curl reads it, in either case."""
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("http_proxy", "plain.example:3128")
+    monkeypatch.setenv("NO_PROXY", "hub.internal,10.0.0.1")
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("proxied")
+@pytest.mark.parametrize(
+    ("server", "proxy"),
+    [
+        ("https://hub.example:6443", "http://proxy.example:3128"),
+        ("http://hub.example", "http://plain.example:3128"),
+        ("https://hub.internal:6443", None),
+        ("https://10.0.0.1", None),
+    ],
+)
+def test_the_environment_names_the_proxy_of(server: str, proxy: str | None) -> None:
+    assert proxy_to(server) == proxy
+
+
+async def test_calls_go_by_the_proxy_that_was_named_when_the_client_was_made(
+    proxied: pytest.MonkeyPatch,
+) -> None:
+    asked = list[str]()
+
+    async def proxy(request: web.Request) -> web.StreamResponse:
+        asked.append(str(request.url))
+        return web.json_response(config_map())
+
+    async with serving(proxy) as url:
+        proxied.setenv("http_proxy", url)
+        async with Api.of(Credentials(server="http://hub.example")) as api:
+            proxied.delenv("http_proxy")
+            assert await api.get(SETTINGS) is not None
+
+    assert asked == [f"http://hub.example{SETTINGS.path}"]

@@ -35,7 +35,7 @@ def loop(api: Api) -> ClusterLoop:
         now=lambda: NOW,
         gateway_problem=lambda: None,
         changed=lambda: None,
-        declared=lambda: None,
+        news=lambda _: None,
     )
 
 

@@ -19,8 +19,9 @@ from builders.linked_clusters import (
 )
 from smallmodel_operator.api.names import LABEL_HUB
 from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters.credentials import Credentials, read_kubeconfig
 from smallmodel_operator.clusters.ref import NAMESPACES
-from smallmodel_operator.handlers import canary
+from smallmodel_operator.handlers import canary, ways
 from smallmodel_operator.handlers.metrics import forward_measures, link_measures
 from support.waiting import eventually
 
@@ -429,3 +430,24 @@ def test_connections_that_led_nowhere_are_counted_by_cluster() -> None:
     assert metric.name == "smallmodel_operator_forward_failures"
     counts = {one.labels["cluster"]: one.value for one in metric.samples}
     assert counts == {"munich": 3, "oslo": 0}
+
+
+async def test_a_kubeconfig_that_stays_the_same_is_read_once(
+    hub: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[bytes]()
+
+    def reading(content: bytes, source: str) -> Credentials:
+        read.append(content)
+        return read_kubeconfig(content, source)
+
+    monkeypatch.setattr(ways, "read_kubeconfig", reading)
+    edge = await hub.join("edge")
+    await hub.look(3)
+    assert len(read) == 1
+
+    edge.token = "another"
+    hub.keep_secret("edge")
+    await hub.look()
+    assert len(read) == 2
+    assert hub.said("edge") == ("Connected", "Connected")

@@ -11,6 +11,7 @@ from builders.operators import MODELS, operator, put_model
 from builders.pool_values import NAMESPACE, placement_of
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.modelplacement import PlacementResidency
+from smallmodel_operator.api.smallmodel import Scaling
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import (
     DATASOURCES,
@@ -254,6 +255,29 @@ async def test_a_cluster_that_is_declared_is_linked_and_weighed_for_every_model(
         assert not one.stores.clusters
 
 
+@pytest.mark.parametrize("reader", ["the watch", "who writes it"])
+async def test_models_that_wait_are_worked_on_once_a_cluster_was_seen(
+    reader: str, api: Api, kube: FakeKubeApi
+) -> None:
+    since = {"lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "FactsFresh", "message": ""}
+    fresh = {"conditions": [{"type": "FactsFresh", "status": "True", **since}]}
+    async with operator(api) as one:
+
+        def see(status: dict[str, Any]) -> None:
+            manifest = put_cluster(kube, "edge") | {"status": status}
+            if reader == "the watch":
+                one.see(MODELCLUSTERS, manifest, gone=False)
+            else:
+                one.local.cluster._take(ModelCluster.model_validate(manifest))
+
+        see({})
+        one.stores.see_model(put_model(kube, "chat"), gone=False)
+        see({})
+        assert not one.model_queue.is_wanted(("team", "chat"))
+        see(fresh)
+        assert one.model_queue.is_wanted(("team", "chat"))
+
+
 async def test_a_link_that_is_lost_is_told_by_the_models_with_a_copy_there(
     api: Api, kube: FakeKubeApi
 ) -> None:
@@ -309,3 +333,49 @@ async def test_another_clusters_own_jurisdiction_has_the_last_word_there(
         await linked.member.close()
 
     assert kube.objects[path]["status"]["problem"]["reason"] == "ResidencyRefused"
+
+
+async def test_gateways_of_other_clusters_look_only_where_what_they_lead_by_is_new(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    key, metadata = ("team", "chat"), {"labels": {"smallmodel.dev/hub": "hub-1"}}
+    async with operator(api) as one:
+        led = list[str]()
+        one.members.lead = lambda: led.append("members")  # type: ignore[method-assign]
+
+        def decide(cluster: str = "edge", **spec: Any) -> None:
+            made = placement_of(
+                "chat",
+                namespace="team",
+                cluster=cluster,
+                metadata=metadata | {"namespace": f"slm-cluster-{cluster}"},
+                **spec,
+            )
+            path = MODELPLACEMENTS.ref(made.metadata.name, made.metadata.namespace).path
+            one.see(MODELPLACEMENTS, kube.put(path, placement_manifest(made)), gone=False)
+
+        def ask(**spec: Any) -> dict[str, Any]:
+            manifest = put_model(kube, "chat")
+            manifest["spec"].update(spec)
+            live = kube.put(SMALLMODELS.ref("chat", "team").path, manifest)
+            one.see(SMALLMODELS, live, gone=False)
+            return live
+
+        ask()
+        decide()
+        del led[:]
+
+        ask(scaling={"maxReplicas": 3})
+        decide(max_replicas=3)
+        one._told(key)
+        assert led == []
+        assert one.gateway_queue.is_wanted("gateway")
+
+        asked = ask(scaling={"requestTimeout": "20s"})
+        assert led == ["members"]
+        decide(scaling=Scaling(request_timeout="20s"))
+        assert led == ["members"] * 2
+        decide("munich", scaling=Scaling(request_timeout="20s"))
+        assert led == ["members"] * 3
+        one.see(SMALLMODELS, asked, gone=True)
+        assert led == ["members"] * 4

@@ -1,5 +1,7 @@
 """The serve loop of a cluster whose pods the hub reaches through its API server alone."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +20,7 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.reach import DIRECT, ForwardedReach
 from smallmodel_operator.clusters.ref import PODS
 from smallmodel_operator.plan.pools.values import DASHBOARD_PORT, SERVE_PORT
+from support.waiting import eventually
 
 HEAD = PODS.ref("pool-head", NAMESPACE)
 NOWHERE = "192.0.2.1"
@@ -93,3 +96,16 @@ async def test_another_cluster_is_reached_through_its_api_server_and_the_own_one
         assert isinstance(munich.member.namespaces._reach, ForwardedReach)
         assert one.local.namespaces._reach is DIRECT
         await munich.member.close()
+
+
+async def test_models_that_wait_for_a_cluster_are_told_once_all_of_it_was_read(api: Api) -> None:
+    async with operator(api) as one:
+        munich, read = one._linked("munich", api), list[bool]()
+        munich._changed = lambda: read.append(munich.is_read)
+        task = asyncio.create_task(munich.run())
+        await eventually(lambda: bool(read), "the models are told")
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    assert read == [True]

@@ -9,6 +9,7 @@ from builders.told_objects import HUB, TEAM, model, placement
 from smallmodel_operator.api.fetch import FetchDone
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.clusters.ref import MODELCARDS, SMALLMODELS
+from smallmodel_operator.handlers.cluster_news import ClusterNews
 from smallmodel_operator.handlers.stores import HubStores, Unreadable
 from smallmodel_operator.plan.placements import source_weights
 from smallmodel_operator.plan.pools.values import Manifest
@@ -148,6 +149,9 @@ def test_what_a_list_of_models_lacks_is_dropped_unless_it_was_made_after_it() ->
     assert not known._models_of_jobs
 
 
+NOTHING_NEW = ClusterNews(name="edge")
+
+
 def declared_cluster(name: str, **spec: Any) -> Manifest:
     return {"metadata": {"name": name, "generation": 1}, "spec": spec}
 
@@ -156,13 +160,13 @@ def test_a_cluster_is_news_where_something_else_is_declared_of_it() -> None:
     known = stores()
     edge = declared_cluster("edge", tier="Edge")
 
-    first, is_news = known.see_cluster(edge, gone=False)
+    first, news = known.see_cluster(edge, gone=False)
     assert first is not None
-    assert is_news
-    assert known.see_cluster(edge | {"status": {"nodes": 1}}, gone=False)[1] is False
-    assert known.see_cluster(declared_cluster("edge", tier="Cloud"), gone=False)[1]
-    assert known.see_cluster(declared_cluster("edge"), gone=True) == (None, True)
-    assert known.see_cluster(declared_cluster("edge"), gone=True) == (None, False)
+    assert news == ClusterNews(name="edge", declared=True)
+    assert known.see_cluster(edge | {"status": {"nodes": 1}}, gone=False)[1] == NOTHING_NEW
+    assert known.see_cluster(declared_cluster("edge", tier="Cloud"), gone=False)[1].declared
+    assert known.see_cluster(declared_cluster("edge"), gone=True) == (None, news)
+    assert known.see_cluster(declared_cluster("edge"), gone=True) == (None, NOTHING_NEW)
     assert not known.clusters
 
 
@@ -173,9 +177,9 @@ def test_what_was_declared_of_a_cluster_stays_where_it_cannot_be_read_or_is_the_
 
     assert known.see_cluster(declared_cluster("edge", jurisdiction="MARS"), gone=False) == (
         None,
-        False,
+        NOTHING_NEW,
     )
-    assert known.see_cluster(declared_cluster("local"), gone=True) == (None, False)
+    assert known.see_cluster(declared_cluster("local"), gone=True)[1] == ClusterNews(name="local")
     assert {one.spec.jurisdiction for one in known.clusters.values()} == {"DE"}
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from smallmodel_operator.plan.gateway.cluster_bootstrap import build_cluster_bootstrap
 from smallmodel_operator.plan.gateway.cluster_routes import build_cluster_routes
@@ -39,7 +40,7 @@ def build_cluster_gateway(
     peers = [routed.elsewhere for routed in asked if routed.elsewhere and not routed.upstream]
     routes = build_cluster_routes(ordered, settings, identities)
     return GatewayConfig(
-        bootstrap=dump(build_cluster_bootstrap(settings)),
+        bootstrap=_bootstrap(settings),
         routes=discovery_json([routes]),
         clusters=discovery_json(
             [
@@ -48,6 +49,15 @@ def build_cluster_gateway(
             ]
         ),
     )
+
+
+@lru_cache(maxsize=4)
+def _bootstrap(settings: ClusterGatewaySettings) -> str:
+    """Return the text of the bootstrap, which is the same for all clusters of an installation.
+
+    To write it as YAML takes longer than all the rest of a hundred models.
+    """
+    return dump(build_cluster_bootstrap(settings))
 
 
 def _sorted(namespaces: Sequence[NamespaceRoutes]) -> tuple[NamespaceRoutes, ...]:
