@@ -129,6 +129,8 @@ KINDS: Final = (
             Column(name="Jurisdictions", path=".spec.residency.jurisdictions[*]"),
             Column(name="Enforcement", path=".spec.residency.enforcement"),
             Column(name="Applies to", path=".spec.appliesTo"),
+            Column(name="Classification", path=".spec.classification", priority=1),
+            Column(name="Size", path=".spec.locations[*].size", priority=1),
             Column(name="Claim", path=".spec.claim", priority=1),
             Column(name="Found in", path=".status.found[*].cluster"),
             Column(name="Located", path=_condition("Located", "status"), priority=1),

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from smallmodel_operator.api import patterns
-from smallmodel_operator.api.base import ApiModel, Duration, seconds
+from smallmodel_operator.api.base import ApiModel, Duration, Quantity, seconds
 from smallmodel_operator.api.cel import Rule, checked_by, keyed_by
 from smallmodel_operator.api.meta import Condition, ObjectMeta
 from smallmodel_operator.api.names import API_VERSION
@@ -23,6 +23,19 @@ class Enforcement(StrEnum):
     """Nothing that reads the data runs elsewhere."""
     PREFERRED = "Preferred"
     """A cluster inside is taken before a cheaper one outside."""
+
+
+class Classification(StrEnum):
+    """How confidential data is, in the words that most organisations have for it."""
+
+    PUBLIC = "Public"
+    """Anybody may read it."""
+    INTERNAL = "Internal"
+    """Everybody of the organisation."""
+    CONFIDENTIAL = "Confidential"
+    """Who needs it."""
+    RESTRICTED = "Restricted"
+    """Named persons, as with data of health."""
 
 
 class AppliesTo(StrEnum):
@@ -50,6 +63,9 @@ class DataLocation(Where):
 
     cluster: Name | None = None
     """The ModelCluster in which it is, whose own location counts for what is left open here."""
+    size: Quantity | None = None
+    """How much it is there, for people. It weighs nothing: what a model reads costs, which
+    `spec.data[].readPerHour` of the SmallModel says."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "DataLocation":
@@ -105,6 +121,9 @@ class DataSourceSpec(ApiModel):
     told in `status.found`. What `locations` says of a cluster counts in place of what is read."""
     cached: Annotated[tuple[CachedShare, ...], Field(max_length=64)] = ()
     """Copies of parts of it."""
+    classification: Classification | None = None
+    """How confidential it is, for people: `kubectl get mds -o wide` shows it. What binds models is
+    the residency alone."""
     residency: Residency | None = None
     """Where it may be read; unset: anywhere."""
     applies_to: AppliesTo = AppliesTo.NAMESPACE
