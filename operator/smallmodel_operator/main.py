@@ -79,7 +79,7 @@ class Hub:
         self, namespaces: tuple[str, ...], kinds: list[Resource], operator: Operator
     ) -> None:
         """Watch kinds in namespaces; none: everywhere."""
-        made = registry(operator, kinds)
+        made = registry(operator.triggers, kinds)
         kopf.on.login(registry=made)(login(self._kubeconfig))
         await kopf.operator(
             registry=made,

@@ -1,4 +1,4 @@
-"""kopf's part: it watches, and tells the operator of each object."""
+"""kopf's part: it watches, and tells of each object."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -6,12 +6,12 @@ from typing import Any, Final
 import kopf
 
 from smallmodel_operator.clusters.ref import Resource
-from smallmodel_operator.handlers.operator import Operator
+from smallmodel_operator.handlers.triggers import Triggers
 
 _GONE: Final = "DELETED"
 
 
-def registry(operator: Operator, resources: Iterable[Resource]) -> kopf.OperatorRegistry:
+def registry(triggers: Triggers, resources: Iterable[Resource]) -> kopf.OperatorRegistry:
     """Return the handlers: one for each of these kinds.
 
     They are `on.event` handlers, so that kopf itself never writes to an object: no annotation, no
@@ -20,16 +20,16 @@ def registry(operator: Operator, resources: Iterable[Resource]) -> kopf.Operator
     made = kopf.OperatorRegistry()
     for resource in resources:
         kopf.on.event(resource.group, resource.version, resource.plural, registry=made)(
-            _handler(operator, resource)
+            _handler(triggers, resource)
         )
     kopf.on.startup(registry=made)(_configure)
     return made
 
 
-def _handler(operator: Operator, resource: Resource) -> Any:
+def _handler(triggers: Triggers, resource: Resource) -> Any:
     async def see(event: kopf.RawEvent, **_: Any) -> None:
         manifest = dict(event["object"])
-        operator.see(resource, manifest, gone=event["type"] == _GONE)
+        triggers.see(resource, manifest, gone=event["type"] == _GONE)
 
     return see
 

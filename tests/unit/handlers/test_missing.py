@@ -56,11 +56,11 @@ async def test_a_list_without_models_that_are_there_ends_none(
     for name in ("chat", "embed"):
         put_model(kube, name)
     async with operator(through) as one:
-        await one._read_everything()
+        await one.resync.read_everything()
         faults.lacks = "smallmodels"
         del kube.objects[MODELS.format("team", "embed")]
 
-        await one._read_everything()
+        await one.resync.read_everything()
 
         assert {name for _, name in one.stores.models} == {"chat"}
     assert "a list of smallmodels.smallmodel.dev lacked team/chat" in caplog.text
@@ -71,15 +71,15 @@ async def test_a_list_without_a_law_that_is_there_repeals_none(
 ) -> None:
     kube.put(SOURCE, {"metadata": {"name": "records", "namespace": "team"}, "spec": {}})
     async with operator(through) as one:
-        await one._read_everything()
+        await one.resync.read_everything()
         assert set(one.stores.sources) == {("team", "records")}
         faults.lacks = "datasources"
 
-        await one._read_everything()
+        await one.resync.read_everything()
         assert set(one.stores.sources) == {("team", "records")}
 
         del kube.objects[SOURCE]
-        await one._read_everything()
+        await one.resync.read_everything()
         assert set(one.stores.sources) == set()
 
 
@@ -88,10 +88,10 @@ async def test_where_the_api_server_does_not_say_nothing_counts_as_gone(
 ) -> None:
     put_model(kube, "chat")
     async with operator(through) as one:
-        await one._read_everything()
+        await one.resync.read_everything()
         faults.lacks, faults.fails = "smallmodels", True
 
         with pytest.raises(errors.ServerFailed):
-            await one._read_everything()
+            await one.resync.read_everything()
 
         assert {name for _, name in one.stores.models} == {"chat"}

@@ -36,7 +36,7 @@ async def test_everything_is_read_page_by_page_and_worked_on_once(
     for name in ("chat", "embed", "draft"):
         put_model(kube, name)
     async with operator(api) as one:
-        await one._read_everything()
+        await one.resync.read_everything()
 
         assert {name for _, name in one.stores.models} == {"chat", "embed", "draft"}
         assert one.model_queue.depth == 3
@@ -48,10 +48,10 @@ async def test_a_deletion_that_the_watch_missed_is_found(api: Api, kube: FakeKub
     put_model(kube, "chat")
     put_model(kube, "embed")
     async with operator(api) as one:
-        await one._read_everything()
+        await one.resync.read_everything()
         del kube.objects[MODELS.format("team", "embed")]
 
-        await one._read_everything()
+        await one.resync.read_everything()
 
         assert {name for _, name in one.stores.models} == {"chat"}
 
@@ -60,7 +60,7 @@ async def test_only_watched_namespaces_are_read(api: Api, kube: FakeKubeApi) -> 
     put_model(kube, "chat", "team")
     put_model(kube, "chat", "other")
     async with operator(api, SMALLMODEL_WATCH_NAMESPACES="team") as one:
-        await one._read_everything()
+        await one.resync.read_everything()
 
         assert set(one.stores.models) == {("team", "chat")}
 
@@ -90,10 +90,10 @@ async def test_what_the_operator_wrote_is_no_reason_to_work_when_its_event_comes
     async with operator(api) as one:
         one.stores.see_model(written, gone=False)
 
-        one.see(SMALLMODELS, written, gone=False)
+        one.triggers.see(SMALLMODELS, written, gone=False)
         assert not one.model_queue.is_wanted(("team", "chat"))
 
-        one.see(SMALLMODELS, put_model(kube, "chat"), gone=False)
+        one.triggers.see(SMALLMODELS, put_model(kube, "chat"), gone=False)
         assert one.model_queue.is_wanted(("team", "chat"))
 
 
@@ -102,7 +102,7 @@ async def test_a_list_that_expired_is_begun_anew(api: Api, kube: FakeKubeApi) ->
     expired = refuse(410, "Expired", "the continue token is too old")
     kube.replies = [lambda request: expired(request) if "smallmodels" in request.path else None] * 3
     async with operator(api) as one:
-        await one._read_everything()
+        await one.resync.read_everything()
 
         assert set(one.stores.models) == {("team", "chat")}
 
@@ -124,7 +124,7 @@ async def test_data_has_every_model_of_its_namespace_worked_on_once(
             one.stores.see_model(put_model(kube, name, namespace), gone=False)
         written = put_source(kube)
 
-        one.see(DATASOURCES, written, gone=False)
+        one.triggers.see(DATASOURCES, written, gone=False)
 
         assert one.model_queue.is_wanted(("team", "chat"))
         assert one.model_queue.is_wanted(("team", "draft"))
@@ -136,12 +136,12 @@ async def test_the_claim_of_data_is_looked_for_as_it_comes_and_once_all_is_read(
 ) -> None:
     manifest = put_source(kube, claim="records")
     async with operator(api) as one:
-        one.see(DATASOURCES, manifest, gone=False)
+        one.triggers.see(DATASOURCES, manifest, gone=False)
         assert one.claims.queue.is_wanted(("team", "records"))
         assert one.claims.queue in one.queues
 
     async with operator(api) as another:
-        await another._read_everything()
+        await another.resync.read_everything()
         assert another.claims.queue.is_wanted(("team", "records"))
 
 
@@ -163,11 +163,11 @@ async def test_only_clusters_that_were_read_are_asked_for_claims(
 async def test_the_end_of_data_that_the_watch_missed_is_found(api: Api, kube: FakeKubeApi) -> None:
     put_source(kube)
     async with operator(api) as one:
-        await one._read_everything()
+        await one.resync.read_everything()
         assert set(one.stores.sources) == {("team", "records")}
         del kube.objects[SOURCE.format("team")]
 
-        await one._read_everything()
+        await one.resync.read_everything()
 
         assert not one.stores.sources
 
@@ -245,12 +245,12 @@ async def test_a_cluster_that_is_declared_is_linked_and_weighed_for_every_model(
         one.stores.see_model(put_model(kube, "chat"), gone=False)
         edge = put_cluster(kube, "edge", tier="Edge")
 
-        one.see(MODELCLUSTERS, edge, gone=False)
+        one.triggers.see(MODELCLUSTERS, edge, gone=False)
         assert [link.name for link in one.links] == ["edge"]
         assert one.model_queue.is_wanted(("team", "chat"))
         assert set(one.stores.clusters) == {"edge"}
 
-        one.see(MODELCLUSTERS, edge, gone=True)
+        one.triggers.see(MODELCLUSTERS, edge, gone=True)
         assert list(one.links) == []
         assert not one.stores.clusters
 
@@ -266,7 +266,7 @@ async def test_models_that_wait_are_worked_on_once_a_cluster_was_seen(
         def see(status: dict[str, Any]) -> None:
             manifest = put_cluster(kube, "edge") | {"status": status}
             if reader == "the watch":
-                one.see(MODELCLUSTERS, manifest, gone=False)
+                one.triggers.see(MODELCLUSTERS, manifest, gone=False)
             else:
                 one.local.cluster._take(ModelCluster.model_validate(manifest))
 
@@ -291,7 +291,7 @@ async def test_a_link_that_is_lost_is_told_by_the_models_with_a_copy_there(
             one.stores.see_placement(kube.put(path, placement_manifest(made)), gone=False)
         one.stores.see_cluster(put_cluster(kube, "edge"), gone=False)
 
-        one.see(MODELCLUSTERS, put_cluster(kube, "edge") | {"status": lost}, gone=False)
+        one.triggers.see(MODELCLUSTERS, put_cluster(kube, "edge") | {"status": lost}, gone=False)
 
         assert one.model_queue.is_wanted((NAMESPACE, "chat"))
         assert not one.model_queue.is_wanted((NAMESPACE, "embed"))
@@ -306,7 +306,7 @@ async def test_what_is_decided_for_another_cluster_is_not_served_by_the_hubs_own
             metadata = {"namespace": f"slm-cluster-{cluster}", "labels": labels}
             made = placement_of(f"for-{cluster}", namespace=f"in-{cluster}", metadata=metadata)
             path = MODELPLACEMENTS.ref(made.metadata.name, made.metadata.namespace).path
-            one.see(MODELPLACEMENTS, kube.put(path, placement_manifest(made)), gone=False)
+            one.triggers.see(MODELPLACEMENTS, kube.put(path, placement_manifest(made)), gone=False)
 
         assert one.local.namespace_queue.is_wanted("in-local")
         assert not one.local.namespace_queue.is_wanted("in-edge")
@@ -352,13 +352,13 @@ async def test_gateways_of_other_clusters_look_only_where_what_they_lead_by_is_n
                 **spec,
             )
             path = MODELPLACEMENTS.ref(made.metadata.name, made.metadata.namespace).path
-            one.see(MODELPLACEMENTS, kube.put(path, placement_manifest(made)), gone=False)
+            one.triggers.see(MODELPLACEMENTS, kube.put(path, placement_manifest(made)), gone=False)
 
         def ask(**spec: Any) -> dict[str, Any]:
             manifest = put_model(kube, "chat")
             manifest["spec"].update(spec)
             live = kube.put(SMALLMODELS.ref("chat", "team").path, manifest)
-            one.see(SMALLMODELS, live, gone=False)
+            one.triggers.see(SMALLMODELS, live, gone=False)
             return live
 
         ask()
@@ -367,7 +367,7 @@ async def test_gateways_of_other_clusters_look_only_where_what_they_lead_by_is_n
 
         ask(scaling={"maxReplicas": 3})
         decide(max_replicas=3)
-        one._told(key)
+        one.triggers.told(key)
         assert led == []
         assert one.gateway_queue.is_wanted("gateway")
 
@@ -377,5 +377,5 @@ async def test_gateways_of_other_clusters_look_only_where_what_they_lead_by_is_n
         assert led == ["members"] * 2
         decide("munich", scaling=Scaling(request_timeout="20s"))
         assert led == ["members"] * 3
-        one.see(SMALLMODELS, asked, gone=True)
+        one.triggers.see(SMALLMODELS, asked, gone=True)
         assert led == ["members"] * 4
