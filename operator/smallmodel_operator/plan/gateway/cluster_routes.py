@@ -5,6 +5,7 @@ of that namespace alone, and so can end at no other's model.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from smallmodel_operator.plan.gateway import replies
@@ -15,20 +16,23 @@ from smallmodel_operator.plan.gateway.cluster_values import (
     RoutedModel,
 )
 from smallmodel_operator.plan.gateway.clusters import pool_name
-from smallmodel_operator.plan.gateway.document import Message
+from smallmodel_operator.plan.gateway.document import KEPT, Message, Written, written
 from smallmodel_operator.plan.gateway.matching import by_path_prefix
 from smallmodel_operator.plan.gateway.peer_routes import peer_host
 from smallmodel_operator.plan.gateway.peers import Hop
 from smallmodel_operator.plan.gateway.routes import (
+    Route,
     Target,
     by_body,
     by_path,
     exact,
+    own_answer,
     own_answers,
     prefix,
     refusals,
     route_table,
 )
+from smallmodel_operator.plan.gateway.values import GatewayModel
 
 CLIENTS: Final = "namespaces"
 """The name of the virtual host of clients."""
@@ -57,27 +61,36 @@ def build_cluster_routes(
 
 def _trees(
     namespaces: Sequence[NamespaceRoutes], settings: ClusterGatewaySettings
-) -> dict[str, list[Message]]:
+) -> dict[str, list[Route]]:
     trees = {"/": _outside()}
     for namespace in namespaces:
         trees[f"/{namespace.name}/"] = _of_namespace(namespace, settings)
     return trees
 
 
-def _of_namespace(namespace: NamespaceRoutes, settings: ClusterGatewaySettings) -> list[Message]:
+def _of_namespace(namespace: NamespaceRoutes, settings: ClusterGatewaySettings) -> list[Route]:
     base = f"/{namespace.name}"
     models = [routed.model for routed in namespace.models]
-    targets = [_target(routed, namespace.name, settings) for routed in namespace.models]
-    routes = own_answers(models, base)
-    for model, target in zip(models, targets, strict=True):
-        routes.extend(by_path(model, target, base))
-    routes.extend(
-        by_body(model, target, base) for model, target in zip(models, targets, strict=True)
-    )
-    return [*routes, *refusals(models, base)]
+    each = [
+        _of_model(routed.model, _target(routed, namespace.name, settings), base)
+        for routed in namespace.models
+    ]
+    return [
+        *own_answers(models, base, [own for own, _, _ in each]),
+        *(path for _, path, _ in each),
+        *(body for _, _, body in each),
+        *refusals(models, base),
+    ]
 
 
-def _outside() -> list[Message]:
+@lru_cache(maxsize=KEPT)
+def _of_model(model: GatewayModel, target: Target, base: str) -> tuple[Written, Written, Written]:
+    """Return what answers for the model itself, and its routes by path and by body."""
+    paths = written(by_path(model, target, base))
+    return written([own_answer(model, base)]), paths, written([by_body(model, target, base)])
+
+
+def _outside() -> list[Route]:
     return [
         exact("/", replies.cluster_welcome()),
         exact("/health", replies.healthy()),

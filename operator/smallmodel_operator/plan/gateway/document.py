@@ -1,7 +1,9 @@
 """Envoy's messages as values, and their one canonical text."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import yaml
@@ -9,12 +11,30 @@ import yaml
 from smallmodel_operator.api.names import short_hash
 from smallmodel_operator.plan.gateway.values import DiscoveryFile
 
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Messages of a list whose text is known already, which `discovery_json` puts in their place.
+
+    Of thousands of models a change concerns few: what the others need is not written again.
+    """
+
+    text: str
+    """JSON of one of them, or of several with commas between them."""
+
+
+Json = None | bool | int | float | str | Written | Sequence["Json"] | Mapping[str, "Json"]
 """What protobuf's JSON form is made of."""
 Message = dict[str, Json]
 """One Envoy message. Its shape is Envoy's; `envoy --mode validate` checks it."""
 
+KEPT: Final = 4096
+"""Of how many models what is written is kept, by each who does: some KB of each."""
+
 _TYPE_PREFIX: Final = "type.googleapis.com/"
+_MARK: Final = "\ue000"
+"""A character of nobody's: with a number, the whole string stands for a text known already."""
+_MARKED: Final = re.compile(r'"\\ue000(\d+)"')
 
 
 class _Dumper(yaml.SafeDumper):
@@ -54,11 +74,27 @@ def discovery_json(resources: Sequence[Message]) -> DiscoveryFile:
     Envoy reads either. A thousand models are written in a tenth of a second so, and in a minute
     as YAML.
     """
-    text = json.dumps(resources, sort_keys=True, separators=(",", ":"))
+    text = _compact(resources)
     version = short_hash(text)
     return DiscoveryFile(
         text=f'{{"resources":{text},"version_info":"{version}"}}\n', version=version
     )
+
+
+def written(messages: Sequence[Message]) -> Written:
+    """Return messages, of which there is at least one, as text for `discovery_json`."""
+    return Written(_compact(messages)[1:-1])
+
+
+def _compact(messages: Sequence[Message]) -> str:
+    known = list[str]()
+
+    def mark(one: Written) -> str:
+        known.append(one.text)
+        return f"{_MARK}{len(known) - 1}"
+
+    text = json.dumps(messages, sort_keys=True, separators=(",", ":"), default=mark)
+    return _MARKED.sub(lambda found: known[int(found[1])], text) if known else text
 
 
 def watched(folder: str, file: str) -> Message:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from smallmodel_operator.plan.gateway.document import Message, typed
+from smallmodel_operator.plan.gateway.routes import Route
 
 
-def by_path_prefix(routes: Mapping[str, Sequence[Message]]) -> Message:
+def by_path_prefix(routes: Mapping[str, Sequence[Route]]) -> Message:
     """Return a matcher of the longest beginning of the path that has routes."""
     return {
         "matcher_tree": {
@@ -26,6 +27,6 @@ def _path_input() -> Message:
     }
 
 
-def _route_list(routes: Sequence[Message]) -> Message:
+def _route_list(routes: Sequence[Route]) -> Message:
     routed = typed("envoy.config.route.v3.RouteList", {"routes": routes})
     return {"action": {"name": "routes", "typed_config": routed}}

@@ -4,6 +4,7 @@ None of these routes leads to another gateway, so a request makes one hop at mos
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from smallmodel_operator.plan.gateway import replies
@@ -14,11 +15,11 @@ from smallmodel_operator.plan.gateway.cluster_values import (
     RoutedModel,
 )
 from smallmodel_operator.plan.gateway.clusters import pool_name
-from smallmodel_operator.plan.gateway.document import Message, typed
+from smallmodel_operator.plan.gateway.document import KEPT, Message, Written, typed, written
 from smallmodel_operator.plan.gateway.matching import by_path_prefix
 from smallmodel_operator.plan.gateway.peers import PEERS_HOST
-from smallmodel_operator.plan.gateway.routes import Target, prefix, to_path
-from smallmodel_operator.plan.gateway.values import Endpoint
+from smallmodel_operator.plan.gateway.routes import Route, Target, prefix, to_path
+from smallmodel_operator.plan.gateway.values import Endpoint, GatewayModel
 
 PEERS: Final = "gateways"
 """The name of the virtual host."""
@@ -60,18 +61,20 @@ def asked_here(routed: RoutedModel) -> Endpoint | None:
     return routed.upstream or routed.leaving
 
 
-def _of_namespace(namespace: NamespaceRoutes, settings: ClusterGatewaySettings) -> list[Message]:
+def _of_namespace(namespace: NamespaceRoutes, settings: ClusterGatewaySettings) -> list[Route]:
     routes = [
-        to_path(
-            routed.model,
-            Target(cluster=pool_name(pool), connect_retries=settings.connect_retries),
-            f"/{namespace.name}/{routed.model.name}",
-            f"/{routed.model.name}/v1/",
-        )
+        _to_pool(routed.model, pool, namespace.name, settings.connect_retries)
         for routed in namespace.models
         if (pool := asked_here(routed)) is not None
     ]
     return [*routes, prefix(f"/{namespace.name}/", replies.not_served_here())] if routes else []
+
+
+@lru_cache(maxsize=KEPT)
+def _to_pool(model: GatewayModel, pool: Endpoint, namespace: str, retries: int) -> Written:
+    target = Target(cluster=pool_name(pool), connect_retries=retries)
+    path, rewrite = f"/{namespace}/{model.name}", f"/{model.name}/v1/"
+    return written([to_path(model, target, path, rewrite)])
 
 
 def _only(identities: Sequence[str]) -> Message:

@@ -11,7 +11,7 @@ from typing import Final
 
 from smallmodel_operator.plan.gateway import replies
 from smallmodel_operator.plan.gateway.clusters import METRICS_CLUSTER, SERVE_CLUSTER
-from smallmodel_operator.plan.gateway.document import Message, duration, typed
+from smallmodel_operator.plan.gateway.document import Message, Written, duration, typed
 from smallmodel_operator.plan.gateway.peers import HOP_HEADER, Hop, hop_route
 from smallmodel_operator.plan.gateway.values import GatewayModel
 from smallmodel_operator.plan.timeouts import gateway_idle_timeout
@@ -36,6 +36,10 @@ _TRUSTED_BY_SERVE: Final = ("serve_multiplexed_model_id", "x-request-disconnect-
 """Headers that Serve obeys: with the second one a client's leaving would not be noticed."""
 
 
+Route = Message | Written
+"""One route, or some that are written already."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where the requests to a model go."""
@@ -54,7 +58,7 @@ _SERVE: Final = Target(cluster=SERVE_CLUSTER)
 
 def build_routes(models: Sequence[GatewayModel], *, with_metrics: bool) -> Message:
     """Return the route configuration of these models, which are sorted by name."""
-    routes = [exact("/", replies.welcome(models)), *own_answers(models)]
+    routes: list[Route] = [exact("/", replies.welcome(models)), *own_answers(models)]
     if with_metrics:
         routes.append(exact("/metrics", {"route": {"cluster": METRICS_CLUSTER}}))
     for model in models:
@@ -77,18 +81,28 @@ def route_table(*virtual_hosts: Message) -> Message:
     )
 
 
-def own_answers(models: Sequence[GatewayModel], base: str = "") -> list[Message]:
-    """Return the routes that need no model."""
+def own_answers(
+    models: Sequence[GatewayModel], base: str = "", of_each: Sequence[Route] | None = None
+) -> list[Route]:
+    """Return the routes that need no model.
+
+    Args:
+        models: Sorted by name.
+        base: What comes before all paths.
+        of_each: What `own_answer` gives of each model, where that is written already.
+    """
     return [
         exact(f"{base}/health", replies.healthy()),
         exact(f"{base}/v1/health", replies.healthy()),
         exact(f"{base}/v1/models", replies.model_list(models)),
-        *(
-            exact(f"{base}/v1/models/{model.name}", replies.one_model(model.name))
-            for model in models
-        ),
+        *([own_answer(model, base) for model in models] if of_each is None else of_each),
         prefix(f"{base}/v1/models/", replies.unknown_model_id(models, base)),
     ]
+
+
+def own_answer(model: GatewayModel, base: str = "") -> Message:
+    """Return the route of `/v1/models/<model>`."""
+    return exact(f"{base}/v1/models/{model.name}", replies.one_model(model.name))
 
 
 def by_path(model: GatewayModel, target: Target, base: str = "") -> list[Message]:
