@@ -124,12 +124,7 @@ class GatewayLoop:
             tell=self._teller(live),
         ):
             return WITHHELD_RETRY
-        # A thousand models take a fifth of a second, in which events should not wait.
-        loop = asyncio.get_running_loop()
-        config = await loop.run_in_executor(
-            _BUILDER, build_cluster_gateway, namespaces, self._settings, identities
-        )
-        version = await self._write(config, live)
+        version = await self._write(namespaces, identities, live)
         if version is not None:
             self._written = (namespaces, identities, version)
             self._last_good.replaced(after)
@@ -151,10 +146,16 @@ class GatewayLoop:
             and self._written[2] == live["metadata"].get("resourceVersion")
         )
 
-    async def _write(self, config: GatewayConfig, live: Manifest | None) -> str | None:
+    async def _write(
+        self, namespaces: Routes, identities: tuple[str, ...], live: Manifest | None
+    ) -> str | None:
         """Return the version of the ConfigMap that has these routes; None: they are too many."""
+        # A thousand models take a fifth of a second, in which events should not wait.
+        loop = asyncio.get_running_loop()
         try:
-            wanted = stamp(gateway_config_map(config, self._namespace))
+            config, wanted = await loop.run_in_executor(
+                _BUILDER, self._built, namespaces, identities
+            )
         except SnapshotTooLarge as error:
             # The last good one stays, and the metric says so.
             why = Withheld(reason="SnapshotTooLarge", message=str(error))
@@ -165,6 +166,17 @@ class GatewayLoop:
         await self._restart_where_needed(config)
         version: str = live["metadata"].get("resourceVersion", "")
         return version
+
+    def _built(
+        self, namespaces: Routes, identities: tuple[str, ...]
+    ) -> tuple[GatewayConfig, Manifest]:
+        """Return the configuration, and the ConfigMap that has it.
+
+        Raises:
+            SnapshotTooLarge: It has no room there.
+        """
+        config = build_cluster_gateway(namespaces, self._settings, identities)
+        return config, stamp(gateway_config_map(config, self._namespace))
 
     async def _restart_where_needed(self, config: GatewayConfig) -> None:
         """Give running Envoys another bootstrap, by a rolling restart of their Deployment."""
