@@ -88,6 +88,31 @@ def read_kubeconfig(content: bytes, source: str) -> Credentials:
     return _Reader(source).read(content)
 
 
+class KubeconfigReader:
+    """Reads one kubeconfig again and again, and checks it anew only where it is another."""
+
+    def __init__(self) -> None:
+        self._content: bytes | None = None
+        self._said: Credentials | str = ""
+        """What the content says, or why it is refused."""
+
+    def read(self, content: bytes, source: str) -> Credentials:
+        """Return what `read_kubeconfig` does.
+
+        Raises:
+            KubeconfigRefused: As there.
+        """
+        if content != self._content:
+            try:
+                self._said = read_kubeconfig(content, source)
+            except KubeconfigRefused as error:
+                self._said = str(error)
+            self._content = content
+        if isinstance(self._said, str):
+            raise KubeconfigRefused(self._said)
+        return self._said
+
+
 def read_cluster(given: Mapping[str, Any], source: str, instead: str) -> Credentials:
     """Return what the cluster's part of a kubeconfig says: where, but not who.
 
@@ -258,7 +283,8 @@ class _Reader:
                 with certificate_files(given) as paths:
                     assert paths is not None  # noqa: S101 - both are given
                     # Without a password: a key that needs one is refused, and nobody is asked.
-                    ssl.create_default_context().load_cert_chain(*paths, password="")
+                    # Nor are the machine's authorities read, which takes long.
+                    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(*paths, password="")
             except (ssl.SSLError, ValueError):
                 raise self._refused(
                     "has client-certificate-data and client-key-data that are no pair of a "

@@ -27,8 +27,8 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.clock import SYSTEM_CLOCK, Clock, micro_time
 from smallmodel_operator.clusters.credentials import (
     Credentials,
+    KubeconfigReader,
     KubeconfigRefused,
-    read_kubeconfig,
 )
 from smallmodel_operator.clusters.ref import LEASES, MODELCLUSTERS
 from smallmodel_operator.clusters.refusals import Answer
@@ -117,6 +117,7 @@ class HubLine:
         self._request = request
         self._prober = Api.of(_NOWHERE, limits=LIMITS, around=around)
         self.api = Api.of(_NOWHERE, around=self._through)
+        self._reader = KubeconfigReader()
         self._read: Credentials | None = None
         self._used: Credentials | None = None
         self._history = History()
@@ -185,7 +186,7 @@ class HubLine:
                 f"which `slm cluster join {self._agent.cluster} --mode pull` makes",
             )
         try:
-            credentials = read_kubeconfig(content, f"The hub's kubeconfig {self._file}")
+            credentials = self._reader.read(content, f"The hub's kubeconfig {self._file}")
         except KubeconfigRefused as error:
             return Failure(LinkState.CREDENTIAL_ERROR, Reason.KUBECONFIG_REFUSED, str(error))
         if credentials != self._read:

@@ -16,8 +16,8 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.credentials import (
     Credentials,
+    KubeconfigReader,
     KubeconfigRefused,
-    read_kubeconfig,
 )
 from smallmodel_operator.clusters.plugins import PluginFailed, Token
 from smallmodel_operator.clusters.profiles import Access, ProfileRefused, read_profile
@@ -60,8 +60,7 @@ class SecretWay:
         self._wanted = wanted
         self._hub = hub
         self._cluster = cluster
-        self._read: tuple[bytes, Credentials | Failure] | None = None
-        """The file that was there last, and what it says."""
+        self._reader = KubeconfigReader()
 
     async def read(self) -> Credentials | Failure:
         """Return what the Secret says now.
@@ -79,20 +78,14 @@ class SecretWay:
                 f"{ref} {what}, and spec.connection.kubeconfigSecretRef names it; make it, for "
                 f"example by `slm cluster join {self._cluster}`",
             )
-        if self._read is None or self._read[0] != content:
-            self._read = content, _said_in(content, f"The kubeconfig in {ref} ({self._wanted.key})")
-        return self._read[1]
+        try:
+            return self._reader.read(content, f"The kubeconfig in {ref} ({self._wanted.key})")
+        except KubeconfigRefused as error:
+            return _failure(Reason.KUBECONFIG_REFUSED, str(error))
 
     def refuse(self) -> None:
         """Do nothing: the Secret is read each time."""
         return
-
-
-def _said_in(content: bytes, source: str) -> Credentials | Failure:
-    try:
-        return read_kubeconfig(content, source)
-    except KubeconfigRefused as error:
-        return _failure(Reason.KUBECONFIG_REFUSED, str(error))
 
 
 @dataclass(frozen=True, slots=True)

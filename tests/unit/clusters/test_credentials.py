@@ -21,6 +21,7 @@ from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.credentials import (
     Credentials,
+    KubeconfigReader,
     KubeconfigRefused,
     read_kubeconfig,
 )
@@ -343,3 +344,14 @@ async def test_new_credentials_are_used_from_the_next_call_on_and_none_is_cut(
         let_go.set()
         assert await running is not None
     assert [one.headers["Authorization"] for one in kube.seen] == ["Bearer after", "Bearer before"]
+
+
+def test_what_is_read_again_is_checked_anew_only_where_it_is_another() -> None:
+    reader, good = KubeconfigReader(), written(kubeconfig())
+
+    found = reader.read(good, SOURCE)
+    assert reader.read(bytes(good), SOURCE) is found
+    for _ in range(2):
+        with pytest.raises(KubeconfigRefused, match=r"Secret a/b .* is not a kubeconfig"):
+            reader.read(b"kind: Secret", SOURCE)
+    assert reader.read(good, SOURCE) == found

@@ -18,10 +18,10 @@ from builders.linked_clusters import (
     secret_path,
 )
 from smallmodel_operator.api.names import LABEL_HUB
-from smallmodel_operator.clusters import errors
+from smallmodel_operator.clusters import credentials, errors
 from smallmodel_operator.clusters.credentials import Credentials, read_kubeconfig
 from smallmodel_operator.clusters.ref import NAMESPACES
-from smallmodel_operator.handlers import canary, ways
+from smallmodel_operator.handlers import canary
 from smallmodel_operator.handlers.metrics import forward_measures, link_measures
 from support.waiting import eventually
 
@@ -441,7 +441,7 @@ async def test_a_kubeconfig_that_stays_the_same_is_read_once(
         read.append(content)
         return read_kubeconfig(content, source)
 
-    monkeypatch.setattr(ways, "read_kubeconfig", reading)
+    monkeypatch.setattr(credentials, "read_kubeconfig", reading)
     edge = await hub.join("edge")
     await hub.look(3)
     assert len(read) == 1
