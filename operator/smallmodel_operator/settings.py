@@ -43,9 +43,12 @@ EVERY_NAMESPACE: Final = "*"
 """In `gateway_allow_from`: whoever reaches the gateway may ask every model."""
 
 _NAME_OR_STAR: Final = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
+_STORE_URL: Final = r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
 _MEANINGS: Final = {
     **patterns.MEANINGS,
     CURRENCY: "a currency's three letters, for example EUR",
+    _STORE_URL: "http:// or https://, a host, and where needed a port and a path, without "
+    "credentials and query, for example https://s3.amazonaws.com",
     _NAME_OR_STAR: f"{patterns.MEANINGS[patterns.NAME]}, or `*`",
 }
 
@@ -189,6 +192,8 @@ class Settings(ApiModel):
     """The country whose law holds in this cluster; unset: placements are not compared with it."""
     placement: Json[PlacementSettings] = PlacementSettings()
     """A JSON object, as the chart's value `placement` is. How clusters are weighed."""
+    s3_endpoint: Annotated[str, Field(pattern=_STORE_URL)] | None = None
+    """The S3 that is asked, without credentials, where DataSources' buckets are; unset: none."""
     workers_max: Annotated[int, Field(ge=1, le=1000)] = 10
     """The most worker pods of one pool."""
     pool_models_max: Annotated[int, Field(ge=1, le=100)] = MODELS_PER_POOL

@@ -1,16 +1,21 @@
-"""A DataSource of a claim, on a real API server whose controllers bind claims to volumes."""
+"""DataSources of claims and buckets, on a real API server that binds claims to volumes.
+
+The S3 is a fake.
+"""
 
 from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 
+from builders.fake_s3 import fake_s3
 from cluster.access import KubeAccess
-from smallmodel_operator.api.datasource import DataSource, DataSourceStatus, FoundClaim
+from smallmodel_operator.api.datasource import DataSource, DataSourceStatus, FoundBucket, FoundClaim
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import DATASOURCES
+from smallmodel_operator.handlers.buckets import Buckets
 from smallmodel_operator.handlers.claims import Claims, Reached
 from smallmodel_operator.handlers.member import now
 from smallmodel_operator.handlers.stores import HubStores
@@ -24,7 +29,7 @@ ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 class Hub:
     """The loop under test, told of one DataSource by reading it."""
 
-    def __init__(self, api: Api, namespace: str) -> None:
+    def __init__(self, api: Api, namespace: str, s3: str | None = None) -> None:
         self.api = api
         self.ref = DATASOURCES.ref("records", namespace)
         self.key = (namespace, "records")
@@ -34,6 +39,7 @@ class Hub:
             api=api,
             stores=self.stores,
             members=lambda: self.reached,
+            buckets=Buckets(s3),
             now=now,
             conflicts=Counter(),
         )
@@ -164,3 +170,33 @@ async def test_a_claim_of_another_cluster_is_found_there(
 async def test_an_api_server_refuses_a_claim_that_cannot_be(hub: Hub) -> None:
     with pytest.raises(errors.Invalid, match=r"spec\.claim"):
         await hub.write(claim="Records")
+
+
+async def test_the_region_of_a_bucket_is_told_and_goes_with_the_bucket(
+    api: Api, crds: None, namespace: str
+) -> None:
+    del crds
+    async with fake_s3() as s3:
+        s3.regions["records"] = "eu-central-1"
+        hub = Hub(api, namespace, s3.url)
+        await hub.write(bucket="s3://recrods")
+        assert said(await hub.work()) == ("False", "BucketNotFound")
+
+        await hub.write(bucket="s3://records")
+        status = await hub.work()
+
+    assert said(status) == ("True", "Located")
+    assert status.bucket == FoundBucket(url="s3://records", provider="aws", region="eu-central-1")
+    await hub.write(locations=[{"site": "munich"}])
+    assert await hub.work() == DataSourceStatus()
+
+
+async def test_an_installation_may_ask_no_s3(hub: Hub) -> None:
+    await hub.write(bucket="s3://records")
+
+    assert said(await hub.work()) == ("Unknown", "BucketNotAsked")
+
+
+async def test_an_api_server_refuses_a_claim_with_a_bucket(hub: Hub) -> None:
+    with pytest.raises(errors.Invalid, match="claim and bucket are both given"):
+        await hub.write(claim="records", bucket="s3://records")

@@ -104,6 +104,11 @@ ACCEPTED: dict[str, YamlObject] = {
     ),
     "data needs no field": data_source(),
     "data may lie in a claim": data_source(claim="records.v2", locations=[{"cluster": "munich"}]),
+    "data may lie in a bucket": data_source(
+        bucket="s3://records.2026-11", locations=[{"cluster": "munich"}]
+    ),
+    "a bucket's name may be of three characters": data_source(bucket="s3://a-1"),
+    "a bucket's name may be of 63 characters": data_source(bucket="s3://" + "a" * 63),
 }
 
 REFUSED: dict[str, YamlObject] = {
@@ -211,6 +216,17 @@ REFUSED: dict[str, YamlObject] = {
     "a claim of another namespace": data_source(claim="other/records"),
     "a claim that ends with a dot": data_source(claim="records."),
     "a claim without a name": data_source(claim=""),
+    "a claim and a bucket": data_source(claim="records", bucket="s3://records"),
+    "a bucket without its scheme": data_source(bucket="records"),
+    "a bucket of another scheme": data_source(bucket="gs://records"),
+    "a bucket with a capital": data_source(bucket="s3://Records"),
+    "a bucket with a path": data_source(bucket="s3://records/2026"),
+    "a bucket with a query": data_source(bucket="s3://records?acl"),
+    "a bucket that leads out": data_source(bucket="s3://../secret"),
+    "a bucket with two dots together": data_source(bucket="s3://rec..ords"),
+    "a bucket that ends with a hyphen": data_source(bucket="s3://records-"),
+    "a bucket whose name is too short": data_source(bucket="s3://ab"),
+    "a bucket whose name is too long": data_source(bucket="s3://" + "a" * 64),
     "more than all is cached": data_source(cached=[{"cluster": "a", "percent": 101}]),
     "an address without https": model_card(provenance={"card": "http://example.com"}),
 }

@@ -203,7 +203,9 @@ def test_the_default_values_are_the_defaults_of_the_operator(
     )
     assert told.pools("id") == bare.pools("id")
     assert told.gateway() == bare.gateway()
-    assert told.model_copy(update={"gateway_url": None}).model_dump() == bare.model_dump()
+    # The address of the gateway's Service, and whom to ask outside: the operator knows neither.
+    installed = {"gateway_url": None, "s3_endpoint": None}
+    assert told.model_copy(update=installed).model_dump() == bare.model_dump()
 
 
 def test_each_variable_that_the_chart_sets_is_one_that_the_operator_reads(
@@ -254,6 +256,23 @@ def test_the_clusters_own_jurisdiction_reaches_the_operator() -> None:
         environment_of(helm.render(["--set", "cluster.jurisdiction=DE"]))
     )
     assert told.cluster_jurisdiction == "DE"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "endpoint"),
+    [
+        ([], "https://s3.amazonaws.com"),
+        (["--set", "dataSources.s3Endpoint=http://s3.internal:9000"], "http://s3.internal:9000"),
+        (["--set", "dataSources.s3Endpoint="], None),
+        (["--set", "role=Agent,agent.clusterName=edge,agent.hubID=hub"], None),
+    ],
+    ids=["Amazon's unless told", "one of the administrator's", "none", "none of an agent"],
+)
+def test_the_s3_that_is_asked_for_buckets_reaches_the_operator(
+    arguments: list[str], endpoint: str | None
+) -> None:
+    told = Settings.from_environment(environment_of(helm.render(arguments)))
+    assert told.s3_endpoint == endpoint
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from smallmodel_operator.status.data import ClaimSight, Look, summarise_source
 NOW: Final = "2026-11-24T12:00:00Z"
 RECORDS: Final = law("DE", locations=[{"cluster": "munch"}])
 IN_A_CLAIM: Final = law("DE", claim="records")
+IN_A_BUCKET: Final = law("DE", bucket="s3://records")
 
 
 def placed(
@@ -180,6 +181,38 @@ SAID: Final[dict[str, tuple[Callable[[], str], tuple[str, ...]]]] = {
     "a claim that nobody found": (
         lambda: assumed({"data": [{"name": "records", "readPerHour": "1G"}]}, IN_A_CLAIM),
         ("table egress, unknown location",),
+    ),
+    "a bucket with a capital": (
+        lambda: manifest(data_source(bucket="s3://Records")),
+        ("spec.bucket: 's3://Records' is not s3:// and an S3 bucket's name alone", "s3://records"),
+    ),
+    "a bucket with a path": (
+        lambda: manifest(data_source(bucket="s3://records/2026")),
+        ("spec.bucket: 's3://records/2026' is not s3:// and an S3 bucket's name alone",),
+    ),
+    "a bucket whose name is too short": (
+        lambda: manifest(data_source(bucket="s3://ab")),
+        ("spec.bucket: 'ab' has 2 characters, and an S3 bucket's name has 3 to 63",),
+    ),
+    "a bucket whose name is too long": (
+        lambda: manifest(data_source(bucket="s3://" + "a" * 64)),
+        ("has 64 characters, and an S3 bucket's name has 3 to 63",),
+    ),
+    "a claim and a bucket": (
+        lambda: manifest(data_source(claim="records", bucket="s3://records")),
+        ("claim and bucket are both given", "remove the other, or write two DataSources"),
+    ),
+    "a bucket that nobody found": (
+        lambda: assumed({"data": [{"name": "records", "readPerHour": "1G"}]}, IN_A_BUCKET),
+        ("table egress, unknown location",),
+    ),
+    "an S3 that is no address": (
+        lambda: setting(S3_ENDPOINT="s3.amazonaws.com"),
+        ("SMALLMODEL_S3_ENDPOINT='s3.amazonaws.com'", "for example https://s3.amazonaws.com"),
+    ),
+    "an S3 with credentials": (
+        lambda: setting(S3_ENDPOINT="https://ann:secret@s3.example"),
+        ("SMALLMODEL_S3_ENDPOINT", "without credentials"),
     ),
     "laws that contradict each other": (
         contradiction,

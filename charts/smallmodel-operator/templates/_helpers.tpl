@@ -190,6 +190,9 @@ imagePullSecrets:
 {{- if $v.cluster.jurisdiction }}
 {{- $_ := set $values "CLUSTER_JURISDICTION" $v.cluster.jurisdiction }}
 {{- end }}
+{{- if eq $v.role "Hub" }}
+{{- $_ := set $values "S3_ENDPOINT" $v.dataSources.s3Endpoint }}
+{{- end }}
 {{- $placement := dict "currency" $v.placement.currency "tables" $v.placement.tables }}
 {{- range $name := list "usdRate" "carbonPricePerTon" "minimumStay" "movesPerMinute" }}
 {{- with index $v.placement $name }}

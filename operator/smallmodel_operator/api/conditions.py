@@ -40,7 +40,11 @@ class ClusterConditionType(StrEnum):
 
 
 class DataConditionType(StrEnum):
-    """Types of a DataSource's `status.conditions[]`; without `spec.claim` it has none."""
+    """Types of a DataSource's `status.conditions[]`.
+
+    It has none without `spec.claim` and `spec.bucket`.
+    """
 
     LOCATED = "Located"
-    """A bound claim of that name was found in a cluster, and where its volume is was read."""
+    """Where the data is was read: a bound claim of that name was found, or S3 told the bucket's
+    region."""

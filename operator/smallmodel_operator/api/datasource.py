@@ -1,5 +1,6 @@
 """The DataSource: where data lives, and which law binds it."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
@@ -14,6 +15,14 @@ from smallmodel_operator.api.smallmodel import Name
 from smallmodel_operator.api.where import Jurisdiction, PlaceName, Where
 
 _GRACE_MAX_SECONDS: Final = 3600.0
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_S3: Final = "s3://"
+_BUCKET_MIN: Final = 3
+_BUCKET_MAX: Final = 63
+_CLAIM_AND_BUCKET: Final = (
+    "claim and bucket are both given, and one of them says where the data is; remove the other, or "
+    "write two DataSources"
+)
 
 
 class Enforcement(StrEnum):
@@ -109,16 +118,62 @@ class Residency(ApiModel):
 ClaimName = Annotated[str, Field(pattern=patterns.CLAIM_NAME, max_length=253)]
 
 
+def bucket_name(url: str) -> str:
+    """Return the name in a bucket's URL.
+
+    Raises:
+        ValueError: It is no URL of a bucket.
+    """
+    if not re.fullmatch(patterns.BUCKET_URL, url):
+        raise ValueError(f"{url!r} is not {patterns.MEANINGS[patterns.BUCKET_URL]}")
+    name = url.removeprefix(_S3)
+    if not _BUCKET_MIN <= len(name) <= _BUCKET_MAX:
+        raise ValueError(
+            f"{name!r} has {len(name)} characters, and an S3 bucket's name has {_BUCKET_MIN} to "
+            f"{_BUCKET_MAX}"
+        )
+    return name
+
+
+def _is_bucket(url: str) -> str:
+    bucket_name(url)
+    return url
+
+
+BucketUrl = Annotated[
+    str,
+    Field(
+        pattern=patterns.BUCKET_URL,
+        json_schema_extra={
+            "minLength": len(_S3) + _BUCKET_MIN,
+            "maxLength": len(_S3) + _BUCKET_MAX,
+        },
+    ),
+    AfterValidator(_is_bucket),
+]
+"""Such as "s3://records"; `bucket_name` reads it."""
+
+
 class DataSourceSpec(ApiModel):
     """What the data's owner says of it."""
 
+    model_config = ConfigDict(
+        json_schema_extra=checked_by(
+            Rule("!(has(self.claim) && has(self.bucket))", _CLAIM_AND_BUCKET)
+        )
+    )
+
     locations: Annotated[tuple[DataLocation, ...], Field(max_length=16)] = ()
-    """Places, each with all of it. None, and no claim either: bytes of it cost what the tables say
-    of an unknown place."""
+    """Places, each with all of it. None, and neither claim nor bucket: bytes of it cost what the
+    tables say of an unknown place."""
     claim: ClaimName | None = None
     """A PersistentVolumeClaim of the DataSource's namespace. All of the data is in each cluster of
     mode Local or Push where a claim of this name is bound; where its volume is there is read, and
     told in `status.found`. What `locations` says of a cluster counts in place of what is read."""
+    bucket: BucketUrl | None = None
+    """An S3 bucket that has all of the data, such as s3://records. The operator asks S3 for its
+    region, which is told in `status.bucket`, and sends no credentials. `locations`, where there are
+    any, count in place of that, and S3 is not asked."""
     cached: Annotated[tuple[CachedShare, ...], Field(max_length=64)] = ()
     """Copies of parts of it."""
     classification: Classification | None = None
@@ -128,6 +183,12 @@ class DataSourceSpec(ApiModel):
     """Where it may be read; unset: anywhere."""
     applies_to: AppliesTo = AppliesTo.NAMESPACE
     """Which models the residency binds."""
+
+    @model_validator(mode="after")
+    def _is_in_one_thing(self) -> "DataSourceSpec":
+        if self.claim is not None and self.bucket is not None:
+            raise ValueError(_CLAIM_AND_BUCKET)
+        return self
 
 
 class ReadFrom(StrEnum):
@@ -156,8 +217,19 @@ class FoundClaim(ApiModel):
     """What said it."""
 
 
+class FoundBucket(ApiModel):
+    """A bucket of which the region is known."""
+
+    url: BucketUrl
+    """The bucket that was asked for."""
+    provider: PlaceName
+    """Whose region it is: aws."""
+    region: PlaceName
+    """The region that S3 told."""
+
+
 class DataSourceStatus(ApiModel):
-    """What was read of where the data is; empty without `spec.claim`."""
+    """What was read of where the data is; empty without `spec.claim` and `spec.bucket`."""
 
     observed_generation: int = 0
     """The generation of the spec that this status speaks of."""
@@ -169,6 +241,8 @@ class DataSourceStatus(ApiModel):
     """The claim that was looked for."""
     found: Annotated[tuple[FoundClaim, ...], Field(json_schema_extra=keyed_by("cluster"))] = ()
     """Where it is bound. A cluster that does not answer keeps what was found there."""
+    bucket: FoundBucket | None = None
+    """Where the bucket is; unset: S3 never told it. It stays while S3 does not answer."""
 
 
 class DataSource(ApiModel):

@@ -9,6 +9,7 @@ from typing import Final
 NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 CARD_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 CLAIM_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+BUCKET_URL: Final = r"^s3://[a-z0-9](-*(\.-+)*\.?[a-z0-9])*$"
 VARIANT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 PLACE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SHA256: Final = r"^[0-9a-f]{64}$"
@@ -34,6 +35,8 @@ MEANINGS: Final[dict[str, str]] = {
     "example qwen2.5-0.5b-instruct",
     CLAIM_NAME: "a PersistentVolumeClaim's name of lower-case letters, digits, inner hyphens and "
     "dots, for example records",
+    BUCKET_URL: "s3:// and an S3 bucket's name alone, of lower-case letters, digits, inner hyphens "
+    "and single inner dots, for example s3://records",
     VARIANT_NAME: "a variant's name of letters, digits, `_`, `.` and `-`, for example q4_1",
     PLACE_NAME: "a name of letters, digits, `.`, `_` and `-`, for example eu-central-1",
     SHA256: "a SHA-256 of 64 lower-case hexadecimal digits, as sha256sum prints it",

@@ -36,6 +36,9 @@ class Reason(StrEnum):
     LOCATED = "Located"
     CLAIM_NOT_FOUND = "ClaimNotFound"
     CLAIM_NOT_BOUND = "ClaimNotBound"
+    BUCKET_NOT_FOUND = "BucketNotFound"
+    BUCKET_NOT_ASKED = "BucketNotAsked"
+    BUCKET_UNREACHABLE = "BucketUnreachable"
     NOT_SELECTED = "NotSelected"
     TAINTED = "Tainted"
     UPLINK_CAPACITY = "UplinkCapacity"
@@ -155,13 +158,20 @@ EXPLANATIONS: Final[dict[Reason, str]] = {
     "allow. The message has both.",
     Reason.DATA_SOURCE_MISSING: "`spec.data` names a DataSource that the namespace does not have, "
     "or one of the namespace cannot be read. The message lists those that are there.",
-    Reason.LOCATED: "The claim that a DataSource names is bound in a cluster. The message says in "
-    "which ones, where its volume is, and from what that was read.",
+    Reason.LOCATED: "The claim that a DataSource names is bound in a cluster: the message says in "
+    "which ones, where its volume is, and from what that was read. Or the bucket is in a region, "
+    "which S3 told or `spec.locations` says.",
     Reason.CLAIM_NOT_FOUND: "No cluster that was asked has a claim of the name in `spec.claim` in "
     "the DataSource's namespace. The message lists the clusters; correct the name, make the claim, "
     "or write `spec.locations`. Until then, where the data is counts as unknown.",
     Reason.CLAIM_NOT_BOUND: "The claim in `spec.claim` is there and has no volume, and data is "
     "where the volume is. `kubectl describe pvc` says what it waits for.",
+    Reason.BUCKET_NOT_FOUND: "S3 has no bucket of the name in `spec.bucket`. Correct it, make the "
+    "bucket, or write `spec.locations`. Until then, where the data is counts as unknown.",
+    Reason.BUCKET_NOT_ASKED: "This installation asks no S3 where buckets are: the chart's value "
+    "`dataSources.s3Endpoint` is empty. Write `spec.locations`, or have an administrator set it.",
+    Reason.BUCKET_UNREACHABLE: "S3 did not answer, or its answer does not say where the bucket is. "
+    "The message has the address that was asked. It is asked again each minute.",
     Reason.NOT_SELECTED: "`spec.placement` leaves every cluster out, by tier or label; or it is "
     "set, or `spec.data` is, on a machine without Kubernetes, of which nothing is declared.",
     Reason.TAINTED: "The ModelCluster has a taint that `spec.placement.tolerations` does not name.",

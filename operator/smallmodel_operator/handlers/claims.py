@@ -1,4 +1,4 @@
-"""The loop over DataSources: where a bound claim of the name that they give is."""
+"""The loop over DataSources: where the claim or the bucket is that they name."""
 
 import asyncio
 from collections import Counter
@@ -6,19 +6,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from smallmodel_operator.api.datasource import DataSource
+from smallmodel_operator.api.datasource import DataSource, DataSourceStatus
 from smallmodel_operator.api.modelcluster import ConnectionMode
 from smallmodel_operator.api.names import LABEL_ACCEPT_FROM, LOCAL_CLUSTER
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.claims import observe_claim
 from smallmodel_operator.clusters.ref import DATASOURCES
+from smallmodel_operator.handlers.buckets import Buckets
 from smallmodel_operator.handlers.failures import log_failure
 from smallmodel_operator.handlers.linked import LinkedMember
 from smallmodel_operator.handlers.logs import named
 from smallmodel_operator.handlers.objects import ObjectKey
 from smallmodel_operator.handlers.queue import WorkQueue
 from smallmodel_operator.handlers.stores import HubStores
+from smallmodel_operator.status.buckets import summarise_bucket
 from smallmodel_operator.status.data import Look, summarise_source
 
 PERIOD_SECONDS: Final = 60.0
@@ -54,7 +56,7 @@ def reached(members: Iterable[LinkedMember]) -> dict[str, Reached]:
 
 
 class Claims:
-    """Looks for the claims that DataSources name, and for no others."""
+    """Looks for the claims and the buckets that DataSources name, and for no others."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Claims:
         api: Api,
         stores: HubStores,
         members: Callable[[], Mapping[str, Reached]],
+        buckets: Buckets,
         now: Callable[[], str],
         conflicts: Counter[str],
     ) -> None:
@@ -71,12 +74,14 @@ class Claims:
             api: The hub's.
             stores: What is known of DataSources and of ModelClusters.
             members: Returns the other clusters that are connected and read, by name.
+            buckets: Tells where a bucket is.
             now: Tells the time as RFC 3339.
             conflicts: Counts writes over something that was newer, by queue.
         """
         self._api = api
         self._stores = stores
         self._members = members
+        self._buckets = buckets
         self._now = now
         self.queue = WorkQueue[ObjectKey](
             "data",
@@ -86,7 +91,7 @@ class Claims:
         )
 
     def see(self, key: ObjectKey) -> None:
-        """Look for the claim of a DataSource whose spec its status does not speak of."""
+        """Look for the data of a DataSource whose spec its status does not speak of."""
         source = self._stores.sources.get(key)
         if not isinstance(source, DataSource):
             return
@@ -94,7 +99,10 @@ class Claims:
             self.queue.add(key)
 
     async def work(self, key: ObjectKey) -> float | None:
-        """Look for the claim of one DataSource in all clusters, and say what was found.
+        """Look for the data of one DataSource, and say what was found.
+
+        Returns:
+            After how many seconds to look again; None: not before its spec is another.
 
         Raises:
             ApiError: It could not be said; it is tried again.
@@ -102,16 +110,26 @@ class Claims:
         source = self._stores.sources.get(key)
         if not isinstance(source, DataSource):
             return None
-        claim = source.spec.claim
-        looks = await self._look(key[0], claim) if claim is not None else ()
-        status = summarise_source(source, looks, self._now())
+        status, again = await self._found(source)
         if status != source.status:
             await self._api.patch_status(
                 DATASOURCES.ref(source.metadata.name, source.metadata.namespace),
                 status.model_dump(mode="json", exclude_none=True, by_alias=True),
                 resource_version=source.metadata.resource_version,
             )
-        return PERIOD_SECONDS if claim is not None else None
+        return again
+
+    async def _found(self, source: DataSource) -> tuple[DataSourceStatus, float | None]:
+        claim, bucket = source.spec.claim, source.spec.bucket
+        if claim is not None:
+            looks = await self._look(source.metadata.namespace, claim)
+            return summarise_source(source, looks, self._now()), PERIOD_SECONDS
+        if bucket is None:
+            return DataSourceStatus(), None
+        if source.spec.locations:
+            return summarise_bucket(source, bucket, None, self._now()), None
+        look, again = await self._buckets.look(bucket)
+        return summarise_bucket(source, bucket, look, self._now()), again
 
     async def _look(self, namespace: str, claim: str) -> tuple[Look, ...]:
         members = self._members()

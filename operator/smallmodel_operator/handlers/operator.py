@@ -10,6 +10,7 @@ from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.events import Events
 from smallmodel_operator.handlers import link
 from smallmodel_operator.handlers.agents import Agents
+from smallmodel_operator.handlers.buckets import Buckets
 from smallmodel_operator.handlers.canary import HubName
 from smallmodel_operator.handlers.certificates import Certificates
 from smallmodel_operator.handlers.claims import Claims, reached
@@ -101,6 +102,7 @@ class Operator:
             api=api,
             stores=self.stores,
             members=lambda: reached(self.members),
+            buckets=Buckets(settings.s3_endpoint),
             now=now,
             conflicts=self.conflicts,
         )

@@ -266,8 +266,11 @@ def bounds_of(bounds: PlacementBounds) -> Bounds:
 
 
 def _locations(source: DataSource) -> tuple[Location, ...]:
-    """Return where all of the data is: what its owner says, then what was read of its claim."""
+    """Return where all of the data is: what its owner says, then what was read of it."""
     by_hand = tuple(_location(one) for one in source.spec.locations)
+    bucket = source.status.bucket
+    if bucket is not None and bucket.url == source.spec.bucket:
+        return by_hand or (Location(provider=bucket.provider, region=bucket.region),)
     if source.status.claim != source.spec.claim:
         return by_hand
     named = {one.cluster for one in by_hand}

@@ -22,9 +22,10 @@ KIND_BY_NAME = {kind.name: kind for kind in crd.KINDS}
 _PRESERVES = "x-kubernetes-preserve-unknown-fields"
 KNOWN_KEYWORDS = {
     "additionalProperties", "anyOf", "default", "description", "enum", "format", "items",
-    "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minimum", "pattern",
-    "properties", "required", "type", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
-    "x-kubernetes-list-type", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations",
+    "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minimum",
+    "pattern", "properties", "required", "type", "x-kubernetes-int-or-string",
+    "x-kubernetes-list-map-keys", "x-kubernetes-list-type", "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-validations",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The examples are what they say, and every one of them is right."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import yaml
 
 from builders.clusters import view
 from builders.yaml_objects import CHAT_YAML
-from smallmodel_operator.api.datasource import DataSource
+from smallmodel_operator.api.datasource import DataSource, DataSourceStatus
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import Scaling, SmallModel, SmallModelSpec
@@ -20,6 +21,7 @@ from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.declared import Around, facts_of
 from smallmodel_operator.placement.placement import Unplaced
+from smallmodel_operator.status.buckets import BucketLook, summarise_bucket
 from smallmodel_operator.status.data import ClaimSight, Look, summarise_source
 from support.command_line import Slm
 
@@ -109,28 +111,50 @@ def test_the_law_of_the_example_holds_and_its_model_is_placed() -> None:
     assert refused.reason is Reason.RESIDENCY_FORBIDDEN
 
 
-def test_the_model_of_the_example_goes_to_the_cluster_that_has_the_claim() -> None:
-    text = (EXAMPLES / "hybrid/claim.yaml").read_text(encoding="utf-8")
-    documents = list(yaml.safe_load_all(text))
+def chosen_in(example: str, found: Callable[[DataSource], DataSourceStatus]) -> tuple[str, ...]:
+    """Where the model of an example goes with what was found of its data."""
+    documents = list(yaml.safe_load_all((EXAMPLES / example).read_text(encoding="utf-8")))
     clusters = [ModelCluster.model_validate(one) for one in documents[:2]]
+    source = DataSource.model_validate(documents[2])
     model = SmallModel.model_validate(documents[3])
     resolved = resolve(model, fetch_bundled_cards(), secrets=frozenset())
     assert isinstance(resolved, ResolvedModel)
+    source = source.model_copy(update={"status": found(source)})
+    facts = tuple(facts_of(one, [source]) for one in clusters)
+    around = Around(clusters=facts, sources=(source,))
+    views = {one.metadata.name: view(name=one.metadata.name) for one in clusters}
+    decision = place_among(
+        resolved, model.spec, around, views, namespace="team", key="tags"
+    ).decision
+    assert decision is not None
+    return decision.clusters
 
+
+def test_the_model_of_the_example_goes_to_the_cluster_that_has_the_claim() -> None:
     def chosen(*looks: Look) -> tuple[str, ...]:
-        source = DataSource.model_validate(documents[2])
-        status = summarise_source(source, looks, "2026-11-24T12:00:00Z")
-        source = source.model_copy(update={"status": status})
-        facts = tuple(facts_of(one, [source]) for one in clusters)
-        around = Around(clusters=facts, sources=(source,))
-        views = {one.metadata.name: view(name=one.metadata.name) for one in clusters}
-        found = place_among(
-            resolved, model.spec, around, views, namespace="team", key="tags"
-        ).decision
-        assert found is not None
-        return found.clusters
+        return chosen_in(
+            "hybrid/claim.yaml",
+            lambda source: summarise_source(source, looks, "2026-11-24T12:00:00Z"),
+        )
 
     claim = ClaimSight(phase="Bound")
     assert chosen(Look(cluster="local"), Look(cluster="munich", claim=claim)) == ("munich",)
     assert chosen(Look(cluster="local", claim=claim), Look(cluster="munich")) == ("local",)
     assert chosen(Look(cluster="local"), Look(cluster="munich")) == ("local",), "the cheaper one"
+
+
+def test_the_model_of_the_example_goes_to_the_region_of_the_bucket() -> None:
+    def chosen(region: str) -> tuple[str, ...]:
+        return chosen_in(
+            "hybrid/bucket.yaml",
+            lambda source: summarise_bucket(
+                source,
+                source.spec.bucket or "",
+                BucketLook(region=region),
+                "2026-11-24T12:00:00Z",
+            ),
+        )
+
+    assert chosen("eu-central-1") == ("frankfurt",)
+    assert chosen("us-east-1") == ("local",)
+    assert chosen("ap-south-1") == ("local",), "the cheaper one"

@@ -1,4 +1,4 @@
-"""Where the claims that DataSources name are looked for, and what is written of it."""
+"""Where the claims and buckets that DataSources name are looked for, and what is written of it."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -9,12 +9,14 @@ import pytest
 
 from builders.admission import data_source, model_cluster, pushed
 from builders.fake_kube_api import FakeKubeApi, fake_kube_api, refuse
+from builders.fake_s3 import FakeS3, fake_s3
 from smallmodel_operator.api.datasource import DataSource, DataSourceStatus
 from smallmodel_operator.api.modelcluster import ModelCluster
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.credentials import Credentials
 from smallmodel_operator.clusters.ref import CLAIMS, DATASOURCES, VOLUMES
+from smallmodel_operator.handlers.buckets import FOUND_SECONDS, OTHERWISE_SECONDS, Buckets
 from smallmodel_operator.handlers.claims import PERIOD_SECONDS, Claims, Reached
 from smallmodel_operator.handlers.stores import HubStores
 
@@ -24,10 +26,11 @@ CLAIM = CLAIMS.ref("records", "team").path
 
 
 class Hub:
-    """A hub with other clusters, each a fake API server."""
+    """A hub with other clusters, each a fake API server, and a fake S3."""
 
-    def __init__(self, stack: AsyncExitStack, kube: FakeKubeApi, api: Api) -> None:
+    def __init__(self, stack: AsyncExitStack, kube: FakeKubeApi, api: Api, s3: FakeS3) -> None:
         self.stack = stack
+        self.s3 = s3
         self.kube = kube
         self.stores = HubStores(hub_id="hub-1")
         self.reached: dict[str, Reached] = {}
@@ -35,6 +38,7 @@ class Hub:
             api=api,
             stores=self.stores,
             members=lambda: self.reached,
+            buckets=Buckets(s3.url),
             now=lambda: "2026-11-24T12:00:00Z",
             conflicts=Counter(),
         )
@@ -67,9 +71,9 @@ class Hub:
         self.stores.see_source(self.kube.objects[SOURCE], gone=False)
         self.claims.see(KEY)
 
-    async def work(self) -> DataSourceStatus:
-        """Work once, and return what is said then."""
-        assert await self.claims.work(KEY) == PERIOD_SECONDS
+    async def work(self, again: float | None = PERIOD_SECONDS) -> DataSourceStatus:
+        """Work once, and return what is said then; it is looked again after so many seconds."""
+        assert await self.claims.work(KEY) == pytest.approx(again, abs=5.0)
         self.watch()
         return DataSource.model_validate(self.kube.objects[SOURCE]).status
 
@@ -84,7 +88,8 @@ async def hub() -> AsyncIterator[Hub]:
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(fake_kube_api())
         api = await stack.enter_async_context(Api.of(Credentials(server=kube.url, token="own")))
-        yield Hub(stack, kube, api)
+        s3 = await stack.enter_async_context(fake_s3())
+        yield Hub(stack, kube, api, s3)
 
 
 def bind(kube: FakeKubeApi, zone: str = "eu-1a") -> None:
@@ -220,3 +225,47 @@ async def test_what_is_found_is_not_said_of_a_source_that_somebody_changed(hub: 
 
     with pytest.raises(errors.Conflict):
         await hub.claims.work(KEY)
+
+
+async def test_s3_is_asked_for_a_bucket_and_its_region_is_told(hub: Hub) -> None:
+    hub.s3.regions["records"] = "eu-central-1"
+    hub.write(bucket="s3://records")
+
+    status = await hub.work(again=FOUND_SECONDS)
+
+    assert status.bucket is not None
+    assert (status.bucket.provider, status.bucket.region) == ("aws", "eu-central-1")
+    assert said(status)[:2] == ("True", "Located")
+    assert await hub.work(again=FOUND_SECONDS) == status
+    assert (hub.writes, len(hub.s3.asked)) == (1, 1)
+
+
+async def test_a_bucket_that_is_not_there_is_told_and_looked_for_again(hub: Hub) -> None:
+    hub.write(bucket="s3://records")
+
+    status = await hub.work(again=OTHERWISE_SECONDS)
+
+    assert said(status)[:2] == ("False", "BucketNotFound")
+
+
+async def test_a_bucket_whose_place_its_owner_says_is_not_asked_for(hub: Hub) -> None:
+    hub.write(bucket="s3://records", locations=[{"site": "munich"}])
+
+    status = await hub.work(again=None)
+
+    assert said(status)[:2] == ("True", "Located")
+    assert hub.s3.asked == []
+
+
+async def test_what_was_said_of_a_bucket_goes_when_a_claim_takes_its_place(hub: Hub) -> None:
+    hub.s3.regions["records"] = "eu-central-1"
+    hub.write(bucket="s3://records")
+    await hub.work(again=FOUND_SECONDS)
+    bind(hub.kube)
+    hub.write(generation=2, claim="records")
+
+    await hub.work()
+
+    written = DataSourceStatus.model_validate(hub.kube.seen[-1].body["status"])
+    assert written.bucket is None
+    assert [one.cluster for one in written.found] == ["local"]

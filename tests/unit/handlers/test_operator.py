@@ -7,6 +7,7 @@ import pytest
 
 from builders.admission import data_source, model_cluster, pushed
 from builders.fake_kube_api import FakeKubeApi, refuse
+from builders.fake_s3 import fake_s3
 from builders.operators import MODELS, operator, put_model
 from builders.pool_values import NAMESPACE, placement_of
 from smallmodel_operator.api.modelcluster import ModelCluster
@@ -143,6 +144,20 @@ async def test_the_claim_of_data_is_looked_for_as_it_comes_and_once_all_is_read(
     async with operator(api) as another:
         await another.resync.read_everything()
         assert another.claims.queue.is_wanted(("team", "records"))
+
+
+async def test_the_installations_s3_is_asked_for_the_bucket_of_data(
+    api: Api, kube: FakeKubeApi
+) -> None:
+    manifest = put_source(kube, bucket="s3://records")
+    async with fake_s3() as s3, operator(api, SMALLMODEL_S3_ENDPOINT=s3.url) as one:
+        s3.regions["records"] = "eu-central-1"
+        one.triggers.see(DATASOURCES, manifest, gone=False)
+
+        await one.claims.work(("team", "records"))
+
+    status = kube.objects[SOURCE.format("team")]["status"]
+    assert status["bucket"]["region"] == "eu-central-1"
 
 
 async def test_only_clusters_that_were_read_are_asked_for_claims(

@@ -20,7 +20,7 @@ from builders.clusters import (
 )
 from builders.models import GIB, gpu, small_model
 from builders.placements import placement_spec
-from smallmodel_operator.api.datasource import DataSource, DataSourceSpec
+from smallmodel_operator.api.datasource import DataSource, DataSourceSpec, DataSourceStatus
 from smallmodel_operator.api.meta import ObjectMeta
 from smallmodel_operator.api.modelplacement import ModelPlacementSpec, PinnedWeights, WorkerClass
 from smallmodel_operator.api.reasons import Reason
@@ -289,6 +289,41 @@ def test_a_lawful_cluster_is_taken_and_its_numbers_are_told() -> None:
     cost = found.decision.chosen[0].cost
     assert cost is not None
     assert cost.data == pytest.approx(0.72)
+
+
+@pytest.mark.parametrize(
+    ("region", "chosen"), [("eu-central-1", "frankfurt"), ("us-east-1", "ohio")]
+)
+def test_a_model_goes_to_the_region_of_the_bucket_that_it_reads(region: str, chosen: str) -> None:
+    found = {"url": "s3://videos", "provider": "aws", "region": region}
+    videos = source("videos", bucket="s3://videos").model_copy(
+        update={"status": DataSourceStatus.model_validate({"bucket": found})}
+    )
+    # Between regions of aws 10 GB/h cost 0.20 an hour, and 0.10 within one, where no zone is known.
+    # That outweighs a core's price, by which the other cluster is the cheaper one.
+    clusters = tuple(
+        facts_of(
+            declared(
+                name,
+                location={"provider": "aws", "region": where},
+                prices={"cpuHour": "0.03" if chosen != name else "0.05", "memoryGBHour": "0.005"},
+            )
+        )
+        for name, where in (("frankfurt", "eu-central-1"), ("ohio", "us-east-1"))
+    )
+
+    outcome = full(
+        Around(clusters=clusters, sources=(videos,)),
+        view(name="frankfurt"),
+        view(name="ohio"),
+        data=[{"name": "videos", "readPerHour": "10G"}],
+    )
+
+    assert outcome.decision is not None
+    assert outcome.decision.clusters == (chosen,)
+    cost = outcome.decision.chosen[0].cost
+    assert cost is not None
+    assert cost.data == pytest.approx(0.1)
 
 
 def test_what_runs_is_weighed_by_what_was_pinned() -> None:

@@ -133,6 +133,7 @@ def test_what_is_read_is_counted_in_gb_from_each_location() -> None:
 
 
 CLAIM = {"claim": "videos", "found": [{"cluster": "local", "readFrom": "Cluster"}]}
+BUCKET = {"bucket": {"url": "s3://videos", "provider": "aws", "region": "eu-1"}}
 ZONED = {"cluster": "edge", "region": "r", "zone": "z", "readFrom": "Volume"}
 
 
@@ -157,6 +158,16 @@ ZONED = {"cluster": "edge", "region": "r", "zone": "z", "readFrom": "Volume"}
         ({"claim": "videos"}, {}, ()),
         ({"claim": "others"}, CLAIM, ()),
         ({"locations": [{"site": "m"}]}, CLAIM, (Location(site="m"),)),
+        ({"bucket": "s3://videos"}, BUCKET, (Location(provider="aws", region="eu-1"),)),
+        (
+            {"bucket": "s3://videos", "locations": [{"site": "m"}]},
+            BUCKET,
+            (Location(site="m"),),
+        ),
+        ({"bucket": "s3://videos"}, {}, ()),
+        ({"bucket": "s3://others"}, BUCKET, ()),
+        ({"claim": "videos"}, BUCKET, ()),
+        ({"bucket": "s3://videos"}, CLAIM, ()),
     ],
     ids=[
         "in the cluster that has its claim",
@@ -165,6 +176,12 @@ ZONED = {"cluster": "edge", "region": "r", "zone": "z", "readFrom": "Volume"}
         "nowhere before its claim was looked for",
         "not where another claim was found",
         "where its owner says without a claim, whatever the status said",
+        "in the region of its bucket",
+        "where its owner says, in place of the region of its bucket",
+        "nowhere before S3 told the region",
+        "not where another bucket was found",
+        "not where a bucket was found, with a claim in its place",
+        "not where a claim was found, with a bucket in its place",
     ],
 )
 def test_data_is(

@@ -14,6 +14,7 @@ from builders.kube_objects import node
 from builders.kubeconfigs import TOKEN, encoded, kubeconfig, pair, server_tls, written
 from builders.linked_clusters import cluster_path
 from builders.placements import placed_status
+from smallmodel_operator.api.datasource import DataSourceStatus
 from smallmodel_operator.cli.snapshots import read_snapshot
 from support.command_line import Slm
 
@@ -347,15 +348,28 @@ def test_exactly_one_record_is_given(slm: Slm, taken: Path, both: bool) -> None:
     assert "give one of FILE" in outcome.err
 
 
-def test_where_the_claim_of_data_was_found_is_recorded(
-    slm: Slm, hub: FakeCluster, tmp_path: Path
+IN_MUNICH = {"cluster": "munich", "zone": "eu-1a", "readFrom": "Volume"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [
+        ({"claim": "records"}, {"claim": "records", "found": [IN_MUNICH]}),
+        (
+            {"bucket": "s3://records"},
+            {"bucket": {"url": "s3://records", "provider": "aws", "region": "eu-1"}},
+        ),
+    ],
+    ids=["the claim", "the bucket"],
+)
+def test_where_data_was_found_is_recorded_by(
+    slm: Slm, hub: FakeCluster, tmp_path: Path, spec: dict[str, Any], status: dict[str, Any]
 ) -> None:
-    found = [{"cluster": "munich", "zone": "eu-1a", "readFrom": "Volume"}]
-    source = data_source(claim="records") | {"status": {"claim": "records", "found": found}}
+    source = data_source(**spec) | {"status": status}
     hub.put("/apis/smallmodel.dev/v1alpha1/namespaces/team/datasources/records", source)
     path = tmp_path / "snapshot.json"
 
     path.write_text(slm("snapshot").out)
 
     (read,) = read_snapshot(path).sources
-    assert [(one.cluster, one.zone) for one in read.status.found] == [("munich", "eu-1a")]
+    assert read.status == DataSourceStatus.model_validate(status)
