@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from smallmodel_operator.placement.choice.case import Rejection
 from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import Decision, Verdict
 from smallmodel_operator.placement.choice.facts import Energy, Facts, Location, Prices
-from smallmodel_operator.placement.choice.filters import Rejection
 from smallmodel_operator.placement.choice.money import Fit, market_of
 from smallmodel_operator.placement.choice.tables import SHIPPED, Tables
 from smallmodel_operator.placement.choice.wish import Incumbent, Law, Policy, Streak, Wish

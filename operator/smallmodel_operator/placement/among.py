@@ -10,17 +10,12 @@ from smallmodel_operator.api.reasons import Reason
 from smallmodel_operator.api.smallmodel import SmallModelSpec
 from smallmodel_operator.api.where import WhenUnreachable
 from smallmodel_operator.catalog.options import Option, ResolvedModel
+from smallmodel_operator.placement.choice.case import Case, Rejection
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import Decision, Verdict
 from smallmodel_operator.placement.choice.facts import Facts, Link
-from smallmodel_operator.placement.choice.filters import (
-    Case,
-    Rejection,
-    allowed_by,
-    grace_of,
-    residency_allows,
-)
+from smallmodel_operator.placement.choice.law import allowed_by, grace_of, residency_allows
 from smallmodel_operator.placement.choice.money import Fit
 from smallmodel_operator.placement.choice.wish import Demand, Failure, Incumbent, Streak, Wish
 from smallmodel_operator.placement.cluster import ClusterPlacement, Spot, find_spot, placed_at

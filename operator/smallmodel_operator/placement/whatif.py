@@ -10,11 +10,11 @@ from smallmodel_operator.api.modelcluster import ModelCluster, ModelClusterStatu
 from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.placement.among import Running, pinned_fit, wish_of
+from smallmodel_operator.placement.choice.case import Rejection
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import Decision
 from smallmodel_operator.placement.choice.facts import Facts, Prices
-from smallmodel_operator.placement.choice.filters import Rejection
 from smallmodel_operator.placement.choice.judge import Fitter
 from smallmodel_operator.placement.choice.money import Cost, Fit, market_of
 from smallmodel_operator.placement.choice.rates import rates_of

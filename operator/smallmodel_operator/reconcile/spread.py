@@ -16,9 +16,9 @@ from smallmodel_operator.api.names import (
 from smallmodel_operator.api.smallmodel import SmallModel
 from smallmodel_operator.catalog.options import ResolvedModel
 from smallmodel_operator.placement.among import outlawed
+from smallmodel_operator.placement.choice.case import Rejection
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import Decision
-from smallmodel_operator.placement.choice.filters import Rejection
 from smallmodel_operator.placement.cluster import ClusterPlacement
 from smallmodel_operator.placement.declared import Around, laws_of
 from smallmodel_operator.plan.placements import build_placement, with_laws

@@ -16,6 +16,7 @@ from builders.choices import (
     running,
     streak,
 )
+from smallmodel_operator.placement.choice.case import Rejection
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decide import decide
 from smallmodel_operator.placement.choice.decision import SHOWN_MAX, Decision
@@ -26,7 +27,6 @@ from smallmodel_operator.placement.choice.facts import (
     Prices,
     Taint,
 )
-from smallmodel_operator.placement.choice.filters import Rejection
 from smallmodel_operator.placement.choice.money import Market, market_of
 from smallmodel_operator.placement.choice.wish import Read, Streak, Wish
 

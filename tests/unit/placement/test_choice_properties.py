@@ -19,7 +19,7 @@ from smallmodel_operator.placement.choice.facts import (
     Network,
     Prices,
 )
-from smallmodel_operator.placement.choice.filters import allowed_by
+from smallmodel_operator.placement.choice.law import allowed_by
 from smallmodel_operator.placement.choice.tables import SHIPPED, in_currency
 from smallmodel_operator.placement.choice.wish import Bounds, Incumbent, Policy, Read, Wish
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from smallmodel_operator.placement.choice.case import Case
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.decision import SHOWN_MAX, Chosen, Decision
-from smallmodel_operator.placement.choice.filters import Case, allowed_by
+from smallmodel_operator.placement.choice.filters import Questions
 from smallmodel_operator.placement.choice.judge import Fitter, Judged, Offer, Refused, judge
+from smallmodel_operator.placement.choice.law import allowed_by
 from smallmodel_operator.placement.choice.money import Market
 from smallmodel_operator.placement.choice.pick import Picked, pick
 from smallmodel_operator.placement.choice.verdicts import Circumstances, code_of, verdict
@@ -30,7 +32,8 @@ def decide(
         pause: Why nothing of the installation moves now, the law aside; None: it may.
     """
     case = Case(wish=wish, market=market, policy=policy, allowed=allowed_by(wish))
-    judged = [judge(case, place, fitter) for place in market.places]
+    asked = Questions(case=case)
+    judged = [judge(asked, place, fitter) for place in market.places]
     picked = pick(wish, market, judged, policy, pause=pause)
     return _decision(wish, market, judged, picked, policy)
 

@@ -1,88 +1,24 @@
 """What speaks against a cluster, whatever it costs: one function for each question.
 
-The law comes first, then what is known of the cluster and its line, then what runs there.
+The law comes first (`law.py`), then what is known of the cluster and its line, then what runs
+there.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
-from typing import Final, NamedTuple
+from typing import Final
 
 from smallmodel_operator.api.where import TaintEffect
+from smallmodel_operator.placement.choice.case import Case, Line, Rejection
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.facts import Facts, Link
-from smallmodel_operator.placement.choice.money import Market, remote_gb
-from smallmodel_operator.placement.choice.wish import Policy, Read, Wish
+from smallmodel_operator.placement.choice.law import residency_allows
+from smallmodel_operator.placement.choice.money import remote_gb
+from smallmodel_operator.placement.choice.wish import Policy
+from smallmodel_operator.placement.choice.words import listed
 from smallmodel_operator.placement.once import Once
 
 _MBIT_OF_GB_PER_HOUR: Final = 8000.0 / 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """What speaks against a cluster."""
-
-    code: Code
-    message: str
-    holds: bool = False
-    """True: it keeps new copies away, and one that is there stays."""
-    waits: bool = False
-    """True: it may pass by itself."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """What is the same for all clusters that a model could be served in."""
-
-    # Without slots, which would leave no room for what is worked out once and asked for often.
-
-    wish: Wish
-    market: Market
-    policy: Policy
-    allowed: frozenset[str] | None
-    """Countries that the laws of its data allow; None: no law requires any."""
-
-    @Once
-    def lines_of_data(self) -> "tuple[_Line, ...]":
-        """Lines that what the model reads leaves by, where there is no other way to it."""
-        alone = [(read, read.locations[0]) for read in self.wish.reads if len(read.locations) == 1]
-        return tuple(
-            _Line(name=source.described, uplink_mbit=uplink, reads=(read,))
-            for read, source in alone
-            if (uplink := self.market.network_at(source).uplink_mbit) is not None
-        )
-
-    @Once
-    def lawful(self) -> str:
-        """Where the data may be read, in words."""
-        sources = sorted(law.source for law in self.wish.laws if law.required)
-        return f"{', '.join(sources)} may be read in {_listed(self.allowed or frozenset())}"
-
-    @Once
-    def asked_of_plain(self) -> "tuple[Filter, ...]":
-        """The questions that this model has of a cluster of which nothing bad is known."""
-        wish, bounds = self.wish, self.wish.bounds
-        idle: dict[Filter, bool] = {
-            residency_allows: self.allowed is None,
-            is_in_bounds: not bounds.tiers and not bounds.labels,
-            line_suffices: not wish.reads,
-            clients_reach_it: not wish.clients,
-            clients_are_near: bounds.max_rtt_ms is None,
-            grid_is_clean: bounds.max_grid is None,
-            nothing_is_left_there: not wish.leaving,
-            has_not_failed: not wish.failures,
-        }
-        return tuple(
-            check for check in FILTERS if check not in _OF_THE_PLACE and not idle.get(check)
-        )
-
-
-class _Line(NamedTuple):
-    """A line, and what is read over it."""
-
-    name: str
-    uplink_mbit: float
-    reads: tuple[Read, ...]
 
 
 Filter = Callable[[Case, Facts], Rejection | None]
@@ -98,35 +34,6 @@ def is_declared(case: Case, place: Facts) -> Rejection | None:
         "there stays. Create it again.",
         holds=True,
         waits=True,
-    )
-
-
-def residency_allows(case: Case, place: Facts) -> Rejection | None:
-    """Refuse a cluster outside what all required laws together allow."""
-    allowed, here = case.allowed, place.jurisdiction
-    if allowed is None or here in allowed:
-        return None
-    if not allowed:
-        return Rejection(code=Code.RESIDENCY_FORBIDDEN, message=_contradiction(case.wish))
-    where = f"is in {here}" if here else "has no jurisdiction, and unknown is never allowed"
-    step = (
-        "Choose another cluster, or have the data's owner allow it."
-        if here
-        else "An administrator sets it on the ModelCluster."
-    )
-    return Rejection(
-        code=Code.RESIDENCY_FORBIDDEN,
-        message=f"{place.name} {where}; {case.lawful} only. {step}",
-    )
-
-
-def _contradiction(wish: Wish) -> str:
-    required = sorted((law for law in wish.laws if law.required), key=lambda law: law.source)
-    sources = ", ".join(law.source for law in required)
-    each = "; ".join(f"{law.source} allows {_listed(law.jurisdictions)}" for law in required)
-    return (
-        f"The laws of {sources} contradict each other, so no cluster is allowed: {each}. Their "
-        "owners have to agree on a jurisdiction."
     )
 
 
@@ -177,7 +84,7 @@ def is_in_bounds(case: Case, place: Facts) -> Rejection | None:
         return Rejection(
             code=Code.NOT_SELECTED,
             message=f"{place.name} is of tier {place.tier or 'unknown'}, and "
-            f"spec.placement.tiers has {_listed(bounds.tiers)}. Add its tier there, or have an "
+            f"spec.placement.tiers has {listed(bounds.tiers)}. Add its tier there, or have an "
             "administrator correct the ModelCluster.",
         )
     for key, value in sorted(bounds.labels.items()):
@@ -215,7 +122,7 @@ def data_can_come_in(case: Case, place: Facts) -> Rejection | None:
     if away:
         return Rejection(
             code=Code.AIR_GAP,
-            message=f"{place.name} is isolated, and {_listed(away)} lies elsewhere.",
+            message=f"{place.name} is isolated, and {listed(away)} lies elsewhere.",
         )
     if wish.digests & place.weights or wish.has(place.name):
         return None
@@ -231,7 +138,7 @@ def line_suffices(case: Case, place: Facts) -> Rejection | None:
     policy, market = case.policy, case.market
     lines, here = case.lines_of_data, place.network.uplink_mbit
     if here is not None:
-        lines = (_Line(name=place.name, uplink_mbit=here, reads=case.wish.reads), *lines)
+        lines = (Line(name=place.name, uplink_mbit=here, reads=case.wish.reads), *lines)
     for name, uplink, reads in lines:
         rate = sum(remote_gb(read, place, market) for read in reads) * _MBIT_OF_GB_PER_HOUR
         if rate > uplink * policy.uplink_headroom:
@@ -375,54 +282,56 @@ _OF_THE_PLACE: Final = frozenset(
 """Those that a cluster of which nothing bad is known passes, whatever the model."""
 
 
-def first_rejection(case: Case, place: Facts) -> Rejection | None:
-    """Return what counts against a cluster, or None.
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What one model asks of each cluster."""
 
-    The first that keeps even a running copy away; where there is none, the first of the others.
-    """
-    if place.is_plain:
-        # None of these questions holds a copy.
-        for check in case.asked_of_plain:
-            rejection = check(case, place)
-            if rejection is not None:
+    # Without slots, which would leave no room for what is worked out once and asked for often.
+
+    case: Case
+
+    @Once
+    def of_plain(self) -> tuple[Filter, ...]:
+        """Those that it has of a cluster of which nothing bad is known."""
+        wish, bounds = self.case.wish, self.case.wish.bounds
+        idle: dict[Filter, bool] = {
+            residency_allows: self.case.allowed is None,
+            is_in_bounds: not bounds.tiers and not bounds.labels,
+            line_suffices: not wish.reads,
+            clients_reach_it: not wish.clients,
+            clients_are_near: bounds.max_rtt_ms is None,
+            grid_is_clean: bounds.max_grid is None,
+            nothing_is_left_there: not wish.leaving,
+            has_not_failed: not wish.failures,
+        }
+        return tuple(
+            check for check in FILTERS if check not in _OF_THE_PLACE and not idle.get(check)
+        )
+
+    def first_rejection(self, place: Facts) -> Rejection | None:
+        """Return what counts against a cluster, or None.
+
+        The first that keeps even a running copy away; where there is none, the first of the others.
+        """
+        if place.is_plain:
+            # None of these questions holds a copy.
+            for check in self.of_plain:
+                rejection = check(self.case, place)
+                if rejection is not None:
+                    return rejection
+            return None
+        held = is_declared(self.case, place)
+        if held is not None:
+            # Its jurisdiction is not known either, which is no proof that a law forbids it.
+            return held
+        for check in FILTERS:
+            rejection = check(self.case, place)
+            if rejection is not None and not rejection.holds:
                 return rejection
-        return None
-    held = is_declared(case, place)
-    if held is not None:
-        # Its jurisdiction is not known either, which is no proof that a law forbids it.
+            held = held or rejection
         return held
-    for check in FILTERS:
-        rejection = check(case, place)
-        if rejection is not None and not rejection.holds:
-            return rejection
-        held = held or rejection
-    return held
-
-
-def allowed_by(wish: Wish) -> frozenset[str] | None:
-    """Return the countries that all required laws together allow; None: no law is required."""
-    required = [law.jurisdictions for law in wish.laws if law.required]
-    return reduce(frozenset.intersection, required) if required else None
 
 
 def is_stale(place: Facts, policy: Policy) -> bool:
     """Return whether what was seen of a cluster's nodes is too old for new copies."""
     return place.capacity_age is None or place.capacity_age > policy.capacity_age_max
-
-
-def grace_of(wish: Wish, place: Facts) -> float:
-    """Return for how many seconds a copy may go on at a place that the law came to forbid."""
-    required = [law for law in wish.laws if law.required]
-    broken = [law for law in required if place.jurisdiction not in law.jurisdictions]
-    return min((law.grace_seconds for law in broken), default=0.0)
-
-
-def preferences_broken(wish: Wish, place: Facts) -> int:
-    """Return how many of the preferred laws a cluster is outside of."""
-    if not wish.preferred:
-        return 0
-    return sum(place.jurisdiction not in law.jurisdictions for law in wish.preferred)
-
-
-def _listed(names: frozenset[str] | list[str]) -> str:
-    return ", ".join(sorted(names))

@@ -7,14 +7,11 @@ from operator import attrgetter
 from typing import Final
 
 from smallmodel_operator.api.names import short_hash
+from smallmodel_operator.placement.choice.case import Rejection
 from smallmodel_operator.placement.choice.codes import Code
 from smallmodel_operator.placement.choice.facts import Facts
-from smallmodel_operator.placement.choice.filters import (
-    Case,
-    Rejection,
-    first_rejection,
-    preferences_broken,
-)
+from smallmodel_operator.placement.choice.filters import Questions
+from smallmodel_operator.placement.choice.law import preferences_broken
 from smallmodel_operator.placement.choice.money import Cost, Fit, bill
 from smallmodel_operator.placement.choice.words import money
 
@@ -53,16 +50,17 @@ class Refused:
 Judged = Offer | Refused
 
 
-def judge(case: Case, place: Facts, fitter: Fitter) -> Judged:
+def judge(asked: Questions, place: Facts, fitter: Fitter) -> Judged:
     """Return what comes of one cluster.
 
     Args:
-        case: The model among all clusters.
+        asked: What the model asks of each of them.
         place: The cluster.
         fitter: How the model would run there.
     """
+    case = asked.case
     wish, policy = case.wish, case.policy
-    rejection = first_rejection(case, place)
+    rejection = asked.first_rejection(place)
     if rejection is not None:
         return Refused(name=place.name, place=place, rejection=rejection)
     fit = fitter(place)

@@ -1,4 +1,6 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
+
+from collections.abc import Iterable
 
 
 def money(amount: float) -> str:
@@ -9,3 +11,8 @@ def money(amount: float) -> str:
 def signed(amount: float) -> str:
     """Return an amount with its sign: `+0.72`."""
     return f"{amount:+z.2f}" if abs(amount) >= 0.1 else f"{amount:+z.4f}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names in the order of the alphabet, with commas between them."""
+    return ", ".join(sorted(names))
