@@ -1,33 +1,22 @@
-"""The verbs of an API server, on plain manifests."""
+"""The verbs of an API server, on plain manifests.
 
-import asyncio
+What carries them is `connection.py`'s, and how each is written down `requests.py`'s.
+"""
+
 import json
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal
 
 import aiohttp
 
 from smallmodel_operator.clusters import errors, requests
-from smallmodel_operator.clusters.credentials import Credentials
+from smallmodel_operator.clusters.connection import Connection
 from smallmodel_operator.clusters.ref import Manifest, Ref, Resource, ref_of
 from smallmodel_operator.clusters.refusals import Answer, refusal
-from smallmodel_operator.clusters.requests import NOTHING, Call, Request
-from smallmodel_operator.clusters.wire import (
-    Around,
-    Limits,
-    Wire,
-    load_configuration,
-    send_on,
-)
+from smallmodel_operator.clusters.requests import NOTHING, Call
 
 _PAGE: Final = 500
-_DEFAULT_LIMITS: Final = Limits()
-
-_Opened = TypeVar("_Opened")
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -55,75 +44,8 @@ class Change:
         return version
 
 
-class Api:
-    """One API server.
-
-    Attributes:
-        calls: How often each call was made, whatever came of it.
-        permissions: What a role must allow for the calls that were made. Applying an object that
-            is not there takes `create` besides `patch`, and opening a stream `get` besides
-            `create`.
-    """
-
-    def __init__(self, wire: Wire, *, around: Around = send_on) -> None:
-        self._wire = wire
-        self._around = around
-        self._retiring = set[asyncio.Task[None]]()
-        self.calls: Counter[Call] = Counter()
-        self.permissions: set[Call] = set()
-
-    @classmethod
-    async def connect(
-        cls,
-        kubeconfig: Path | None = None,
-        *,
-        context: str | None = None,
-        limits: Limits = _DEFAULT_LIMITS,
-        around: Around = send_on,
-    ) -> Self:
-        """Return the API of a kubeconfig, of the pod that this runs in, or of the default file.
-
-        Nothing is sent yet.
-
-        Raises:
-            NoConnection: There is none of these, or it cannot be read.
-        """
-        return cls(Wire(await load_configuration(kubeconfig, context), limits), around=around)
-
-    @classmethod
-    def of(
-        cls,
-        credentials: Credentials,
-        *,
-        limits: Limits = _DEFAULT_LIMITS,
-        around: Around = send_on,
-    ) -> Self:
-        """Return the API of credentials that are in memory. Nothing is sent yet."""
-        return cls(Wire.of(credentials, limits), around=around)
-
-    def renew(self, credentials: Credentials, *, limits: Limits = _DEFAULT_LIMITS) -> None:
-        """Make all further calls with other credentials; calls that run end with those before."""
-        before, self._wire = self._wire, Wire.of(credentials, limits)
-        retiring = asyncio.create_task(before.retire())
-        self._retiring.add(retiring)
-        retiring.add_done_callback(self._retiring.discard)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        for retiring in self._retiring:
-            retiring.cancel()
-        await asyncio.gather(self._wire.close(), *self._retiring, return_exceptions=True)
+class Api(Connection):
+    """One API server."""
 
     async def get(self, ref: Ref) -> Manifest | None:
         """Return the object, or None where there is none of that name.
@@ -229,7 +151,7 @@ class Api:
             "timeoutSeconds": str(lasts),
         }
         request = requests.watch(resource, namespace, query)
-        lines = await self._open(request, lambda asked: self._wire.open_lines(asked, silence))
+        lines = await self._open_lines(request, silence)
         try:
             async for line in lines:
                 if line:
@@ -398,29 +320,7 @@ class Api:
         """
         request = requests.stream(ref, subresource, query)
         self.permissions.add(replace(request.call, verb="get"))
-        return await self._open(request, lambda asked: self._wire.open_websocket(asked, protocol))
-
-    async def _open(
-        self, request: Request, opens: Callable[[Request], Awaitable[_Opened]]
-    ) -> _Opened:
-        """Open what is no answer yet, as if it were one for whoever sees every call."""
-        opened: list[_Opened] = []
-
-        async def send(asked: Request) -> Answer:
-            opened.append(await opens(asked))
-            return Answer(status=200, content=b"")
-
-        self._count(request)
-        await self._around(request, send)
-        return opened[0]
-
-    def _count(self, request: Request) -> None:
-        self.calls[request.call] += 1
-        self.permissions.add(request.call)
-
-    async def _send(self, request: Request) -> Answer:
-        self._count(request)
-        return await self._around(request, self._wire.send)
+        return await self._open_websocket(request, protocol)
 
 
 async def _whole(pages: AsyncIterator[Page]) -> tuple[list[Manifest], str]:
