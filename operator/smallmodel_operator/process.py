@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+from asyncio import sslproto
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Final, Protocol
@@ -24,6 +25,10 @@ _LOG: Final = logging.getLogger(__name__)
 KUBECONFIG: Final = "KUBECONFIG"
 USAGE: Final = 2
 FAILED: Final = 1
+
+_TLS_BUFFER: Final = 2**15
+"""Bytes that asyncio keeps for each connection with TLS (`SSLProtocol.max_size`); its own 2**18 are
+touched whole. A hub has a dozen connections to each cluster that it calls."""
 
 
 class Acting(Protocol):
@@ -147,6 +152,7 @@ def program(what: str, settings: Settings, make: Callable[[Api, Process], Acting
         make: See `replica`.
     """
     set_up_logging(level=settings.log_level, as_json=settings.log_format == "json")
+    sslproto.SSLProtocol.max_size = _TLS_BUFFER
     file = os.environ.get(KUBECONFIG)
     try:
         return asyncio.run(replica(settings, Path(file) if file else None, make))
