@@ -1,4 +1,4 @@
-"""Resources of an API server, and references to single objects."""
+"""Resources of an API server, its objects as they are read, and references to single ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -204,3 +204,9 @@ def ref_of(manifest: Mapping[str, Any]) -> Ref:
     if not metadata.get("name"):
         raise ValueError(f"a {manifest.get('kind')} without metadata.name cannot be written")
     return resource_of(manifest).ref(metadata["name"], metadata.get("namespace"))
+
+
+def without_managed_fields(manifest: Mapping[str, Any]) -> Manifest:
+    """Return the manifest without who wrote which field, which is half of it."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
+    return {**manifest, "metadata": metadata}

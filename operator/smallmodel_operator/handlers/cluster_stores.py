@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smallmodel_operator.api.names import LABEL_ACCEPT_FROM, placement_name
-from smallmodel_operator.clusters.ref import JOBS, PODS, RAYSERVICES, Resource
-from smallmodel_operator.handlers.objects import (
-    Ends,
-    ObjectKey,
-    is_later,
-    key_of,
-    owner,
+from smallmodel_operator.clusters.ref import (
+    JOBS,
+    PODS,
+    RAYSERVICES,
+    Resource,
     without_managed_fields,
 )
+from smallmodel_operator.handlers.objects import Ends, ObjectKey, is_later, key_of, owner
 from smallmodel_operator.handlers.placements import Placements
 from smallmodel_operator.handlers.pods import PodSight, read_pod
 from smallmodel_operator.plan.pools.live import read_pool, uses_store

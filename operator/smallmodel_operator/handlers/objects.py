@@ -10,7 +10,6 @@ from smallmodel_operator.clusters.ref import MODELPLACEMENTS, Manifest, Resource
 ObjectKey: TypeAlias = tuple[str, str]
 """Namespace and name."""
 
-_MANAGED: Final = "managedFields"
 _BURIED_MAX: Final = 10_000
 
 
@@ -73,12 +72,6 @@ def version_of(metadata: ObjectMeta) -> Manifest:
 def is_later(metadata: Manifest, version: str) -> bool:
     """Return whether an object is known at a later version than that."""
     return int(metadata.get("resourceVersion") or 0) > int(version or 0)
-
-
-def without_managed_fields(manifest: Manifest) -> Manifest:
-    """Return the manifest without who wrote which field, which is half of it."""
-    metadata = {key: value for key, value in manifest["metadata"].items() if key != _MANAGED}
-    return {**manifest, "metadata": metadata}
 
 
 def namespaces_of(resource: Resource, watched: tuple[str, ...]) -> tuple[str, ...]:

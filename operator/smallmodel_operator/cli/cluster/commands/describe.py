@@ -12,7 +12,6 @@ from smallmodel_operator.api.modelplacement import ModelPlacement
 from smallmodel_operator.api.names import LABEL_JOB, LABEL_POOL
 from smallmodel_operator.api.reasons import EXPLANATIONS, Reason
 from smallmodel_operator.api.serving import LlamaCppArgs
-from smallmodel_operator.cli.cluster.commands.get import without_managed_fields
 from smallmodel_operator.cli.cluster.options import (
     Access,
     ContextOption,
@@ -83,6 +82,8 @@ def describe(
 
     told = ask(access, work)
     if output is not Format.TABLE:
+        from smallmodel_operator.clusters.ref import without_managed_fields
+
         placement = as_plain(told.placement) if told.placement else None
         model = without_managed_fields(told.model.manifest)
         print_data({"model": model, "placement": placement}, output)

@@ -12,7 +12,7 @@ from smallmodel_operator.cli.cluster.options import (
     KubeconfigOption,
     NamespaceOption,
 )
-from smallmodel_operator.cli.cluster.reading import Manifest, SeenModel, read_model, read_models
+from smallmodel_operator.cli.cluster.reading import SeenModel, read_model, read_models
 from smallmodel_operator.cli.cluster.session import Session, ask
 from smallmodel_operator.cli.errors import CommandError, ExitCode
 from smallmodel_operator.cli.output import (
@@ -57,6 +57,8 @@ def get(
 
     models = ask(access, work)
     if output in (WideFormat.YAML, WideFormat.JSON):
+        from smallmodel_operator.clusters.ref import without_managed_fields
+
         objects = [without_managed_fields(one.manifest) for one in models]
         listed = {"apiVersion": "v1", "kind": "List", "items": objects}
         print_data(objects[0] if name else listed, output)
@@ -68,12 +70,6 @@ def get(
             columns = ("namespace", *columns)
             rows = [(one.metadata.namespace, *row) for one, row in zip(models, rows, strict=True)]
         print_table(columns, rows)
-
-
-def without_managed_fields(manifest: Manifest) -> Manifest:
-    """Return an object without the record of who wrote which field, as `kubectl get` shows it."""
-    metadata = {k: v for k, v in manifest["metadata"].items() if k != "managedFields"}
-    return {**manifest, "metadata": metadata}
 
 
 def _row(model: SeenModel, *, wide: bool) -> Sequence[str]:
