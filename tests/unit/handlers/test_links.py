@@ -22,7 +22,6 @@ from smallmodel_operator.clusters import credentials, errors
 from smallmodel_operator.clusters.credentials import Credentials, read_kubeconfig
 from smallmodel_operator.clusters.ref import NAMESPACES
 from smallmodel_operator.handlers import canary
-from smallmodel_operator.handlers.metrics import forward_measures, link_measures
 from support.waiting import eventually
 
 SOMETHING = NAMESPACES.ref("kube-system")
@@ -397,39 +396,6 @@ async def test_a_cluster_says_itself_whose_law_holds_there(hub: Linked) -> None:
 
     assert hub.links.jurisdiction("edge") == "DE"
     assert hub.links.jurisdiction("another") is None
-
-
-async def test_links_are_measured(hub: Linked) -> None:
-    edge = await hub.join("edge")
-    await hub.join("far")
-    hub.members["far"].cut = True
-    await hub.look()
-    edge.cut = True
-    await hub.look()
-
-    found = {
-        (
-            sample.name.removeprefix("smallmodel_operator_link_"),
-            *sample.labels.values(),
-        ): sample.value
-        for metric in link_measures(hub.links)
-        for sample in metric.samples
-    }
-    assert found["state", "edge", "Connected"] == 1
-    assert found["state", "edge", "Unreachable"] == 0
-    assert found["state", "far", "Unreachable"] == 1
-    # Time stands still between turns of the clock.
-    assert found["canary_seconds", "edge"] == 0
-    assert ("canary_seconds", "far") not in found
-    assert found["canary_failures_total", "edge"] == 1
-    assert found["canary_failures_total", "far"] == 2
-
-
-def test_connections_that_led_nowhere_are_counted_by_cluster() -> None:
-    metric = forward_measures([("munich", 3), ("oslo", 0)])
-    assert metric.name == "smallmodel_operator_forward_failures"
-    counts = {one.labels["cluster"]: one.value for one in metric.samples}
-    assert counts == {"munich": 3, "oslo": 0}
 
 
 async def test_a_kubeconfig_that_stays_the_same_is_read_once(
