@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from builders.yaml_objects import YamlObject, architecture, model_card, small_model, variant
 from smallmodel_operator.api import patterns, schema
 from smallmodel_operator.api.crd import KINDS
+from smallmodel_operator.api.datasource import bucket_name
 from smallmodel_operator.api.modelcard import ModelCard
 from smallmodel_operator.api.smallmodel import SmallModel
 
@@ -91,3 +92,12 @@ def patterns_in(node: object) -> Iterator[str]:
 def test_every_pattern_of_the_api_has_a_meaning_in_words_and_each_is_used() -> None:
     used = {found for kind in KINDS for found in patterns_in(kind.model.model_json_schema())}
     assert used == set(patterns.MEANINGS)
+
+
+def test_the_name_of_a_bucket_is_read_out_of_its_address_and_of_no_other_text() -> None:
+    assert bucket_name("s3://records.2026-11") == "records.2026-11"
+    with pytest.raises(ValueError, match=r"'s3://records/\.\.' is not s3:// and"):
+        bucket_name("s3://records/..")
+    # Where Python's `$` would match, too.
+    with pytest.raises(ValueError, match=r"'s3://records\\n' is not s3://"):
+        bucket_name("s3://records\n")
