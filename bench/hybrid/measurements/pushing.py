@@ -9,7 +9,7 @@ from bench.hybrid.fleet import GONE, WELL, Fleet, fleet
 from bench.hybrid.simulated_member import SimulatedMember
 from bench.plan import Bench, Measurement
 from bench.summary import percentile
-from bench.values import Bound, Figure, Report, Target
+from bench.values import Bound, Figure, Judge, Report, Target
 from smallmodel_operator.api.modelcluster import ConnectionMode
 
 _MEMBERS: Final = 100
@@ -17,6 +17,9 @@ _ROUNDS: Final = 2
 _LAG_SECONDS: Final = 5.0
 _SERVED_SECONDS: Final = 180.0
 _LINKED_SECONDS: Final = 180.0
+_MIB: Final = 2**20
+_LIMIT_MIB: Final = 512
+"""The chart's limit of the operator's memory."""
 
 _ABOUT: Final = (
     f"A hub with {_MEMBERS} clusters that it calls. The hub's API server and the operator are "
@@ -58,7 +61,9 @@ async def measure(bench: Bench) -> Report:
             bench.say("one is dead and one is slow")
             turns = range(first + _ROUNDS, first + 2 * _ROUNDS)
             during.append(await _change_beside(hub, dead, slow, others, turns))
-    return Report(name="pushing", about=_ABOUT, figures=_figures(before, during, cpu))
+        peak = operator.peak() / _MIB
+    figures = (*_figures(before, during, cpu), _memory(peak))
+    return Report(name="pushing", about=_ABOUT, figures=figures)
 
 
 MEASUREMENT: Final = Measurement(name="pushing", about=_ABOUT, measure=measure)
@@ -82,6 +87,12 @@ async def _change_beside(
         member.mend()
     await hub.all_linked([dead, slow], WELL, _LINKED_SECONDS)
     return taken
+
+
+def _memory(peak: float) -> Figure:
+    target = Target(bound=Bound.AT_MOST, value=_LIMIT_MIB, judge=Judge.WORST)
+    name = "most memory of the operator; the target is the chart's limit"
+    return Figure(name=name, unit="MiB", runs=(peak,), target=target)
 
 
 def _figures(

@@ -1,15 +1,26 @@
 """What happens to a call on its way: faults, retries, limits of time."""
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from builders.fake_kube_api import FakeKubeApi, Reply, hang_up, refuse, serving, stay_silent
+from builders.fake_kube_api import (
+    FakeKubeApi,
+    Reply,
+    fake_kube_api,
+    hang_up,
+    refuse,
+    serving,
+    stay_silent,
+)
 from builders.kube_objects import CONFIG_MAP_PATH, config_map, secret
+from builders.kubeconfigs import pair, server_tls
 from smallmodel_operator.clusters import errors
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.credentials import Credentials
@@ -193,3 +204,50 @@ async def test_calls_go_by_the_proxy_that_was_named_when_the_client_was_made(
             assert await api.get(SETTINGS) is not None
 
     assert asked == [f"http://hub.example{SETTINGS.path}"]
+
+
+async def test_a_proxy_that_is_named_later_sees_no_call(
+    proxied: pytest.MonkeyPatch, kube: FakeKubeApi
+) -> None:
+    proxied.delenv("http_proxy")
+    kube.put(CONFIG_MAP_PATH, config_map())
+    async with Api.of(Credentials(server=kube.url)) as api:
+        proxied.setenv("http_proxy", "http://192.0.2.1:3128")
+        assert await api.get(SETTINGS) is not None
+
+
+@contextlib.asynccontextmanager
+async def tunnelling(asked: list[str]) -> AsyncIterator[str]:
+    """Be a proxy that tunnels TLS: what is asked for by CONNECT is noted, and joined."""
+
+    async def pipe(source: asyncio.StreamReader, drain: asyncio.StreamWriter) -> None:
+        while chunk := await source.read(2**16):
+            drain.write(chunk)
+        drain.close()
+
+    async def serve(source: asyncio.StreamReader, drain: asyncio.StreamWriter) -> None:
+        words = (await source.readuntil(b"\r\n\r\n")).split()
+        asked.append(f"{words[0].decode()} {words[1].decode()}")
+        host, _, port = words[1].decode().rpartition(":")
+        there, way = await asyncio.open_connection(host, int(port))
+        drain.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(pipe(source, way), pipe(there, drain))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_proxy_tunnels_calls_to_an_api_server_with_tls(
+    proxied: pytest.MonkeyPatch,
+) -> None:
+    asked = list[str]()
+    authority = pair()
+    async with fake_kube_api(server_tls(authority)) as kube, tunnelling(asked) as proxy:
+        kube.put(CONFIG_MAP_PATH, config_map())
+        proxied.setenv("HTTPS_PROXY", proxy)
+        known = Credentials(server=kube.url, authority=authority.certificate.decode())
+        async with Api.of(known) as api:
+            assert await api.get(SETTINGS) is not None
+
+    assert asked == [f"CONNECT {kube.url.removeprefix('https://')}"]
