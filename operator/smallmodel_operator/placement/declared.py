@@ -270,7 +270,7 @@ def _locations(source: DataSource) -> tuple[Location, ...]:
     by_hand = tuple(_location(one) for one in source.spec.locations)
     bucket = source.status.bucket
     if bucket is not None and bucket.url == source.spec.bucket:
-        return by_hand or (Location(provider=bucket.provider, region=bucket.region),)
+        return by_hand or (Location(provider=bucket.provider, region=bucket.region, regional=True),)
     if source.status.claim != source.spec.claim:
         return by_hand
     named = {one.cluster for one in by_hand}

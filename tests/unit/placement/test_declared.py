@@ -158,7 +158,11 @@ ZONED = {"cluster": "edge", "region": "r", "zone": "z", "readFrom": "Volume"}
         ({"claim": "videos"}, {}, ()),
         ({"claim": "others"}, CLAIM, ()),
         ({"locations": [{"site": "m"}]}, CLAIM, (Location(site="m"),)),
-        ({"bucket": "s3://videos"}, BUCKET, (Location(provider="aws", region="eu-1"),)),
+        (
+            {"bucket": "s3://videos"},
+            BUCKET,
+            (Location(provider="aws", region="eu-1", regional=True),),
+        ),
         (
             {"bucket": "s3://videos", "locations": [{"site": "m"}]},
             BUCKET,

@@ -60,6 +60,8 @@ class Location(NamedTuple):
     zone: str | None = None
     site: str | None = None
     """A building of one's own."""
+    regional: bool = False
+    """A service of the whole region, such as S3, and not a machine in one of its zones."""
 
     @property
     def described(self) -> str:

@@ -222,6 +222,9 @@ def _inside(row: EgressRow, source: Location, target: Location) -> tuple[float |
     if target.region is None:
         return None, ""
     if target.region == source.region:
+        if source.regional:
+            # https://aws.amazon.com/s3/pricing/, data transfer: not charged in a bucket's region.
+            return 0.0, "in the region of a store"
         return row.same_region, "between zones"
     if row.covers(target.region):
         return row.same_continent, "to a near region"
