@@ -13,7 +13,9 @@
 Each cluster is brought up when the first test wants it, and taken down after the last one.
 """
 
+import gc
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
@@ -33,6 +35,7 @@ _LEFT_TO_THE_COLLECTOR: Final = (
     "ignore:Exception ignored in. <(socket|function _SelectorTransport)"
     ":pytest.PytestUnraisableExceptionWarning"
 )
+_COLLECTIONS: Final = 5
 LOGS: Final = Path(__file__).parents[2] / ".ci" / "logs"
 
 
@@ -69,6 +72,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def _is_on_cluster(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(one) for one in ("api", "e2e", "hybrid"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Have the collector find such sockets of the last test, which nobody filters afterwards."""
+    if any(map(_is_on_cluster, session.items)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            # Objects with finalizers take more than one.
+            for _ in range(_COLLECTIONS):
+                gc.collect()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests on a cluster more time, unless they say themselves how much.
 
@@ -76,11 +93,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     collector, which finds it in whatever test comes next.
     """
     for item in items:
-        on_cluster = any(item.get_closest_marker(one) for one in ("api", "e2e", "hybrid"))
-        if on_cluster:
+        if _is_on_cluster(item):
             item.add_marker(pytest.mark.filterwarnings(_LEFT_TO_THE_COLLECTOR))
-        if on_cluster and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(LIMIT))
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(LIMIT))
 
 
 @pytest.fixture(scope="session")
