@@ -36,8 +36,7 @@ def namespace(control_plane: KubeAccess) -> Iterator[str]:
 def crds(control_plane: KubeAccess) -> None:
     """Our kinds, served."""
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CRDS))
-    names = sorted(path.stem for path in CRDS.glob("*.smallmodel.dev.yaml"))
-    control_plane.kubectl("wait", "--for=condition=Established", *(f"crd/{one}" for one in names))
+    control_plane.wait_served(*(path.stem for path in CRDS.glob("*.smallmodel.dev.yaml")))
 
 
 @pytest.fixture

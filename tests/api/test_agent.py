@@ -53,8 +53,7 @@ async def pair(
     del crds
     placements = CRDS / "modelplacements.smallmodel.dev.yaml"
     member_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(placements))
-    name = f"crd/{MODELPLACEMENTS.full_name}"
-    member_plane.kubectl("wait", "--for=condition=Established", name)
+    member_plane.wait_served(MODELPLACEMENTS.full_name)
     async with (
         await Api.connect(member_plane.kubeconfig) as member_admin,
         await Api.connect(control_plane.kubeconfig) as hub_api,

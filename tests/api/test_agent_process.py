@@ -58,8 +58,7 @@ async def pair(
     if not isinstance(member_plane, Cluster):
         pytest.skip("reads the API server's audit log, which only a cluster of ours shows")
     member_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CRDS))
-    names = [f"crd/{path.stem}" for path in CRDS.glob("*.smallmodel.dev.yaml")]
-    member_plane.kubectl("wait", "--for=condition=Established", *names)
+    member_plane.wait_served(*(path.stem for path in CRDS.glob("*.smallmodel.dev.yaml")))
     async with (
         await Api.connect(member_plane.kubeconfig) as member_admin,
         await Api.connect(control_plane.kubeconfig) as hub_api,

@@ -94,7 +94,7 @@ async def carrier(
     del crds
     placements = CRDS / "modelplacements.smallmodel.dev.yaml"
     member_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(placements))
-    member_plane.kubectl("wait", "--for=condition=Established", f"crd/{MODELPLACEMENTS.full_name}")
+    member_plane.wait_served(MODELPLACEMENTS.full_name)
     local = MODELCLUSTERS.ref(LOCAL_CLUSTER)
     known = await api.get(local)
     async with (

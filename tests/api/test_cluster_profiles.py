@@ -40,8 +40,7 @@ pytestmark = [pytest.mark.api, pytest.mark.timeout(300), pytest.mark.usefixtures
 def inventory(control_plane: KubeAccess) -> None:
     """The kind ClusterProfile on the hub."""
     control_plane.kubectl("apply", "--server-side", "-f", str(CRD))
-    name = f"crd/{CLUSTERPROFILES.full_name}"
-    control_plane.kubectl("wait", "--for=condition=Established", name)
+    control_plane.wait_served(CLUSTERPROFILES.full_name)
 
 
 @pytest.fixture

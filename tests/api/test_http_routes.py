@@ -72,7 +72,7 @@ class Served:
 async def served(api: Api, namespace: str, control_plane: KubeAccess) -> Served:
     """A namespace on an API server that has the kind."""
     control_plane.kubectl("apply", "--server-side", "-f", str(DEFINITION))
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{HTTPROUTES.full_name}")
+    control_plane.wait_served(HTTPROUTES.full_name)
     return Served(api, namespace)
 
 
@@ -86,7 +86,7 @@ async def test_models_wait_for_the_gateway_api_and_go_on_by_themselves(
         assert await one.loop.work("gateway") == 10.0
         assert one.loop.problem == MISSING
     control_plane.kubectl("apply", "--server-side", "-f", str(DEFINITION))
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{HTTPROUTES.full_name}")
+    control_plane.wait_served(HTTPROUTES.full_name)
     await one.loop.work("gateway")
 
     assert one.loop.problem is None

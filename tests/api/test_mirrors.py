@@ -38,8 +38,7 @@ pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
 def member_crds(member_plane: KubeAccess) -> None:
     """Our kinds, served by the member too."""
     member_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CRDS))
-    names = sorted(path.stem for path in CRDS.glob("*.smallmodel.dev.yaml"))
-    member_plane.kubectl("wait", "--for=condition=Established", *(f"crd/{one}" for one in names))
+    member_plane.wait_served(*(path.stem for path in CRDS.glob("*.smallmodel.dev.yaml")))
 
 
 @pytest.fixture

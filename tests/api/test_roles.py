@@ -104,7 +104,7 @@ def plane(control_plane: KubeAccess, crds: None) -> Cluster:
         pytest.skip("reads the API server's audit log, which only a cluster of ours shows")
     for file, kind in ((ROUTES, HTTPROUTES), (PROFILES, CLUSTERPROFILES)):
         control_plane.kubectl("apply", "--server-side", "-f", str(file))
-        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind.full_name}")
+        control_plane.wait_served(kind.full_name)
     return control_plane
 
 

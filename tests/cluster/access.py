@@ -5,10 +5,13 @@ import os
 import subprocess
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cluster.commands import attempt, run
 from cluster.problems import ClusterProblem
+from cluster.waiting import wait_until
+
+_SERVED: Final = ("Established", "True")
 
 
 class KubeAccess:
@@ -71,6 +74,19 @@ class KubeAccess:
     def apply(self, manifest: str, *words: str) -> str:
         """Apply a manifest's text by server-side apply."""
         return self.kubectl("apply", "--server-side", *words, "-f", "-", stdin=manifest)
+
+    def wait_served(self, *definitions: str) -> None:
+        """Return once these CustomResourceDefinitions are served; ClusterProblem after a minute.
+
+        `kubectl wait` fails in the moment in which one has no conditions yet.
+        """
+        for name in definitions:
+
+            def is_served(name: str = name) -> bool:
+                told = self.get("crd", name).get("status", {}).get("conditions") or ()
+                return any((one["type"], one["status"]) == _SERVED for one in told)
+
+            wait_until(is_served, f"the definition {name} is served", within=60)
 
     def get(self, *words: str) -> dict[str, Any]:
         """Return an object or a list, as `kubectl get … -o json` has it."""
