@@ -1,5 +1,6 @@
 """What administrators declare of places, and what models and data ask of them."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -83,8 +84,13 @@ def distinct(field: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-PlaceName = Annotated[str, Field(pattern=patterns.PLACE_NAME, max_length=63)]
+_PLACE_MAX: Final = 63
+
+PlaceName = Annotated[str, Field(pattern=patterns.PLACE_NAME, max_length=_PLACE_MAX)]
 """A provider, region, zone or site, in its owner's spelling."""
+
+PLACE: Final = re.compile(rf"(?=.{{1,{_PLACE_MAX}}}$){patterns.PLACE_NAME}")
+"""Matches a PlaceName as a whole: what others say of a place is read by it before it is told."""
 
 
 class Where(ApiModel):

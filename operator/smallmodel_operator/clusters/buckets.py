@@ -1,13 +1,12 @@
 """In which region a bucket is, as S3 tells everybody who asks."""
 
-import re
 from typing import Final
 
 import aiohttp
 from yarl import URL
 
-from smallmodel_operator.api import patterns
 from smallmodel_operator.api.datasource import bucket_name
+from smallmodel_operator.api.where import PLACE
 from smallmodel_operator.clusters.wire import proxy_to
 
 TOTAL_SECONDS: Final = 10.0
@@ -16,8 +15,6 @@ REGION_HEADER: Final = "x-amz-bucket-region"
 _TELLS: Final = frozenset({200, 301, 307, 400, 403})
 """What S3 answers of a bucket that is there, to somebody who may read it and to others."""
 _NOT_FOUND: Final = 404
-_REGION: Final = re.compile(rf"(?=.{{1,63}}$){patterns.PLACE_NAME}")
-"""As a status takes it."""
 
 
 class BucketError(Exception):
@@ -75,7 +72,7 @@ class S3:
                 f"{self._endpoint} has no bucket {name}. Correct spec.bucket, make the bucket, or "
                 "write in spec.locations where the data is"
             )
-        if status not in _TELLS or region is None or not _REGION.fullmatch(region):
+        if status not in _TELLS or region is None or not PLACE.fullmatch(region):
             raise S3Unreachable(
                 f"{self._endpoint} answered {status} without a region in {REGION_HEADER} when it "
                 f"was asked for {url}; where it is no store of AWS, write in spec.locations where "

@@ -1,12 +1,11 @@
 """Where the volume of a claim is, as far as a cluster's objects say it."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from smallmodel_operator.api import patterns
 from smallmodel_operator.api.datasource import ReadFrom
+from smallmodel_operator.api.where import PLACE
 from smallmodel_operator.clusters.api import Api
 from smallmodel_operator.clusters.ref import CLAIMS, NODES, STORAGE_CLASSES, VOLUMES, Manifest
 from smallmodel_operator.status.data import ClaimSight
@@ -14,8 +13,6 @@ from smallmodel_operator.status.data import ClaimSight
 _HOSTNAME: Final = "kubernetes.io/hostname"
 _REGION: Final = "region"
 _ZONE: Final = "zone"
-_PLACE: Final = re.compile(rf"(?=.{{1,63}}$){patterns.PLACE_NAME}")
-"""As a status takes it; not every driver writes names."""
 
 Topology = Mapping[str, set[str]]
 """Values by label: what is said of nodes from which a volume can be reached."""
@@ -99,5 +96,5 @@ def _the_only(topology: Topology, kind: str) -> str | None:
     `topology.gke.io/zone`. A volume that is reached from several zones may be in any of them.
     """
     named = (values for key, values in topology.items() if key.rsplit("/", 1)[-1] == kind)
-    found = {value for values in named for value in values if _PLACE.fullmatch(value)}
+    found = {value for values in named for value in values if PLACE.fullmatch(value)}
     return next(iter(found)) if len(found) == 1 else None
